@@ -1,0 +1,96 @@
+"""Find the array library an array belongs to.
+
+All mathematics in this package is written once, against ``xp = array_module(x)``: NumPy for arrays
+in main memory, CuPy for arrays on a GPU, or any registered library that speaks the same dialect.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+DEFAULT_DTYPE = np.float32
+
+_modules: dict[type, ModuleType] = {np.ndarray: np, np.generic: np}
+
+
+def register_array_type(array_type: type, module: ModuleType) -> None:
+    """Teach :func:`array_module` that arrays of `array_type` are computed with `module`.
+
+    Parameters
+    ----------
+    array_type : type
+        The array class; its subclasses are included.
+    module : module
+        Offers NumPy's functions for that class, and ``asnumpy(a)`` to copy one to main memory.
+    """
+    _modules[array_type] = module
+
+
+def _module_of(array_type: type) -> ModuleType | None:
+    for base in array_type.__mro__:
+        if base in _modules:
+            return _modules[base]
+    if array_type.__module__.partition(".")[0] == "cupy":  # then CuPy has been imported
+        register_array_type(array_type, sys.modules["cupy"])
+        return sys.modules["cupy"]
+    return None
+
+
+def array_module(*arrays: Any) -> Any:
+    """Return the module (NumPy, CuPy, or a registered one) that computes with all these arrays.
+
+    Parameters
+    ----------
+    *arrays : array
+        At least one. Arrays only: Python numbers belong to no module.
+
+    Returns
+    -------
+    module
+        The library of all the arrays.
+
+    Raises
+    ------
+    TypeError
+        For something that is no array, and for arrays of two libraries at once: copying between
+        main memory and a GPU is slow and should be seen where it happens.
+
+    Examples
+    --------
+    >>> array_module(np.zeros(3), np.ones(2)).__name__
+    'numpy'
+    """
+    found = None
+    for array in arrays:
+        module = np if type(array) is np.ndarray else _module_of(type(array))
+        if module is None:
+            raise TypeError(
+                "expected an array (NumPy, CuPy or a registered type), got "
+                f"{type(array).__name__}; convert it with np.asarray first"
+            )
+        if found is not None and module is not found:
+            raise TypeError(
+                f"arrays of {found.__name__} and {module.__name__} in one computation; move all "
+                "to one side first (minisparse.arrays.to_numpy copies to main memory)"
+            )
+        found = module
+    if found is None:
+        raise TypeError("array_module needs at least one array, got none")
+    return found
+
+
+def to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """Return the array in main memory: itself if it is a NumPy array already, otherwise a copy.
+
+    Examples
+    --------
+    >>> to_numpy(np.arange(3))
+    array([0, 1, 2])
+    """
+    module = array_module(array)
+    if module is np:
+        return np.asarray(array)
+    host: np.ndarray[Any, Any] = module.asnumpy(array)
+    return host
