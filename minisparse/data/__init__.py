@@ -1,0 +1,22 @@
+"""Data sets as arrays, and the batches that training draws from them.
+
+MNIST comes with the package. Fashion-MNIST and CIFAR-10 are downloaded, or read from a folder:
+``$MINISPARSE_DATA/fashion-mnist/`` and ``$MINISPARSE_DATA/cifar-10/`` hold the files.
+"""
+
+from minisparse.data.batching import batches, count_batches
+from minisparse.data.errors import DataError, MissingDataError
+from minisparse.data.loading import describe, load, names
+from minisparse.data.split import Dataset, Split
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "MissingDataError",
+    "Split",
+    "batches",
+    "count_batches",
+    "describe",
+    "load",
+    "names",
+]
