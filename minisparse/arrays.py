@@ -38,6 +38,11 @@ def _module_of(array_type: type) -> ModuleType | None:
     return None
 
 
+def is_array(value: Any) -> bool:
+    """Tell whether `value` is an array that :func:`array_module` knows."""
+    return type(value) is np.ndarray or _module_of(type(value)) is not None
+
+
 def array_module(*arrays: Any) -> Any:
     """Return the module (NumPy, CuPy, or a registered one) that computes with all these arrays.
 

@@ -1,0 +1,71 @@
+"""Bring two operands to one dtype and one shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
+from .broadcast import broadcast_to
+
+
+class AsType(Op):
+    """y = x in another floating-point type;  xbar = ybar in x's type."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+
+    def forward(self, x: Array) -> Array:
+        return x.astype(self.dtype)
+
+    def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return astype(grad, x.dtype)
+
+
+def astype(x: Any, dtype: Any) -> Tensor:
+    """Convert to another floating-point type; the gradient comes back in the original one."""
+    x = as_tensor(x)
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"astype converts between floating-point types, not to {np.dtype(dtype)}")
+    return x if x.dtype == dtype else AsType(dtype)(x)
+
+
+def pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Return both as tensors of one dtype and one shape, as NumPy's broadcasting rules say.
+
+    Broadcasting is an operation of its own (see broadcast.py), put in only where a gradient has
+    to be summed back; elsewhere NumPy's own broadcasting does.
+    """
+    a, b = same_dtype(a, b)
+    if a._array.shape != b._array.shape and is_recording():
+        try:
+            shape = np.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            raise ValueError(
+                f"shapes {a.shape} and {b.shape} do not broadcast: counted from the last axis, "
+                "lengths must agree or be 1"
+            ) from None
+        if a.requires_grad and a.shape != shape:
+            a = broadcast_to(a, shape)
+        if b.requires_grad and b.shape != shape:
+            b = broadcast_to(b, shape)
+    return a, b
+
+
+def same_dtype(a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Return both as tensors of one dtype: Python numbers and integers follow the other operand."""
+    if not isinstance(a, Tensor):
+        a = as_tensor(a, like=b if isinstance(b, Tensor) else None)
+    if not isinstance(b, Tensor):
+        b = as_tensor(b, like=a)
+    s, t = a._array.dtype, b._array.dtype
+    if s is not t and s != t:
+        if s.kind != "f" and t.kind == "f":
+            a = wrap(a._array.astype(t))
+        elif t.kind != "f" and s.kind == "f":
+            b = wrap(b._array.astype(s))
+        elif s.kind == "f":
+            wide = np.promote_types(s, t)
+            a, b = astype(a, wide), astype(b, wide)
+    return a, b

@@ -1,0 +1,37 @@
+"""Dropout: multiplicative noise that is drawn anew at every application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...arrays import array_module
+from ..tape import Array, Op, Tensor, as_tensor, wrap
+
+
+class Dropout(Op):
+    """y = x m / (1 - p) with m ~ Bernoulli(1 - p);  xbar = ybar m / (1 - p)."""
+
+    def __init__(self, p: float, rng: np.random.Generator) -> None:
+        self.p, self.rng = p, rng
+
+    def forward(self, x: Array) -> Array:
+        kept = self.rng.random(x.shape, dtype=np.float32) >= self.p
+        scaled = kept.astype(x.dtype) / (1 - self.p)
+        self.scale = array_module(x).asarray(scaled.astype(x.dtype))
+        return x * self.scale
+
+    def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return grad * wrap(self.scale)
+
+
+def dropout(x: Any, p: float, rng: np.random.Generator) -> Tensor:
+    """Zero each element with probability `p` and scale the others by 1 / (1 - p).
+
+    The expectation of the result is `x` (inverted dropout, Srivastava et al. 2014).
+    """
+    if not 0 <= p < 1:
+        raise ValueError(f"the dropout probability lies in [0, 1), got {p}")
+    x = as_tensor(x)
+    return x if p == 0 else Dropout(p, rng)(x)

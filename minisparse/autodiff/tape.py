@@ -1,0 +1,662 @@
+"""The tape: tensors, the operations that make them, and the chain rule.
+
+Every operation that is applied to a tensor leaves a trace: the result remembers the operation
+(`Tensor.op`) and what it was applied to (`Tensor.inputs`).  Those traces form a directed graph
+without cycles, from a result back to the leaves.  For a scalar loss L write
+
+    ybar = dL/dy           the cotangent ("gradient") of a tensor y.
+
+If x is used by operations with results y_1, ..., y_m, the chain rule is the sum over the uses,
+
+    xbar = sum_i  (dy_i/dx)^T  ybar_i,
+
+so a tensor's cotangent is complete once every use has contributed.  `_run_backward` visits the
+graph in exactly such an order; each operation supplies its own product ybar -> (dy/dx)^T ybar.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
+from .saved import SavedArray, SavedState, WriteError
+
+Array = Any  # a NumPy or CuPy array, or one of a registered stand-in
+
+_recording = True
+_branch_log: list[tuple[Op, Array]] | None = None
+
+
+class GraphError(RuntimeError):
+    """The graph cannot be differentiated as asked: nothing recorded, freed, or not connected."""
+
+
+class Tensor:
+    """An array that remembers how it was made, so that gradients can be computed through it.
+
+    Parameters
+    ----------
+    data : array, nested list or number
+        Floating-point arrays keep their dtype and share their memory with the tensor.  Python
+        numbers and lists become float32, the default of the package.
+    dtype : dtype, optional
+        Convert to this floating-point type, e.g. ``np.float64`` for gradient checks.
+    requires_grad : bool
+        Whether gradients with respect to this tensor are wanted.
+    name : str, optional
+        Used in messages.
+
+    Attributes
+    ----------
+    grad : Tensor or None
+        Filled by `backward` for leaves with ``requires_grad``; added to, never overwritten.
+    op, inputs : Op or None, tuple of Tensor
+        The operation that made this tensor and its arguments; a leaf has none.
+
+    Raises
+    ------
+    TypeError
+        Gradients are asked for integers or booleans, which have no derivative.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> x.grad
+    Tensor([2., 4., 6.], dtype=float32)
+    """
+
+    # Defaults live on the class: making a tensor then sets two attributes, not nine.
+    _array: Array
+    requires_grad: bool = False
+    grad: Tensor | None = None
+    op: Op | None = None
+    inputs: tuple[Tensor, ...] = ()
+    name: str | None = None
+    version: int = 0  # counts writes through the tensor, see saved.py
+    _view: Array | None = None  # the array object that was handed to the user
+    _held: int = 0  # how many recorded operations saved this tensor for their backward
+    _held_by: Op | None = None  # the last of them
+    _saved: SavedState | None = None  # what this tensor's own operation saved
+
+    __array_ufunc__ = None  # `array + tensor` is the tensor's business, not NumPy's
+
+    def __init__(
+        self,
+        data: Any,
+        dtype: Any = None,
+        requires_grad: bool = False,
+        name: str | None = None,
+    ) -> None:
+        if isinstance(data, Tensor):
+            raise TypeError("this is a Tensor already; use .detach() for a copy outside the graph")
+        if is_array(data) and not isinstance(data, np.generic):
+            xp = array_module(data)
+            array = data if dtype is None else data.astype(dtype, copy=False)
+        else:
+            xp = np
+            array = np.asarray(data)
+            if dtype is not None:
+                array = array.astype(dtype)
+            elif array.dtype.kind == "f" or (array.dtype.kind in "iu" and not requires_grad):
+                array = array.astype(DEFAULT_DTYPE)
+        if array.dtype.kind not in "fbiu":
+            raise TypeError(f"a Tensor holds real numbers, not dtype {array.dtype}")
+        if requires_grad and array.dtype.kind != "f":
+            raise TypeError(
+                f"gradients need a floating-point tensor, but this one has dtype {array.dtype}: "
+                "pass dtype=np.float32 or np.float64, or write 1.0 instead of 1"
+            )
+        if array is data and xp is np:
+            self._view = array  # the user's own object: it can be locked while the tape needs it
+            array = array.view(np.ndarray)
+        self._array = array
+        if requires_grad:
+            self.requires_grad = True
+        if name is not None:
+            self.name = name
+
+    # ---- the array inside -----------------------------------------------------------------
+
+    @property
+    def data(self) -> Array:
+        """The array.  While the tape holds it for a backward, it is read-only (see saved.py)."""
+        if self._held and type(self._array) is np.ndarray:
+            return SavedArray.of(self._array, self._held_by)
+        if self._view is None:
+            self._view = self._array.view() if type(self._array) is np.ndarray else self._array
+        return self._view
+
+    @data.setter
+    def data(self, value: Array) -> None:
+        if value is self._view:  # `t.data *= m` was done in place already; it is a write
+            self.version += 1
+            return
+        if not is_array(value):
+            value = array_module(self._array).asarray(value, dtype=self.dtype)
+        if value.shape != self.shape or value.dtype != self.dtype:
+            raise ValueError(
+                f"{self._label()} has shape {self.shape} and dtype {self.dtype}; its data cannot "
+                f"become shape {value.shape}, dtype {value.dtype}"
+            )
+        self._array, self._view = value.view() if type(value) is np.ndarray else value, None
+        self.version += 1
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Array]:
+        """Give the raw array for an update in place (optimizers, masks), and count the write.
+
+        A graph that saved the old values refuses its backward from now on.
+        """
+        self.version += 1
+        yield self._array
+
+    def numpy(self) -> np.ndarray:
+        """Return a copy of the values on the host."""
+        return np.array(to_numpy(self._array))
+
+    def item(self) -> float:
+        """Return the value of a one-element tensor as a Python number."""
+        if self.size != 1:
+            raise ValueError(f"item() needs one element, this tensor has shape {self.shape}")
+        return to_numpy(self._array).reshape(()).item()  # type: ignore[no-any-return]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return self._array.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._array.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self._array.size  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type."""
+        return self._array.dtype  # type: ignore[no-any-return]
+
+    def detach(self) -> Tensor:
+        """Return a tensor of the same values that no gradient passes through."""
+        return wrap(self._array)
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(", threshold=60)
+        extra = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({body}, dtype={self.dtype}{extra})"
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def _label(self) -> str:
+        return f"tensor '{self.name}'" if self.name else "a tensor"
+
+    # ---- gradients ------------------------------------------------------------------------
+
+    def backward(
+        self,
+        cotangent: Any = None,
+        *,
+        retain_graph: bool = False,
+        create_graph: bool = False,
+    ) -> None:
+        """Add to ``x.grad`` of every leaf x the product of dself/dx (transposed) and `cotangent`.
+
+        Parameters
+        ----------
+        cotangent : array-like of this tensor's shape, optional
+            May be left out for a single number, whose cotangent is 1.
+        retain_graph : bool
+            Keep the graph for another backward.
+        create_graph : bool
+            Record the backward itself, for gradients of gradients.  Implies `retain_graph`.
+
+        Raises
+        ------
+        GraphError
+            Nothing was recorded, the graph was freed by an earlier backward, or the tensor has
+            more than one element and no cotangent is given.
+        WriteError
+            An array that the backward needs was written to since the forward.
+        """
+        seed = _seed(self, cotangent, lead=0)
+        for leaf, g in _run_backward(self, seed, create_graph, retain_graph or create_graph):
+            if leaf.grad is None:
+                leaf.grad = g
+            else:
+                with _record(create_graph):
+                    leaf.grad = leaf.grad + g
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    if TYPE_CHECKING:  # filled in by ops/methods.py, one line per operator
+        __add__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __radd__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __sub__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __rsub__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __mul__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __rmul__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __truediv__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __rtruediv__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __pow__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __rpow__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __matmul__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __rmatmul__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        __neg__: ClassVar[Callable[[Tensor], Tensor]]
+        __abs__: ClassVar[Callable[[Tensor], Tensor]]
+        __getitem__: ClassVar[Callable[[Tensor, Any], Tensor]]
+        sum: ClassVar[Callable[..., Tensor]]
+        mean: ClassVar[Callable[..., Tensor]]
+        max: ClassVar[Callable[..., Tensor]]
+        min: ClassVar[Callable[..., Tensor]]
+        logsumexp: ClassVar[Callable[..., Tensor]]
+        reshape: ClassVar[Callable[..., Tensor]]
+        transpose: ClassVar[Callable[..., Tensor]]
+        broadcast_to: ClassVar[Callable[[Tensor, tuple[int, ...]], Tensor]]
+        astype: ClassVar[Callable[[Tensor, Any], Tensor]]
+        exp: ClassVar[Callable[[Tensor], Tensor]]
+        log: ClassVar[Callable[[Tensor], Tensor]]
+        sqrt: ClassVar[Callable[[Tensor], Tensor]]
+        abs: ClassVar[Callable[[Tensor], Tensor]]
+        clip: ClassVar[Callable[[Tensor, float | None, float | None], Tensor]]
+        relu: ClassVar[Callable[[Tensor], Tensor]]
+        sigmoid: ClassVar[Callable[[Tensor], Tensor]]
+        tanh: ClassVar[Callable[[Tensor], Tensor]]
+
+        @property
+        def T(self) -> Tensor: ...  # noqa: D102
+        @property
+        def mT(self) -> Tensor: ...  # noqa: D102
+
+
+class Op:
+    """One differentiable operation; a subclass holds its formula, an object one application.
+
+    A subclass writes `forward` on arrays and `backward` on tensors.  Since the backward is made
+    of operations itself, it can be recorded and differentiated again.
+
+    Attributes
+    ----------
+    saves : tuple
+        What `backward` reads, and so must not be overwritten before it: positions of inputs,
+        and ``"y"`` for the result.  The tape guards these arrays (see saved.py).
+    is_view : bool
+        The result shares memory with the first input.
+    surrogate : callable or None
+        For operations whose declared gradient is not the derivative (straight-through): the
+        function of the input tensors whose derivative `backward` returns.
+
+    Examples
+    --------
+    >>> class Cube(Op):
+    ...     saves = (0,)
+    ...     def forward(self, x):
+    ...         return x**3
+    ...     def backward(self, grad, y, x):
+    ...         return grad * 3 * x**2
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> Cube()(x).sum().backward()
+    >>> x.grad
+    Tensor([ 3., 12.], dtype=float32)
+    """
+
+    saves: ClassVar[tuple[int | str, ...]] = ()
+    is_view: ClassVar[bool] = False
+    surrogate: Callable[..., Tensor] | None = None
+
+    def forward(self, *arrays: Array) -> Array:
+        """Compute the result from the input arrays."""
+        raise NotImplementedError
+
+    def backward(self, grad: Tensor, y: Tensor, *inputs: Tensor) -> Any:
+        """Return for each input the product of `grad` with the transposed derivative.
+
+        Parameters
+        ----------
+        grad : Tensor
+            Cotangent of the result.  It may carry extra leading axes, one cotangent for each of
+            their entries, so rules address axes from the last one.
+        y : Tensor
+            The result.
+        *inputs : Tensor
+            What the operation was applied to.
+
+        Returns
+        -------
+        Tensor, None, callable, or a tuple of these with one entry per input
+            None stands for "no derivative"; a function without arguments is called only if that
+            gradient is wanted.
+        """
+        raise NotImplementedError
+
+    def branch(self, y: Array, *arrays: Array) -> Array | None:
+        """Return which branch each element took (a relu's mask), or None for a smooth operation."""
+        return None
+
+    @property
+    def name(self) -> str:
+        """The operation's name in messages."""
+        return type(self).__name__
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Apply the operation, and record it if a gradient may be wanted."""
+        arrays = [x._array for x in inputs]
+        y = wrap(self.forward(*arrays))
+        if _branch_log is not None:
+            signature = self.branch(y._array, *arrays)
+            if signature is not None:
+                _branch_log.append((self, signature))
+        if _recording:
+            for x in inputs:
+                if x.requires_grad:
+                    y.requires_grad = True
+                    y.op = self
+                    y.inputs = inputs
+                    if self.saves:
+                        y._saved = SavedState(self, y, inputs)
+                    break
+        return y
+
+
+class _Freed(Op):
+    """Stands where an operation was, once a backward has used up its graph."""
+
+    def backward(self, grad: Tensor, y: Tensor, *inputs: Tensor) -> Any:
+        raise GraphError(
+            "this part of the graph was used by an earlier backward and freed; "
+            "pass retain_graph=True to the first backward, or compute the result again"
+        )
+
+
+_FREED = _Freed()
+
+
+def wrap(array: Array) -> Tensor:
+    """Make a tensor of an array that the package itself computed, without checks."""
+    t = Tensor.__new__(Tensor)
+    t._array = np.asarray(array) if isinstance(array, np.generic) else array
+    return t
+
+
+def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
+    """Return `value` as a tensor; numbers take the dtype and the device of `like`."""
+    if isinstance(value, Tensor):
+        return value
+    if like is not None and (isinstance(value, np.generic) or not is_array(value)):
+        array = array_module(like._array).asarray(value)
+        kind = like.dtype if like.dtype.kind == "f" else DEFAULT_DTYPE
+        return wrap(array.astype(kind) if array.dtype.kind in "fiu" else array)
+    return Tensor(value)
+
+
+# ---- switches ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _record(on: bool) -> Iterator[None]:
+    global _recording
+    before, _recording = _recording, on
+    try:
+        yield
+    finally:
+        _recording = before
+
+
+def no_grad() -> contextlib.AbstractContextManager[None]:
+    """Compute without recording: no gradients, no memory for them."""
+    return _record(False)
+
+
+def enable_grad() -> contextlib.AbstractContextManager[None]:
+    """Record again inside `no_grad`."""
+    return _record(True)
+
+
+def is_recording() -> bool:
+    """Tell whether operations are recorded now."""
+    return _recording
+
+
+@contextlib.contextmanager
+def record_branches() -> Iterator[list[tuple[Op, Array]]]:
+    """Collect (operation, branch signature) of every kinked operation applied inside.
+
+    Two points with equal signatures lie on the same smooth piece of the function.
+    """
+    global _branch_log
+    before, _branch_log = _branch_log, []
+    try:
+        yield _branch_log
+    finally:
+        _branch_log = before
+
+
+# ---- the chain rule ---------------------------------------------------------------------------
+
+
+def _seed(y: Tensor, cotangent: Any, lead: int) -> Tensor:
+    """Check and convert the cotangent of the result that a backward starts from."""
+    if not y.requires_grad:
+        raise GraphError(
+            f"no gradient can be computed for {y._label()} of shape {y.shape}: it does not depend "
+            "on a tensor with requires_grad=True, or it was computed inside no_grad()"
+        )
+    if cotangent is None:
+        if y.size != 1:
+            raise GraphError(
+                f"backward() starts from a single number, but this tensor has shape {y.shape}: "
+                "reduce it first (y.sum().backward()), or give a cotangent of that shape "
+                "(y.backward(v) computes v^T dy/dx)"
+            )
+        return wrap(array_module(y._array).ones_like(y._array))
+    v = as_tensor(cotangent, like=y)
+    if v.shape[lead:] != y.shape or v.ndim != lead + y.ndim:
+        wanted = ("k", *y.shape) if lead else y.shape
+        raise ValueError(f"the cotangent has shape {v.shape}, expected {wanted}")
+    return v if v.dtype == y.dtype else v.astype(y.dtype)
+
+
+def _run_backward(
+    y: Tensor,
+    seed: Tensor,
+    create_graph: bool,
+    retain_graph: bool,
+    targets: Sequence[Tensor] | None = None,
+) -> list[tuple[Tensor, Tensor]]:
+    """Propagate `seed` from `y` to the targets, or to all leaves.
+
+    Iterative, and linear in the number of operations: a first sweep counts the uses of every
+    tensor, a second one visits a tensor when all of its uses have contributed.
+
+    Returns
+    -------
+    list of (tensor, gradient)
+        In the order of arrival; tensors that y does not depend on are absent.
+    """
+    uses = {id(y): 0}
+    users: dict[int, list[Tensor]] = {}
+    stack = [y]
+    while stack:
+        t = stack.pop()
+        for x in t.inputs:
+            if x.requires_grad:
+                if targets is not None:
+                    users.setdefault(id(x), []).append(t)
+                if id(x) in uses:
+                    uses[id(x)] += 1
+                else:
+                    uses[id(x)] = 1
+                    stack.append(x)
+
+    wanted: set[int] | None = None
+    if targets is not None:  # only what lies between y and a target is worth computing
+        wanted = set()
+        up = [t for t in targets if id(t) in uses]
+        while up:
+            t = up.pop()
+            if id(t) not in wanted:
+                wanted.add(id(t))
+                up.extend(users.get(id(t), ()))
+    target_ids = None if targets is None else {id(t) for t in targets}
+
+    grads: dict[int, Tensor] = {id(y): seed}
+    found: list[tuple[Tensor, Tensor]] = []
+    lead = seed.ndim - y.ndim
+    ready = [y]
+    global _recording
+    before, _recording = _recording, create_graph
+    try:
+        while ready:
+            t = ready.pop()
+            g = grads.pop(id(t), None)
+            if g is not None and (t.op is None if target_ids is None else id(t) in target_ids):
+                found.append((t, g))
+            op, inputs = t.op, t.inputs
+            if op is None:
+                continue
+            if g is not None:
+                _contribute(t, op, g, inputs, lead, wanted, grads)
+            for x in inputs:
+                if x.requires_grad:
+                    uses[id(x)] -= 1
+                    if uses[id(x)] == 0:
+                        ready.append(x)
+            if not retain_graph:
+                _free(t, op)
+    finally:
+        _recording = before
+    return found
+
+
+def _free(t: Tensor, op: Op) -> None:
+    """Cut `t` from its inputs; what `op` saved may be written to again."""
+    t.op, t.inputs, t._saved = _FREED, (), None
+    if "y" in op.saves:
+        t._held -= 1
+
+
+def _contribute(
+    t: Tensor,
+    op: Op,
+    g: Tensor,
+    inputs: tuple[Tensor, ...],
+    lead: int,
+    wanted: set[int] | None,
+    grads: dict[int, Tensor],
+) -> None:
+    """Add to `grads` what `t`, made by `op` from `inputs`, passes on to each of its inputs."""
+    if wanted is not None and op is not _FREED and not any(id(x) in wanted for x in inputs):
+        return
+    if t._saved is not None:
+        t._saved.check(t)
+    rules = op.backward(g, t, *inputs)
+    if type(rules) is not tuple:
+        rules = (rules,)
+    if len(rules) != len(inputs):
+        raise GraphError(
+            f"backward of {op.name} returned {len(rules)} gradients for {len(inputs)} inputs"
+        )
+    for x, r in zip(inputs, rules, strict=True):
+        if r is None or not x.requires_grad or (wanted is not None and id(x) not in wanted):
+            continue
+        if type(r) is not Tensor and not isinstance(r, Tensor):
+            r = r()
+        if r._array.shape[lead:] != x._array.shape:
+            raise GraphError(
+                f"backward of {op.name} returned a gradient of shape {r.shape[lead:]} for an "
+                f"input of shape {x.shape}"
+            )
+        before = grads.get(id(x))
+        grads[id(x)] = r if before is None else before + r
+
+
+def gradients(
+    y: Tensor,
+    xs: Sequence[Tensor],
+    cotangent: Any = None,
+    *,
+    batched: bool = False,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+    allow_unused: bool = False,
+) -> list[Tensor]:
+    """Return (dy/dx)^T v for every x in `xs`, leaving all ``.grad`` alone.
+
+    Parameters
+    ----------
+    y : Tensor
+        The result to differentiate.
+    xs : sequence of Tensor
+        Leaves or intermediate tensors.
+    cotangent : array-like, optional
+        v, of y's shape; 1 for a single number.
+    batched : bool
+        `cotangent` has one more axis in front, [k, *y.shape]: k cotangents go through the graph
+        in one pass, and each result has shape [k, *x.shape].
+    create_graph : bool
+        Record the backward, so that the results can be differentiated.  Implies `retain_graph`.
+    retain_graph : bool
+        Keep the graph for another backward.
+    allow_unused : bool
+        Return zeros for an x that y does not depend on, instead of raising.
+
+    Raises
+    ------
+    GraphError
+        Nothing was recorded, the graph was freed, or y does not depend on one of the `xs`.
+    """
+    lead = 1 if batched else 0
+    if batched and cotangent is None:
+        raise ValueError(f"batched=True needs a cotangent of shape [k, {y.shape}]")
+    seed = _seed(y, cotangent, lead)
+    found = {
+        id(t): g
+        for t, g in _run_backward(y, seed, create_graph, retain_graph or create_graph, xs)
+    }
+    out = []
+    for i, x in enumerate(xs):
+        g = found.get(id(x))
+        if g is None:
+            if not allow_unused:
+                raise GraphError(
+                    f"the result does not depend on xs[{i}] ({x._label()} of shape {x.shape}); "
+                    "pass allow_unused=True to get zeros"
+                )
+            g = wrap(array_module(x._array).zeros(seed.shape[:lead] + x.shape, dtype=x.dtype))
+        out.append(g)
+    return out
+
+
+__all__ = [
+    "GraphError",
+    "Op",
+    "Tensor",
+    "WriteError",
+    "as_tensor",
+    "enable_grad",
+    "gradients",
+    "is_recording",
+    "no_grad",
+    "record_branches",
+    "wrap",
+]
