@@ -1,0 +1,121 @@
+"""Hot loops on plain arrays: each a Numba function and, in the same file, a twin that specifies it.
+
+``kernels.conv2d`` is fast and takes NumPy arrays. Its twin ``kernels.conv2d_reference`` is the
+readable definition, written with the array module of its arguments, so it serves NumPy, CuPy and
+any registered array type. Ask for kernels by attribute (``kernels.conv2d(...)``): Numba is imported
+at the first such access, and :func:`select` takes effect at the next one.
+
+Images are ``[N, H, W, C]``, convolution weights ``[kh, kw, C, O]``, matrices ``[rows, columns]``;
+float32 or float64.
+"""
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from minisparse.kernels.shapes import conv_output_shape, pool_output_shape, window_output_shape
+
+if TYPE_CHECKING:
+    from minisparse.kernels.conv import (
+        conv2d,
+        conv2d_input_grad,
+        conv2d_input_grad_reference,
+        conv2d_reference,
+        conv2d_weight_grad,
+        conv2d_weight_grad_reference,
+    )
+    from minisparse.kernels.pool import (
+        avg_pool2d,
+        avg_pool2d_backward,
+        avg_pool2d_backward_reference,
+        avg_pool2d_reference,
+        max_pool2d,
+        max_pool2d_backward,
+        max_pool2d_backward_reference,
+        max_pool2d_gather,
+        max_pool2d_gather_reference,
+        max_pool2d_reference,
+    )
+    from minisparse.kernels.steps import (
+        adam_step,
+        adam_step_reference,
+        sgd_step,
+        sgd_step_reference,
+    )
+
+__all__ = [
+    "adam_step",
+    "adam_step_reference",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "avg_pool2d_backward_reference",
+    "avg_pool2d_reference",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_input_grad_reference",
+    "conv2d_reference",
+    "conv2d_weight_grad",
+    "conv2d_weight_grad_reference",
+    "conv_output_shape",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "max_pool2d_backward_reference",
+    "max_pool2d_gather",
+    "max_pool2d_gather_reference",
+    "max_pool2d_reference",
+    "pool_output_shape",
+    "select",
+    "sgd_step",
+    "sgd_step_reference",
+    "window_output_shape",
+]
+
+_FILES = {
+    "conv": ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
+    "pool": (
+        "avg_pool2d",
+        "avg_pool2d_backward",
+        "max_pool2d",
+        "max_pool2d_backward",
+        "max_pool2d_gather",
+    ),
+    "steps": ("adam_step", "sgd_step"),
+}
+_HOME = {kernel: file for file, kernels in _FILES.items() for kernel in kernels}
+
+
+def select(kind: str) -> None:
+    """Run every kernel in its Numba version (``"numba"``) or on its twin (``"numpy"``).
+
+    The environment variable ``MINISPARSE_KERNELS`` chooses at the start; Numba is the default.
+
+    Raises
+    ------
+    ValueError
+        For any other word.
+    """
+    if kind not in ("numba", "numpy"):
+        raise ValueError(f'kernels are "numba" or "numpy", got {kind!r} (MINISPARSE_KERNELS?)')
+    global _selected
+    _selected = kind
+    for kernel in _HOME:
+        globals().pop(kernel, None)
+
+
+_selected = "numba"
+select(os.environ.get("MINISPARSE_KERNELS") or "numba")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a kernel's file at its first use and remember the function here (PEP 562)."""
+    kernel = name.removesuffix("_reference")
+    if kernel not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no kernel {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOME[kernel]}")
+    function = getattr(module, name if _selected == "numba" else f"{kernel}_reference")
+    globals()[name] = function
+    return function
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,180 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from minisparse import kernels
+
+
+def brute_conv2d(x, w, stride, padding):
+    """Follow the definition, one multiplication at a time."""
+    (n, h, width, c), (kh, kw, _, o) = x.shape, w.shape
+    ho = (h + 2 * padding[0] - kh) // stride[0] + 1
+    wo = (width + 2 * padding[1] - kw) // stride[1] + 1
+    y = np.zeros((n, ho, wo, o))
+    for m, i, j, k in product(range(n), range(ho), range(wo), range(o)):
+        for r, s, d in product(range(kh), range(kw), range(c)):
+            row, column = i * stride[0] + r - padding[0], j * stride[1] + s - padding[1]
+            if 0 <= row < h and 0 <= column < width:
+                y[m, i, j, k] += float(x[m, row, column, d]) * float(w[r, s, d, k])
+    return y
+
+
+@st.composite
+def geometries(draw, most=7, channels=5):
+    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    padding = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
+    high = draw(st.integers(max(1, kernel[0] - 2 * padding[0]), most))
+    wide = draw(st.integers(max(1, kernel[1] - 2 * padding[1]), most))
+    n, c, o = (
+        draw(st.integers(0, 3)),
+        draw(st.integers(1, channels)),
+        draw(st.integers(1, channels)),
+    )
+    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    return (n, high, wide, c), (*kernel, c, o), stride, padding
+
+
+def draw_arrays(x_shape, w_shape, stride, padding, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    y_shape = kernels.conv_output_shape(x_shape, w_shape, stride, padding)
+    return [rng.standard_normal(s).astype(dtype) for s in (x_shape, w_shape, y_shape)]
+
+
+def tolerance(dtype):
+    return {"rtol": 2e-5, "atol": 2e-5} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-12}
+
+
+@settings(deadline=None, max_examples=25)
+@given(geometry=geometries(most=5, channels=3))
+def test_the_twin_follows_the_definition(geometry):
+    x, w, _ = draw_arrays(*geometry, np.float64)
+    y = kernels.conv2d_reference(x, w, *geometry[2:])
+    np.testing.assert_allclose(y, brute_conv2d(x, w, *geometry[2:]), rtol=1e-12, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(geometry=geometries())
+def test_the_gradients_are_the_adjoints(geometry):
+    """The product <conv(x, w), g> is linear in each argument: its gradients are its adjoints."""
+    x, w, g = draw_arrays(*geometry, np.float64)
+    for suffix in ("", "_reference"):
+        forward = getattr(kernels, "conv2d" + suffix)
+        input_grad = getattr(kernels, "conv2d_input_grad" + suffix)
+        weight_grad = getattr(kernels, "conv2d_weight_grad" + suffix)
+        product_ = np.vdot(forward(x, w, *geometry[2:]), g)
+        gx = input_grad(g, w, x.shape, *geometry[2:])
+        gw = weight_grad(x, g, w.shape[:2], *geometry[2:])
+        assert gx.shape == x.shape
+        assert gw.shape == w.shape
+        np.testing.assert_allclose(np.vdot(gx, x), product_, rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(np.vdot(gw, w), product_, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(deadline=None, max_examples=60)
+@given(geometry=geometries(most=9, channels=40))
+@example(geometry=((100, 28, 28, 1), (5, 5, 1, 20), (1, 1), (0, 0)))  # LeNet-5, first layer
+@example(geometry=((3, 12, 12, 20), (5, 5, 20, 50), (1, 1), (0, 0)))  # and the second
+@example(geometry=((2, 8, 9, 3), (8, 9, 3, 70), (1, 1), (0, 0)))  # a kernel of the image's size
+@example(geometry=((2, 8, 9, 17), (1, 1, 17, 33), (1, 1), (0, 0)))  # 1 x 1
+@example(geometry=((0, 8, 9, 3), (3, 3, 3, 4), (1, 1), (1, 1)))  # no image at all
+@example(geometry=((2, 6, 6, 3), (3, 3, 3, 0), (1, 1), (1, 1)))  # no kernel at all
+@example(geometry=((2, 6, 6, 0), (3, 3, 0, 4), (1, 1), (0, 0)))  # no channel at all
+@example(geometry=((2, 6, 40, 130), (3, 3, 130, 70), (2, 3), (1, 2)))  # wider than any tile
+def test_each_kernel_against_its_twin(dtype, geometry):
+    x, w, g = draw_arrays(*geometry, dtype)
+    how = geometry[2:]
+    for name, args in {
+        "conv2d": (x, w),
+        "conv2d_input_grad": (g, w, x.shape),
+        "conv2d_weight_grad": (x, g, w.shape[:2]),
+    }.items():
+        fast = getattr(kernels, name)(*args, *how)
+        twin = getattr(kernels, name + "_reference")(*args, *how)
+        assert fast.dtype == dtype
+        assert fast.shape == twin.shape
+        size = np.abs(twin).max(initial=1.0)  # rounding grows with the sum, not with its entries
+        np.testing.assert_allclose(fast / size, twin / size, err_msg=name, **tolerance(dtype))
+
+
+def test_the_twins_run_elsewhere(twin_elsewhere):
+    geometry = ((2, 6, 7, 3), (3, 2, 3, 4), (2, 1), (1, 0))
+    x, w, g = draw_arrays(*geometry, np.float32)
+    for name, args in {
+        "conv2d_reference": (x, w),
+        "conv2d_input_grad_reference": (g, w, x.shape),
+        "conv2d_weight_grad_reference": (x, g, (3, 2)),
+    }.items():
+        twin = getattr(kernels, name)
+        np.testing.assert_array_equal(
+            twin_elsewhere(twin, *args, *geometry[2:]), twin(*args, *geometry[2:])
+        )
+
+
+def test_memory_order_does_not_matter():
+    geometry = ((4, 9, 8, 6), (3, 3, 6, 5), (1, 1), (0, 0))
+    x, w, g = draw_arrays(*geometry, np.float32)
+    odd = [np.asfortranarray(a) for a in (x, w, g)]
+    odd_x = np.repeat(x, 2, axis=2)[:, :, ::2]  # not contiguous in either order
+    np.testing.assert_array_equal(kernels.conv2d(odd[0], odd[1]), kernels.conv2d(x, w))
+    np.testing.assert_array_equal(kernels.conv2d(odd_x, w), kernels.conv2d(x, w))
+    np.testing.assert_array_equal(
+        kernels.conv2d_input_grad(odd[2], odd[1], x.shape),
+        kernels.conv2d_input_grad(g, w, x.shape),
+    )
+    np.testing.assert_array_equal(
+        kernels.conv2d_weight_grad(odd_x, odd[2], (3, 3)),
+        kernels.conv2d_weight_grad(x, g, (3, 3)),
+    )
+
+
+def test_same_bits_twice_and_arguments_untouched():
+    geometry = ((37, 11, 9, 3), (3, 3, 3, 21), (1, 1), (1, 1))
+    x, w, g = draw_arrays(*geometry, np.float32)
+    before = [a.copy() for a in (x, w, g)]
+    runs = [
+        (
+            kernels.conv2d(x, w, *geometry[2:]),
+            kernels.conv2d_input_grad(g, w, x.shape, *geometry[2:]),
+            kernels.conv2d_weight_grad(x, g, (3, 3), *geometry[2:]),
+        )
+        for _ in range(2)
+    ]
+    for first, second in zip(*runs, strict=True):
+        np.testing.assert_array_equal(first, second)
+    for a, b in zip(before, (x, w, g), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_nan_shows_where_it_is_seen_and_nowhere_else():
+    x, w, _ = draw_arrays((2, 6, 6, 2), (3, 3, 2, 4), (1, 1), (0, 0), np.float32)
+    x[1, 0, 0, 1] = np.nan
+    expected = np.zeros((2, 4, 4, 4), bool)
+    expected[1, 0, 0] = True  # the one window that contains the corner
+    np.testing.assert_array_equal(np.isnan(kernels.conv2d(x, w)), expected)
+
+
+def test_mixed_precision_computes_in_the_larger():
+    x, w, _ = draw_arrays((2, 6, 6, 2), (3, 3, 2, 4), (1, 1), (0, 0), np.float64)
+    y = kernels.conv2d(x.astype(np.float32), w)
+    assert y.dtype == np.float64
+    np.testing.assert_allclose(
+        y, kernels.conv2d_reference(x.astype(np.float32).astype(np.float64), w), rtol=1e-12
+    )
+    with pytest.raises(TypeError, match="float32 or float64, got complex"):
+        kernels.conv2d(x.astype(complex), w)
+
+
+@pytest.mark.parametrize("suffix", ["", "_reference"])
+def test_a_gradient_of_the_wrong_shape_is_refused(suffix):
+    x, w, g = draw_arrays((2, 6, 6, 2), (3, 3, 2, 4), (1, 1), (0, 0), np.float32)
+    message = r"shape \[2, 4, 4, 4\], got \[2, 3, 4, 4\]"
+    with pytest.raises(ValueError, match=message):
+        getattr(kernels, "conv2d_input_grad" + suffix)(g[:, 1:], w, x.shape)
+    with pytest.raises(ValueError, match=message):
+        getattr(kernels, "conv2d_weight_grad" + suffix)(x, g[:, 1:], (3, 3))
+    with pytest.raises(ValueError, match="channels"):
+        getattr(kernels, "conv2d" + suffix)(x, w[:, :, :1])

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from minisparse import kernels
+
+SIZES = [(), (0,), (1,), (3, 5), (784, 300)]
+
+
+def draw(shape, dtype, count, seed=0):
+    rng = np.random.default_rng(seed)
+    return [np.array(rng.standard_normal(shape), dtype) for _ in range(count)]
+
+
+def tolerance(dtype):
+    return {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-14}
+
+
+@pytest.mark.parametrize("suffix", ["", "_reference"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize(
+    ("momentum", "dampening", "nesterov", "decay", "decoupled"),
+    [
+        (0.0, 0.0, False, 0.0, False),
+        (0.0, 0.0, False, 0.3, False),
+        (0.0, 0.0, False, 0.3, True),
+        (0.9, 0.0, False, 0.0, False),
+        (0.9, 0.4, False, 0.3, False),
+        (0.9, 0.0, True, 0.3, False),
+        (0.9, 0.4, True, 0.3, True),
+    ],
+)
+def test_sgd(suffix, dtype, shape, momentum, dampening, nesterov, decay, decoupled):
+    p, g, v = draw(shape, dtype, 3)
+    before = [a.astype(np.float64) for a in (p, g, v)]
+    expected, d, velocity = before
+    if decoupled:
+        expected = (1 - 0.1 * decay) * expected
+    else:
+        d = d + decay * expected
+    velocity = momentum * velocity + (1 - dampening) * d
+    moved = d + momentum * velocity if nesterov else velocity
+    expected = expected - 0.1 * (moved if momentum else d)
+    sgd_step = getattr(kernels, "sgd_step" + suffix)
+    sgd_step(p, g, v if momentum else None, 0.1, momentum, dampening, nesterov, decay, decoupled)
+    np.testing.assert_allclose(p, expected, **tolerance(dtype))
+    if momentum:
+        np.testing.assert_allclose(v, velocity, **tolerance(dtype))
+    np.testing.assert_array_equal(g, before[1])
+
+
+@pytest.mark.parametrize("suffix", ["", "_reference"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize(("decay", "decoupled"), [(0.0, False), (0.3, False), (0.3, True)])
+@pytest.mark.parametrize("step", [1, 7])
+def test_adam(suffix, dtype, shape, decay, decoupled, step):
+    p, g, m, v = draw(shape, dtype, 4)
+    np.abs(v, out=v)
+    expected, d, mean, square = (a.astype(np.float64) for a in (p, g, m, v))
+    if decoupled:
+        expected = expected - 0.01 * decay * expected
+    else:
+        d = d + decay * expected
+    mean = 0.8 * mean + 0.2 * d
+    square = 0.95 * square + 0.05 * d**2
+    unbiased_mean, unbiased_square = mean / (1 - 0.8**step), square / (1 - 0.95**step)
+    expected = expected - 0.01 * unbiased_mean / (np.sqrt(unbiased_square) + 1e-3)
+    adam_step = getattr(kernels, "adam_step" + suffix)
+    assert v.dtype == dtype
+    adam_step(p, g, m, v, step, 0.01, 0.8, 0.95, 1e-3, decay, decoupled)
+    np.testing.assert_allclose(p, expected, **tolerance(dtype))
+    np.testing.assert_allclose(m, mean, **tolerance(dtype))
+    np.testing.assert_allclose(v, square, **tolerance(dtype))
+
+
+def test_a_parameter_that_is_a_view_is_changed_in_place():
+    whole, g, v, m, s = draw((6, 8), np.float32, 5)
+    view, expected = whole[:, ::2], whole[:, ::2].copy()
+    kernels.sgd_step(view, g[:, ::2], v[:, ::2], 0.1, 0.9)
+    np.testing.assert_allclose(
+        whole[:, ::2], expected - 0.1 * v[:, ::2], rtol=1e-6, err_msg="v is the new velocity"
+    )
+    before = whole.copy()
+    kernels.adam_step(whole.T, g.T, m.T, np.abs(s).T, 1, 0.1)
+    assert np.abs(whole - before).min() > 0
+
+
+def test_the_twins_run_elsewhere(twin_elsewhere):
+    p, g, v, s = draw((3, 5), np.float32, 4)
+    s = np.abs(s)
+    moved = twin_elsewhere(kernels.sgd_step_reference, p, g, v, 0.1, 0.9, 0.0, True, 0.1)
+    kernels.sgd_step_reference(p, g, v, 0.1, 0.9, 0.0, True, 0.1)
+    for got, expected in zip(moved, (p, g, v), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    moved = twin_elsewhere(kernels.adam_step_reference, p, g, v, s, 3, 0.1)
+    kernels.adam_step_reference(p, g, v, s, 3, 0.1)
+    for got, expected in zip(moved, (p, g, v, s), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("suffix", ["", "_reference"])
+def test_bad_arguments(suffix):
+    p, g, v, m = draw((3, 5), np.float32, 4)
+    sgd_step = getattr(kernels, "sgd_step" + suffix)
+    adam_step = getattr(kernels, "adam_step" + suffix)
+    with pytest.raises(ValueError, match=r"gradient of a parameter of shape \[3, 5\] must have"):
+        sgd_step(p, g[0], v, 0.1)
+    with pytest.raises(ValueError, match="v of a parameter"):
+        sgd_step(p, g, v[:2], 0.1, 0.9)
+    with pytest.raises(ValueError, match="needs a velocity"):
+        sgd_step(p, g, None, 0.1, 0.9)
+    with pytest.raises(ValueError, match="counts its steps from 1"):
+        adam_step(p, g, m, v, 0, 0.1)
+    with pytest.raises(ValueError, match="m of a parameter"):
+        adam_step(p, g, m[:1], v, 1, 0.1)
