@@ -36,7 +36,8 @@ def test_a_registered_type_and_its_subclasses(elsewhere):
     np.testing.assert_array_equal(arrays.to_numpy(Subclass([1, 2])), [1, 2])
 
 
-def test_mixing_two_libraries_is_refused(elsewhere):
+@pytest.mark.usefixtures("elsewhere")
+def test_mixing_two_libraries_is_refused():
     with pytest.raises(TypeError, match="numpy and elsewhere"):
         arrays.array_module(np.zeros(1), Elsewhere([1]))
 
