@@ -179,8 +179,7 @@ def check_indices(indices: NDArray[Any], n: int) -> NDArray[np.int64]:
     """
     if indices.ndim != 1 or not (np.issubdtype(indices.dtype, np.integer) or indices.size == 0):
         raise TypeError(
-            f"indices must be a 1-D array of integers, got shape {indices.shape} "
-            f"of {indices.dtype}"
+            f"indices must be a 1-D array of integers, got shape {indices.shape} of {indices.dtype}"
         )
     if indices.size and (indices.min() < 0 or indices.max() >= n):
         raise IndexError(f"indices must lie in [0, {n}), got {indices.min()} to {indices.max()}")
