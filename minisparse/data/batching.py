@@ -87,7 +87,8 @@ def batches(
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {dtype}")
-    affine = None if normalize == "unit" else _affine(normalize, split.images.shape[3], dtype)
+    unit = isinstance(normalize, str) and normalize == "unit"
+    affine = None if unit else _affine(normalize, split.images.shape[3], dtype)
     if order is not None:
         indices = check_indices(np.array(order), len(split))
     elif rng is None:

@@ -158,6 +158,7 @@ def test_an_epoch_does_not_copy_the_set():
         ({"normalize": "zero"}, ValueError, "normalize must be"),
         ({"normalize": 0.5}, ValueError, "normalize must be"),
         ({"normalize": (0.5,)}, ValueError, "normalize must be"),
+        ({"normalize": np.ones((2, 2))}, ValueError, "normalize must be"),
         ({"normalize": ((0, 0, 0), (1, 1, 1))}, ValueError, "each of 2 channels"),
         ({"normalize": (0.5, 0.0)}, ValueError, "positive deviations"),
         ({"normalize": (float("nan"), 1.0)}, ValueError, "finite means"),
