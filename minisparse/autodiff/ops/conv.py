@@ -13,22 +13,17 @@ other two as its own gradients, so derivatives of every order stay inside this f
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ... import kernels
+from ...kernels import conv_output_shape
+from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor
 from ._pair import same_dtype
 from .shape import reshape, stack
 
 Pair = tuple[int, int]
-
-
-def kernel(name: str, array: Array) -> Callable[..., Any]:
-    """Return the kernel of that name: compiled for NumPy arrays, the array-module form else."""
-    return getattr(kernels, name if type(array) is np.ndarray else name + "_reference")  # type: ignore[no-any-return]
 
 
 class Conv2d(Op):
@@ -145,5 +140,5 @@ def conv2d(x: Any, w: Any, stride: int | Pair = 1, padding: int | Pair = 0) -> T
     x, w = same_dtype(x, w)
     stride = as_pair(stride, "stride", 1)
     padding = as_pair(padding, "padding", 0)
-    kernels.conv_output_shape(x.shape, w.shape, stride, padding)
+    conv_output_shape(x.shape, w.shape, stride, padding)
     return Conv2d(stride, padding)(x, w)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import kernels
 from ...arrays import array_module
+from ...kernels import pool_output_shape
+from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor, as_tensor
-from .conv import Pair, as_pair, kernel
+from .conv import Pair, as_pair
 from .shape import reshape
 
 Geometry = tuple[Pair, Pair, Pair]  # window, stride, padding
@@ -106,7 +107,7 @@ def _geometry(
     window = as_pair(window, "the pooling window", 1)
     stride = window if stride is None else as_pair(stride, "stride", 1)
     padding = as_pair(padding, "padding", 0)
-    kernels.pool_output_shape(x.shape, window, stride, padding)
+    pool_output_shape(x.shape, window, stride, padding)
     return window, stride, padding
 
 

@@ -1,0 +1,36 @@
+"""Modules, layers, initializers and the two LeNets."""
+
+from .batchnorm import BatchNorm1d, BatchNorm2d
+from .layers import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    num_parameters,
+)
+from .models import LeNet5, LeNet300
+from .module import Module, Parameter, Sequential
+from .record import LayerRecord, record_layers
+
+__all__ = [
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "LayerRecord",
+    "LeNet5",
+    "LeNet300",
+    "Linear",
+    "MaxPool2d",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "num_parameters",
+    "record_layers",
+]

@@ -1,0 +1,82 @@
+"""The two networks of the literature on pruning MNIST classifiers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..autodiff import Tensor, flatten, max_pool2d, relu
+from .init import Initializer
+from .layers import Conv2d, Linear
+from .module import Module
+
+
+class LeNet300(Module):
+    """LeNet-300-100: 784-300-100-10 with relu; 266,610 parameters, 266,200 of them weights.
+
+    LeCun et al. 1998 introduced the shape; biases start at 0.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+    init : str or Initializer
+        Of the weights.
+    widths : (int, int)
+        Hidden units, 300 and 100 in the literature.
+    """
+
+    def __init__(
+        self,
+        *,
+        rng: np.random.Generator,
+        init: str | Initializer = "he_normal",
+        widths: tuple[int, int] = (300, 100),
+    ) -> None:
+        first, second = widths
+        self.fc1 = Linear(784, first, rng=rng, init=init)
+        self.fc2 = Linear(first, second, rng=rng, init=init)
+        self.fc3 = Linear(second, 10, rng=rng, init=init)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Map images [n, 28, 28, 1] (or [n, 784]) to logits [n, 10]."""
+        h = relu(self.fc1(flatten(x)))
+        h = relu(self.fc2(h))
+        return self.fc3(h)
+
+
+class LeNet5(Module):
+    """LeNet-5 as Caffe has it: 431,080 parameters, 2,293,000 multiply-adds for an image.
+
+    conv 5x5 to 20 channels, max-pool 2, conv 5x5 to 50, max-pool 2, 800-500-10, without padding.
+    A relu follows the hidden linear layer; `conv_relu` puts one after each pooling as well (Caffe's
+    own definition has none there).  Max-pool and relu commute, so its place does not matter.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+    init : str or Initializer
+        Of the weights; biases start at 0.
+    conv_relu : bool
+        Relu after the convolutions too, as the pruning papers have it.
+    """
+
+    def __init__(
+        self,
+        *,
+        rng: np.random.Generator,
+        init: str | Initializer = "he_normal",
+        conv_relu: bool = True,
+    ) -> None:
+        self.conv1 = Conv2d(1, 20, 5, rng=rng, init=init)
+        self.conv2 = Conv2d(20, 50, 5, rng=rng, init=init)
+        self.fc1 = Linear(800, 500, rng=rng, init=init)
+        self.fc2 = Linear(500, 10, rng=rng, init=init)
+        self.conv_relu = conv_relu
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Map images [n, 28, 28, 1] to logits [n, 10]."""
+        for conv in (self.conv1, self.conv2):
+            x = max_pool2d(conv(x), 2)
+            if self.conv_relu:
+                x = relu(x)
+        h = relu(self.fc1(flatten(x)))
+        return self.fc2(h)

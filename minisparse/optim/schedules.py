@@ -1,0 +1,64 @@
+"""Learning-rate schedules: functions from time to a factor of the base learning rate.
+
+Time t is counted in epochs, with fractions: the training loop calls ``factor(t)`` at every step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+Schedule = Callable[[float], float]
+
+
+def constant() -> Schedule:
+    """Return the schedule 1."""
+    return lambda t: 1.0  # noqa: ARG005
+
+
+def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
+    """Return gamma^(number of milestones passed).
+
+    >>> f = step([10, 20])
+    >>> [f(t) for t in (0, 10, 25)]
+    [1.0, 0.1, 0.010000000000000002]
+    """
+    if list(milestones) != sorted(milestones):
+        raise ValueError(f"milestones must increase, got {list(milestones)}")
+    return lambda t: float(gamma ** sum(t >= m for m in milestones))
+
+
+def exponential(gamma: float) -> Schedule:
+    """Return gamma^t: a factor gamma per epoch."""
+    if gamma <= 0:
+        raise ValueError(f"gamma > 0 expected, got {gamma}")
+    return lambda t: float(gamma**t)
+
+
+def cosine(epochs: float, final: float = 0.0, start: float = 0.0) -> Schedule:
+    """Return half a cosine wave from 1 at `start` to `final` at `epochs` (Loshchilov 2017).
+
+    >>> f = cosine(10)
+    >>> f(0), round(f(5), 3), f(10)
+    (1.0, 0.5, 0.0)
+    """
+    if epochs <= start:
+        raise ValueError(f"the last epoch, {epochs}, must come after the start, {start}")
+
+    def factor(t: float) -> float:
+        s = min(max((t - start) / (epochs - start), 0.0), 1.0)
+        return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * s))
+
+    return factor
+
+
+def geometric(start: float, end: float, final: float) -> Schedule:
+    """Return 1 until `start`, then fall by a constant ratio to `final` at `end`.
+
+    >>> f = geometric(10, 20, 0.01)
+    >>> f(5), round(f(15), 6), round(f(30), 6)
+    (1.0, 0.1, 0.01)
+    """
+    if end <= start or final <= 0:
+        raise ValueError(f"expected start < end and final > 0, got {start}, {end}, {final}")
+    return lambda t: float(final ** min(max((t - start) / (end - start), 0.0), 1.0))
