@@ -128,8 +128,8 @@ def max_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 def min_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the minimum over `axis`; a tie's gradient goes to the first minimum."""
-    negative: Tensor = -as_tensor(x)
-    return -max_(negative, axis, keepdims)
+    smallest: Tensor = -max_(-as_tensor(x), axis, keepdims)
+    return smallest
 
 
 def logsumexp(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
