@@ -1,0 +1,75 @@
+"""What is removed together: single weights, units, inputs, blocks.
+
+A score per weight becomes a score per group by summing over the group; a decision per group
+becomes a mask of weights by repeating it.  Weights are [in, out], filters [kh, kw, in, out].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Granularity = str | tuple[int, int]
+NAMES = ("weight", "unit", "input", "kernel")
+
+
+def group_scores(scores: np.ndarray, granularity: Granularity) -> np.ndarray:
+    """Sum the scores of each group.
+
+    Parameters
+    ----------
+    scores : array, [in, out] or [kh, kw, in, out]
+    granularity : str or (int, int)
+        ``"weight"``: each weight alone.  ``"unit"``: all weights into one output, a column or a
+        filter.  ``"input"``: all weights from one input.  ``"kernel"``: the kh x kw weights between
+        one input and one output channel.  ``(r, c)``: blocks of r inputs by c outputs.
+
+    Returns
+    -------
+    array
+        ``"unit"`` [out], ``"input"`` [in], ``"kernel"`` [in, out], blocks [..., in/r, out/c].
+    """
+    _check(scores.shape, granularity)
+    if granularity == "weight":
+        return scores
+    if granularity == "unit":
+        return _sum(scores, tuple(range(scores.ndim - 1)))
+    if granularity == "input":
+        return _sum(scores, tuple(i for i in range(scores.ndim) if i != scores.ndim - 2))
+    if isinstance(granularity, str):  # "kernel"
+        return _sum(scores, tuple(range(scores.ndim - 2)))
+    r, c = granularity
+    *field, n_in, n_out = scores.shape
+    return _sum(scores.reshape(*field, n_in // r, r, n_out // c, c), (-3, -1))
+
+
+def ungroup(keep: np.ndarray, shape: tuple[int, ...], granularity: Granularity) -> np.ndarray:
+    """Repeat a decision per group (as `group_scores` orders them) for each weight of `shape`."""
+    _check(shape, granularity)
+    if granularity == "input":
+        keep = keep[:, None]
+    elif isinstance(granularity, tuple):
+        keep = np.repeat(np.repeat(keep, granularity[0], axis=-2), granularity[1], axis=-1)
+    return np.broadcast_to(keep, shape).copy()
+
+
+def _sum(scores: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    out: np.ndarray = scores.sum(axis=axes)
+    return out
+
+
+def _check(shape: tuple[int, ...], granularity: Any) -> None:
+    if len(shape) < 2:
+        raise ValueError(f"groups are defined for weights of two axes or more, got shape {shape}")
+    if isinstance(granularity, tuple):
+        r, c = granularity
+        if r < 1 or c < 1 or shape[-2] % r or shape[-1] % c:
+            raise ValueError(
+                f"blocks of {r} x {c} do not divide a weight of {shape[-2]} inputs and "
+                f"{shape[-1]} outputs"
+            )
+    elif granularity not in NAMES:
+        raise ValueError(
+            f"granularity is one of {', '.join(NAMES)}, or a block (r, c); got {granularity!r}"
+        )

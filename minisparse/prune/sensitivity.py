@@ -1,0 +1,362 @@
+r"""Sensitivity-driven regularization (Tartaglione, Lepsoy, Fiandrotti and Francini, NeurIPS 2018).
+
+A weight that the network's output y in R^C hardly depends on can go.  The sensitivity of y to w,
+
+    S(y, w) = sum_k alpha_k |dy_k / dw|,                                     alpha_k > 0,
+
+with alpha_k = 1/C ("unspecific", no label needed) or alpha = the one-hot target ("specific"),
+decides how strongly each weight is pulled to zero at each step:
+
+    Sbar = max(0, 1 - S)                                                     insensitivity, in [0, 1]
+    w <- w - eta dL/dw - lambda w Sbar                                       lambda is not scaled by eta
+    w <- 0   if |w| < T                                                      after each epoch
+
+S is a factor: no gradient flows through it.  S and dL/dw are taken at the same weights.
+
+What no source settles is an option here, the default first:
+
+* ``form``: "per-sample", the mean over the batch of |dy/dw| (the definition), or "batch-mean",
+  |mean of dy/dw| (the authors' later code);
+* ``output``: "logits" or "softmax" (with softmax, S goes to 0 as the net saturates, and the rule
+  turns into weight decay);
+* ``regrow``: whether a weight below the threshold may come back (False: a mask keeps it at zero);
+* ``biases``: whether biases are shrunk and thresholded (False: the published ratios count weights).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import array_module, to_numpy
+from ..autodiff import Tensor, gradients, softmax
+from ..nn import Conv2d, LayerRecord, Linear, Module
+from ..optim import Optimizer
+from .magnitude import MaskedTraining
+from .mask import Mask, prunable
+
+VARIANTS = ("unspecific", "specific")
+FORMS = ("per-sample", "batch-mean")
+OUTPUTS = ("logits", "softmax")
+
+# ---- formulas -----------------------------------------------------------------------------------
+#
+# B examples, K cotangents.  For the unspecific variant K = C and row k of the cotangents is the k-th
+# unit vector for every example; for the specific one K = 1 and the row holds the one-hot targets.
+# Delta[k, n] is the gradient of example n's (chosen) output with respect to a layer's pre-activation,
+# so that dy_k/dW of a linear layer is the outer product x_n Delta[k, n].
+
+
+def cotangents(labels: Any, classes: int, variant: str, dtype: Any) -> Any:
+    """Return the K cotangents of the output, [K, B, classes].
+
+    Parameters
+    ----------
+    labels : int array, [B]
+    classes : int
+        C.
+    variant : {"unspecific", "specific"}
+        Unspecific: K = C, one unit vector each.  Specific: K = 1, the one-hot targets.
+    dtype : dtype
+    """
+    xp = array_module(labels)
+    if variant == "unspecific":
+        one = xp.eye(classes, dtype=dtype)[:, None, :]
+        return xp.ascontiguousarray(xp.broadcast_to(one, (classes, labels.shape[0], classes)))
+    if variant == "specific":
+        return (labels[:, None] == xp.arange(classes)).astype(dtype)[None]
+    raise ValueError(f"variant is one of {', '.join(VARIANTS)}, got {variant!r}")
+
+
+def linear_per_sample(x: Any, delta: Any, alpha: float) -> Any:
+    """Return S = (alpha / B) sum_n sum_k |x_n| |Delta[k, n]|^T, exactly, in one matrix product.
+
+    Every |dy_k/dW_ij| of one example factorises into |x_i| |Delta_j|, and |x_i| does not depend on
+    k: the sum over k moves inside, S = (alpha / B) |X|^T (sum_k |Delta[k]|).
+
+    Parameters
+    ----------
+    x : array, [B, in]
+        The layer's input.
+    delta : array, [K, B, out]
+    alpha : float
+        1/C (unspecific) or 1 (specific).
+
+    Returns
+    -------
+    array, [in, out]
+    """
+    xp = array_module(x)
+    return (alpha / x.shape[0]) * (xp.abs(x).T @ xp.abs(delta).sum(axis=0))
+
+
+def linear_batch_mean(x: Any, delta: Any, alpha: float) -> Any:
+    """Return S = alpha sum_k |(1/B) sum_n x_n Delta[k, n]^T|: the absolute value of the mean.
+
+    Parameters and result are those of `linear_per_sample`.
+    """
+    xp = array_module(x)
+    return (alpha / x.shape[0]) * xp.abs(x.T @ delta).sum(axis=0)
+
+
+def patches(x: Any, kernel: tuple[int, int], stride: tuple[int, int], padding: Any) -> Any:
+    """Return what each position of a convolution sees, [B, positions, kh kw c] (im2col)."""
+    xp = array_module(x)
+    (kh, kw), (sh, sw), (ph, pw) = kernel, stride, padding
+    x = xp.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+    b, h, w, c = x.shape
+    rows, columns = (h - kh) // sh + 1, (w - kw) // sw + 1
+    out = xp.empty((b, rows, columns, kh, kw, c), dtype=x.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            out[:, :, :, i, j] = x[:, i : i + sh * rows : sh, j : j + sw * columns : sw]
+    return out.reshape(b, rows * columns, kh * kw * c)
+
+
+def conv_per_sample(seen: Any, delta: Any, alpha: float) -> Any:
+    """Return S = (alpha / B) sum_n sum_k |sum_p seen[n, p] Delta[k, n, p]^T| of a convolution.
+
+    The sum over positions p stands inside the absolute value, so no factorisation is possible:
+    one small matrix product for every example and cotangent.
+
+    Parameters
+    ----------
+    seen : array, [B, positions, q]
+        From `patches`, q = kh kw c_in.
+    delta : array, [K, B, positions, c_out]
+    alpha : float
+
+    Returns
+    -------
+    array, [q, c_out]
+    """
+    xp = array_module(seen)
+    total = xp.zeros((seen.shape[2], delta.shape[3]), dtype=seen.dtype)
+    for n in range(seen.shape[0]):
+        total += xp.abs(seen[n].T @ delta[:, n]).sum(axis=0)
+    return (alpha / seen.shape[0]) * total
+
+
+def conv_batch_mean(seen: Any, delta: Any, alpha: float) -> Any:
+    """Return S = alpha sum_k |(1/B) sum_{n,p} seen[n, p] Delta[k, n, p]^T| of a convolution.
+
+    Parameters and result are those of `conv_per_sample`.
+    """
+    b, positions, q = seen.shape
+    flat = seen.reshape(b * positions, q)
+    return linear_batch_mean(flat, delta.reshape(delta.shape[0], b * positions, -1), alpha) * positions
+
+
+def insensitivity(s: Any) -> Any:
+    """Return Sbar = max(0, 1 - S)."""
+    return array_module(s).maximum(0, 1 - s)
+
+
+def shrinkage(w: Any, s: Any, strength: float) -> Any:
+    """Return lambda w Sbar, what the rule takes from w on top of the gradient step.
+
+    It is the gradient of R = lambda (w^2 / 2) Sbar with Sbar held fixed.
+    """
+    return strength * w * insensitivity(s)
+
+
+# ---- of a whole model ---------------------------------------------------------------------------
+
+
+def sensitivity(
+    logits: Tensor,
+    layers: Sequence[LayerRecord],
+    labels: Any,
+    variant: str = "unspecific",
+    form: str = "per-sample",
+    output: str = "logits",
+    biases: bool = False,
+) -> dict[str, Any]:
+    """Return S of every weight of the recorded layers, at the present weights.
+
+    Parameters
+    ----------
+    logits : Tensor, [B, C]
+        Result of the forward that `layers` were recorded in.  Its graph is kept.
+    layers : list of LayerRecord
+        From `minisparse.nn.record_layers`.
+    labels : int array, [B]
+    variant : {"unspecific", "specific"}
+    form : {"per-sample", "batch-mean"}
+    output : {"logits", "softmax"}
+        What y is.
+    biases : bool
+        Include biases, whose sensitivity is that of a weight with input 1.
+
+    Returns
+    -------
+    dict from parameter name to array of the parameter's shape
+
+    Raises
+    ------
+    ValueError
+        An unknown option, or a layer that was applied more than once.
+    """
+    for value, known in ((variant, VARIANTS), (form, FORMS), (output, OUTPUTS)):
+        if value not in known:
+            raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
+    names = [r.name for r in layers]
+    if len(set(names)) != len(names):
+        raise ValueError(f"a layer is applied more than once in this forward: {names}")
+    y = softmax(logits) if output == "softmax" else logits
+    seeds = cotangents(labels, y.shape[1], variant, y.dtype)
+    alpha = 1 / y.shape[1] if variant == "unspecific" else 1.0
+    deltas = gradients(y, [r.output for r in layers], seeds, batched=True, retain_graph=True)
+    found = {}
+    for record, delta in zip(layers, deltas, strict=True):
+        s, s_bias = _of_layer(record, delta._array, alpha, form)
+        found[f"{record.name}.weight"] = s
+        if biases and record.module.bias is not None:
+            found[f"{record.name}.bias"] = s_bias
+    return found
+
+
+def _of_layer(record: LayerRecord, delta: Any, alpha: float, form: str) -> tuple[Any, Any]:
+    """Return S of a layer's weight and bias from its recorded input and Delta."""
+    x, module = record.input._array, record.module
+    xp = array_module(x)
+    exact = form == "per-sample"
+    rule: Callable[[Any, Any, float], Any]
+    if isinstance(module, Linear):
+        rule = linear_per_sample if exact else linear_batch_mean
+        ones = xp.ones((x.shape[0], 1), dtype=x.dtype)
+    else:
+        rule = conv_per_sample if exact else conv_batch_mean
+        kh, kw = module.weight.shape[:2]
+        x = patches(x, (kh, kw), module.stride, module.padding)
+        delta = delta.reshape(*delta.shape[:2], -1, delta.shape[-1])
+        ones = xp.ones((*x.shape[:2], 1), dtype=x.dtype)
+    return rule(x, delta, alpha).reshape(module.weight.shape), rule(ones, delta, alpha)[0]
+
+
+# ---- in training --------------------------------------------------------------------------------
+
+
+class SensitivityPruning(MaskedTraining):
+    """The rule of the module's docstring as a method of the training loop.
+
+    Parameters
+    ----------
+    strength : float
+        lambda, per step.
+    threshold : float or callable
+        T, or T as a function of the number of finished epochs.
+    start, stop : float
+        The epochs between which the regularizer acts; outside, only the mask is held.
+    variant, form, output, biases : see `sensitivity`
+    regrow : bool
+        Let a weight that fell below T move again at the next step.
+    names : list of str, optional
+        Parameters to treat; all weights of Linear and Conv2d layers (with `biases`, their biases
+        too) if left out.
+
+    Raises
+    ------
+    ValueError
+        A negative or infinite strength, a threshold that is not a number >= 0, an unknown option.
+    """
+
+    wants_layers = True
+
+    def __init__(
+        self,
+        strength: float,
+        threshold: float | Callable[[float], float],
+        *,
+        start: float = 0.0,
+        stop: float = math.inf,
+        variant: str = "unspecific",
+        form: str = "per-sample",
+        output: str = "logits",
+        biases: bool = False,
+        regrow: bool = False,
+        names: list[str] | None = None,
+    ) -> None:
+        super().__init__(names)
+        if not (math.isfinite(strength) and strength >= 0):
+            raise ValueError(f"lambda, the strength, is a finite number >= 0, got {strength}")
+        if not callable(threshold) and not (math.isfinite(threshold) and threshold >= 0):
+            raise ValueError(f"T, the threshold, is a finite number >= 0, got {threshold}")
+        if not start < stop:
+            raise ValueError(f"the regularizer must start before it stops, got {start}, {stop}")
+        options = ((variant, VARIANTS), (form, FORMS), (output, OUTPUTS))
+        for value, known in options:
+            if value not in known:
+                raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
+        self.strength = strength
+        self.threshold = threshold if callable(threshold) else (lambda t: threshold)  # noqa: ARG005
+        self.start, self.stop = start, stop
+        self.variant, self.form, self.output = variant, form, output
+        self.biases, self.regrow = biases, regrow
+        self._pull: dict[str, Any] = {}
+
+    def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
+        """Find the layers; everything is kept at first."""
+        layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)]
+        known = [f"{n}.weight" if n else "weight" for n, _ in layers]
+        if self.biases:
+            known += [f"{n}.bias" for n, m in layers if m.bias is not None]
+        if self.names is None:
+            self.names = known
+        elif set(self.names) - set(known):
+            prunable(model, self.names)  # says which names the model does not have
+            raise ValueError(
+                f"sensitivity is defined for {known}, not for {sorted(set(self.names) - set(known))}"
+            )
+        super().attach(model, optimizer, rng)
+
+    def _active(self, run: Any) -> bool:
+        t = run.step / run.steps_per_epoch
+        return self.strength > 0 and self.start <= t < self.stop
+
+    def before_loss(self, run: Any) -> None:
+        """Measure S at the weights at which the loss is differentiated; note what to take away."""
+        self._pull = {}
+        if not self._active(run):
+            return
+        found = sensitivity(
+            run.logits, run.layers, run.y, self.variant, self.form, self.output, self.biases
+        )
+        parameters = dict(self.model.named_parameters())
+        for name in self.names or ():
+            self._pull[name] = shrinkage(parameters[name]._array, found[name], self.strength)
+
+    def after_step(self, run: Any) -> None:
+        """Take lambda w Sbar away, then hold the mask."""
+        if self._pull:
+            parameters = dict(self.model.named_parameters())
+            for name, pull in self._pull.items():
+                with parameters[name].writing() as w:
+                    w -= pull
+        if not self.regrow:
+            super().after_step(run)
+
+    def after_epoch(self, run: Any) -> None:
+        """Remove the weights below T."""
+        t = run.epoch + 1
+        if not self.start < t <= self.stop:
+            return
+        limit = self.threshold(t)
+        if not (math.isfinite(limit) and limit >= 0):
+            raise ValueError(f"the threshold schedule returned {limit} for epoch {t}")
+        entries = {}
+        for name, p, m in self.mask().parameters(self.model):
+            large = np.abs(to_numpy(p._array)) >= limit
+            entries[name] = large if self.regrow else m & large
+        self._mask = Mask(entries)
+        self.enforce()
+
+    def mask(self) -> Mask:
+        """Return what is kept; with `regrow`, what is not zero now."""
+        present = super().mask()
+        if self.regrow:
+            return Mask.of_nonzeros(self.model, list(present))
+        return present
