@@ -13,7 +13,35 @@ from .init import Initializer, initialize
 from .module import Module, Parameter
 
 
-class Linear(Module):
+class _Weighted(Module):
+    """What layers with a weight and a bias share."""
+
+    weight: Parameter
+    bias: Parameter | None
+    parametrization: Module | None
+
+    def _create(
+        self,
+        shape: tuple[int, ...],
+        bias: bool,
+        rng: np.random.Generator,
+        init: str | Initializer,
+    ) -> None:
+        weight = Parameter(initialize(init, rng, shape), name="weight")
+        self.weight = weight
+        self.bias = Parameter(np.zeros(shape[-1], weight.dtype), name="bias") if bias else None
+        self.parametrization = None
+
+    def effective(self) -> tuple[Tensor, Tensor | None]:
+        """Return the weight and the bias that the forward uses."""
+        own: tuple[Tensor, Tensor | None] = self.weight, self.bias
+        if self.parametrization is None:
+            return own
+        mapped: Any = self.parametrization.forward(*own)  # type: ignore[arg-type]
+        return mapped[0], mapped[1]
+
+
+class Linear(_Weighted):
     """y = x W + b.
 
     Parameters
@@ -28,6 +56,8 @@ class Linear(Module):
     ----------
     weight : Parameter, [n_in, n_out]
     bias : Parameter, [n_out], or None
+    parametrization : Module or None
+        Maps (weight, bias) to what the forward uses in their place, e.g. stochastic gates.
     """
 
     def __init__(
@@ -39,8 +69,7 @@ class Linear(Module):
         rng: np.random.Generator,
         init: str | Initializer = "he_normal",
     ) -> None:
-        self.weight = Parameter(initialize(init, rng, (n_in, n_out)), name="weight")
-        self.bias = Parameter(np.zeros(n_out, self.weight.dtype), name="bias") if bias else None
+        self._create((n_in, n_out), bias, rng, init)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map [..., n_in] to [..., n_out]."""
@@ -49,14 +78,15 @@ class Linear(Module):
                 f"this Linear layer takes {self.weight.shape[0]} inputs in the last axis, "
                 f"got shape {x.shape}"
             )
-        y = x @ self.weight
-        return y if self.bias is None else y + self.bias
+        weight, bias = self.effective()
+        y = x @ weight
+        return y if bias is None else y + bias
 
     def _describe(self) -> str:
         return f"{self.weight.shape[0]}, {self.weight.shape[1]}, bias={self.bias is not None}"
 
 
-class Conv2d(Module):
+class Conv2d(_Weighted):
     """Convolution of images [n, height, width, c_in] with filters [kh, kw, c_in, c_out].
 
     Parameters
@@ -73,6 +103,8 @@ class Conv2d(Module):
     ----------
     weight : Parameter, [kh, kw, c_in, c_out]
     bias : Parameter, [c_out], or None
+    parametrization : Module or None
+        Maps (weight, bias) to what the forward uses in their place, e.g. stochastic gates.
     """
 
     def __init__(
@@ -90,13 +122,13 @@ class Conv2d(Module):
         kh, kw = as_pair(kernel, "the kernel's size", 1)
         self.stride = as_pair(stride, "stride", 1)
         self.padding = as_pair(padding, "padding", 0)
-        self.weight = Parameter(initialize(init, rng, (kh, kw, c_in, c_out)), name="weight")
-        self.bias = Parameter(np.zeros(c_out, self.weight.dtype), name="bias") if bias else None
+        self._create((kh, kw, c_in, c_out), bias, rng, init)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map [n, height, width, c_in] to [n, height', width', c_out]."""
-        y = ad.conv2d(x, self.weight, self.stride, self.padding)
-        return y if self.bias is None else y + self.bias
+        weight, bias = self.effective()
+        y = ad.conv2d(x, weight, self.stride, self.padding)
+        return y if bias is None else y + bias
 
     def _describe(self) -> str:
         kh, kw, c_in, c_out = self.weight.shape
