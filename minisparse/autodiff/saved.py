@@ -5,14 +5,18 @@ old w, finds the new one, and returns a wrong gradient without a word.  Three gu
 
 * the array that a user holds (``t.data``, or the array a tensor was made of) is read-only while
   an operation needs it; NumPy refuses the write, and a fresh ``t.data`` says which operation;
-* writes through the tensor itself (``t.data = ...``, optimizers, masks) count up ``t.version``,
-  and the backward compares it with the count at the forward;
+* writes through a tensor (``t.data = ...``, optimizers, masks) leave a trace, which the backward
+  compares with what it was at the forward;
 * `detect_writes` takes checksums, for aliases that were made before (``v = w.data.T``), at a cost.
+
+Tensors that show the same memory (a reshape, a slice, ``detach()``) share one `Memory`, so it does
+not matter through which of them it is read or written.
 """
 
 from __future__ import annotations
 
 import contextlib
+import weakref
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -45,75 +49,135 @@ def detect_writes() -> Iterator[None]:
         _checksums = before
 
 
+class Memory:
+    """Memory that one or more tensors show: how often it was written, and who needs it unchanged.
+
+    Attributes
+    ----------
+    array : array
+        The whole of it, for the package itself; never locked.
+    visible : array or None
+        The object that the user holds.  It is read-only as long as somebody needs the values.
+    version : int
+        Counts the writes that went through a tensor.
+    held, held_by : int, Op or None
+        How many recorded operations saved it for their backward; the last of them.
+    """
+
+    __slots__ = ("__weakref__", "array", "held", "held_by", "version", "visible", "writeable")
+
+    def __init__(self, array: Any, visible: Any = None) -> None:
+        self.array, self.visible = array, visible
+        self.version = self.held = 0
+        self.held_by: Op | None = None
+
+    @classmethod
+    def of(cls, visible: np.ndarray) -> Memory:
+        """Return the memory of a user's own array: one and the same for all tensors made of it."""
+        memory = _of_visible.get(id(visible))
+        if memory is None or memory.array.shape != visible.shape:
+            memory = _of_visible[id(visible)] = cls(visible.view(np.ndarray), visible)
+        return memory
+
+    def show(self) -> np.ndarray:
+        """Return the array that the user may write to, always the same object."""
+        if self.visible is None:
+            self.visible = self.array.view()
+            _of_visible[id(self.visible)] = self
+        return self.visible  # type: ignore[no-any-return]
+
+    def hold(self, op: Op) -> None:
+        """Keep the values: `op` needs them for its backward."""
+        if not self.held and self.visible is not None:
+            self.writeable = self.visible.flags.writeable
+            self.visible.flags.writeable = False
+        self.held += 1
+        self.held_by = op
+
+    def release(self) -> None:
+        """Undo one `hold`."""
+        self.held -= 1
+        if not self.held:
+            self.held_by = None
+            if self.visible is not None and self.writeable:
+                _unlock(self.visible)
+
+
+_of_visible: weakref.WeakValueDictionary[int, Memory] = weakref.WeakValueDictionary()
+
+
+def _unlock(array: np.ndarray) -> None:
+    try:
+        array.flags.writeable = True
+    except ValueError:  # part of an array that is locked itself: open that one for the moment
+        owner: Any = array.base
+        owner.flags.writeable = True
+        array.flags.writeable = True
+        owner.flags.writeable = False
+
+
 class SavedState:
     """What one recorded operation needs unchanged until its backward."""
 
-    __slots__ = ("op", "sums", "tensors", "versions")
+    __slots__ = ("op", "saved", "sums")
 
     def __init__(self, op: Op, y: Tensor, inputs: tuple[Tensor, ...]) -> None:
         self.op = op
-        # y holds this object, so y itself stays out of the list: no reference cycle.
-        tensors = [inputs[i] for i in op.saves if isinstance(i, int)]
-        for t in tensors:  # a view's memory belongs to what it views
-            if t.op is not None and t.op.is_view:
-                tensors.append(t.inputs[0])  # noqa: PERF401  (visited in its turn)
-        self.tensors = tensors
-        self.versions = [t.version for t in tensors]
-        self.sums = [_checksum(t) for t in tensors] if _checksums else None
-        for t in tensors:
-            t._held += 1
-            t._held_by = op
-            if type(t._view) is np.ndarray:
-                t._view.flags.writeable = False
-        if "y" in op.saves:
-            y._held += 1
-            y._held_by = op
+        # y holds this object: keeping arrays instead of tensors avoids a reference cycle.
+        self.saved: list[tuple[Any, Memory, int]] = []
+        for i in op.saves:
+            t = y if i == "y" else inputs[i]  # type: ignore[index]
+            memory = t._memory or t.memory
+            memory.hold(op)
+            self.saved.append((t._array, memory, memory.version))
+        self.sums = [_checksum(a) for a, _, _ in self.saved] if _checksums else None
 
     def check(self, y: Tensor) -> None:
-        """Raise `WriteError` if a saved tensor, or the result `y`, was written to since."""
-        changed = [t for t, v in zip(self.tensors, self.versions, strict=True) if t.version != v]
-        if y.version and "y" in self.op.saves:
-            changed.append(y)
-        if self.sums is not None:
-            changed += [
-                t for t, s in zip(self.tensors, self.sums, strict=True) if _checksum(t) != s
-            ]
-        if changed:
-            raise WriteError(
-                f"{changed[0]._label()} of shape {changed[0].shape} was written to after "
-                f"{self.op.name} saved it for its backward, so the gradient would be wrong. "
-                "Run backward() before you change it (masks and optimizer steps come after), "
-                "or compute the result again"
-            )
+        """Raise `WriteError` if the result `y`, or an input that was saved, was written to since."""
+        for n, (array, memory, version) in enumerate(self.saved):
+            i = self.op.saves[n]
+            t = y if i == "y" else y.inputs[i]  # type: ignore[index]
+            if (
+                t._array is not array
+                or memory.version != version
+                or (self.sums is not None and _checksum(array) != self.sums[n])
+            ):
+                raise WriteError(
+                    f"{t._label()} of shape {t.shape} was written to after {self.op.name} saved "
+                    "it for its backward, so the gradient would be wrong. Run backward() before "
+                    "you change it (masks and optimizer steps come after), or compute the result "
+                    "again"
+                )
 
     def __del__(self) -> None:
-        for t in self.tensors:
-            t._held -= 1
-            if not t._held and type(t._view) is np.ndarray and t._array.flags.writeable:
-                t._view.flags.writeable = True
+        for _, memory, _ in self.saved:
+            memory.release()
 
 
 class SavedArray(np.ndarray[Any, Any]):
-    """A read-only view whose refusal to be written names the operation that needs it."""
+    """A read-only view whose refusal to be written says why."""
 
-    saved_by: str
+    why: str
 
     @classmethod
     def of(cls, array: np.ndarray[Any, Any], op: Op | None) -> SavedArray:
-        """View `array`, which `op` saved."""
+        """View `array`, which `op` saved, or (None) which is part of another tensor's memory."""
         view = array.view(cls)
         view.flags.writeable = False
-        view.saved_by = op.name if op else "an operation"
+        view.why = (
+            "this tensor shows the memory of the one it was made from (by reshape, transpose, "
+            "slicing or broadcasting): write to the .data of that one, or change a copy"
+            if op is None
+            else f"{op.name} saved this array for its backward: writing to it now would give a "
+            "wrong gradient. Run backward() first and take .data again, or change a copy"
+        )
         return view
 
     def __array_finalize__(self, obj: Any) -> None:
-        self.saved_by = getattr(obj, "saved_by", "an operation")
+        self.why = getattr(obj, "why", "this array is read-only")
 
     def _refuse(self) -> NoReturn:
-        raise WriteError(
-            f"{self.saved_by} saved this array for its backward: writing to it now would give a "
-            "wrong gradient. Run backward() first and take .data again, or change a copy"
-        )
+        raise WriteError(self.why)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not self.flags.writeable:
@@ -142,8 +206,9 @@ def _plain(a: Any) -> Any:
     return a.view(np.ndarray) if isinstance(a, SavedArray) else a
 
 
-def _checksum(t: Tensor) -> int:
-    return zlib.crc32(np.ascontiguousarray(to_numpy(t._array)).data.cast("B") if t.size else b"")
+def _checksum(array: Any) -> int:
+    host = np.ascontiguousarray(to_numpy(array))
+    return zlib.crc32(host.data.cast("B") if host.size else b"")
 
 
-__all__ = ["SavedArray", "SavedState", "WriteError", "detect_writes"]
+__all__ = ["Memory", "SavedArray", "SavedState", "WriteError", "detect_writes"]

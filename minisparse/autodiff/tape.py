@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
-from .saved import SavedArray, SavedState, WriteError
+from .saved import Memory, SavedArray, SavedState, WriteError
 
 Array = Any  # a NumPy or CuPy array, or one of a registered stand-in
 
@@ -78,10 +78,7 @@ class Tensor:
     op: Op | None = None
     inputs: tuple[Tensor, ...] = ()
     name: str | None = None
-    version: int = 0  # counts writes through the tensor, see saved.py
-    _view: Array | None = None  # the array object that was handed to the user
-    _held: int = 0  # how many recorded operations saved this tensor for their backward
-    _held_by: Op | None = None  # the last of them
+    _memory: Memory | None = None  # who shares the array, who needs it unchanged; see saved.py
     _saved: SavedState | None = None  # what this tensor's own operation saved
 
     __array_ufunc__ = None  # `array + tensor` is the tensor's business, not NumPy's
@@ -96,26 +93,23 @@ class Tensor:
         if isinstance(data, Tensor):
             raise TypeError("this is a Tensor already; use .detach() for a copy outside the graph")
         if is_array(data) and not isinstance(data, np.generic):
-            xp = array_module(data)
             array = data if dtype is None else data.astype(dtype, copy=False)
         else:
-            xp = np
             array = np.asarray(data)
             if dtype is not None:
                 array = array.astype(dtype)
             elif array.dtype.kind == "f" or (array.dtype.kind in "iu" and not requires_grad):
                 array = array.astype(DEFAULT_DTYPE)
-        if array.dtype.kind not in "fbiu":
-            raise TypeError(f"a Tensor holds real numbers, not dtype {array.dtype}")
+        _check_kind(array, data)
         if requires_grad and array.dtype.kind != "f":
             raise TypeError(
                 f"gradients need a floating-point tensor, but this one has dtype {array.dtype}: "
                 "pass dtype=np.float32 or np.float64, or write 1.0 instead of 1"
             )
-        if array is data and xp is np:
-            self._view = array  # the user's own object: it can be locked while the tape needs it
-            array = array.view(np.ndarray)
-        self._array = array
+        if array is data:
+            self._adopt(array)
+        else:
+            self._array = array
         if requires_grad:
             self.requires_grad = True
         if name is not None:
@@ -124,28 +118,47 @@ class Tensor:
     # ---- the array inside -----------------------------------------------------------------
 
     @property
+    def memory(self) -> Memory:
+        """The record of who shares and who needs the array."""
+        if self._memory is None:
+            self._memory = Memory(self._array)
+        return self._memory
+
+    def _adopt(self, array: Array) -> None:
+        """Show an array of the user's from now on, in place of any other."""
+        if isinstance(array, np.ndarray):  # it can be locked while the tape needs it
+            self._memory = Memory.of(array.copy() if isinstance(array, SavedArray) else array)
+            self._array = self._memory.array
+        else:
+            self._memory, self._array = None, array
+
+    @property
     def data(self) -> Array:
-        """The array.  While the tape holds it for a backward, it is read-only (see saved.py)."""
-        if self._held and type(self._array) is np.ndarray:
-            return SavedArray.of(self._array, self._held_by)
-        if self._view is None:
-            self._view = self._array.view() if type(self._array) is np.ndarray else self._array
-        return self._view
+        """The array.  While the tape holds it for a backward, it is read-only (see saved.py).
+
+        So is that of a reshape, a transpose or a slice: write to the tensor it was made from.
+        """
+        memory = self.memory
+        if not isinstance(self._array, np.ndarray):
+            return self._array
+        if memory.held or self._array is not memory.array:
+            return SavedArray.of(self._array, memory.held_by)
+        return memory.show()
 
     @data.setter
     def data(self, value: Array) -> None:
-        if value is self._view:  # `t.data *= m` was done in place already; it is a write
-            self.version += 1
+        if value is self._array or value is self.memory.visible:
+            self.memory.version += 1  # `t.data *= m` was done in place already; it is a write
             return
         if not is_array(value):
             value = array_module(self._array).asarray(value, dtype=self.dtype)
+        array_module(self._array, value)
         if value.shape != self.shape or value.dtype != self.dtype:
             raise ValueError(
                 f"{self._label()} has shape {self.shape} and dtype {self.dtype}; its data cannot "
                 f"become shape {value.shape}, dtype {value.dtype}"
             )
-        self._array, self._view = value.view() if type(value) is np.ndarray else value, None
-        self.version += 1
+        self._adopt(value)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Array]:
@@ -153,7 +166,7 @@ class Tensor:
 
         A graph that saved the old values refuses its backward from now on.
         """
-        self.version += 1
+        self.memory.version += 1
         yield self._array
 
     def numpy(self) -> np.ndarray:
@@ -187,13 +200,24 @@ class Tensor:
         return self._array.dtype  # type: ignore[no-any-return]
 
     def detach(self) -> Tensor:
-        """Return a tensor of the same values that no gradient passes through."""
-        return wrap(self._array)
+        """Return a tensor of the same memory that no gradient passes through."""
+        t = wrap(self._array)
+        t._memory = self.memory
+        return t
 
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("a 0-d tensor has no length")
         return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        raise TypeError(
+            "a Tensor does not turn into a NumPy array by itself, since that would end its graph: "
+            "call .numpy() for the values, or join tensors with stack or concatenate"
+        )
 
     def __repr__(self) -> str:
         body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(", threshold=60)
@@ -360,8 +384,15 @@ class Op:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Apply the operation, and record it if a gradient may be wanted."""
-        arrays = [x._array for x in inputs]
+        try:
+            arrays = [x._array for x in inputs]
+        except AttributeError:
+            raise TypeError(
+                f"{self.name} applies to Tensors, got {', '.join(type(x).__name__ for x in inputs)}"
+            ) from None
         y = wrap(self.forward(*arrays))
+        if self.is_view or y._array is arrays[0]:
+            y._memory = inputs[0].memory
         if _branch_log is not None:
             signature = self.branch(y._array, *arrays)
             if signature is not None:
@@ -398,12 +429,20 @@ def wrap(array: Array) -> Tensor:
     return t
 
 
+def _check_kind(array: Array, source: Any) -> None:
+    if array.dtype.kind not in "fbiu":
+        raise TypeError(
+            f"a Tensor holds real numbers, got {type(source).__name__} (dtype {array.dtype})"
+        )
+
+
 def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
     """Return `value` as a tensor; numbers take the dtype and the device of `like`."""
     if isinstance(value, Tensor):
         return value
     if like is not None and (isinstance(value, np.generic) or not is_array(value)):
         array = array_module(like._array).asarray(value)
+        _check_kind(array, value)
         kind = like.dtype if like.dtype.kind == "f" else DEFAULT_DTYPE
         return wrap(array.astype(kind) if array.dtype.kind in "fiu" else array)
     return Tensor(value)
@@ -521,7 +560,6 @@ def _run_backward(
 
     grads: dict[int, Tensor] = {id(y): seed}
     found: list[tuple[Tensor, Tensor]] = []
-    lead = seed.ndim - y.ndim
     ready = [y]
     global _recording
     before, _recording = _recording, create_graph
@@ -535,24 +573,36 @@ def _run_backward(
             if op is None:
                 continue
             if g is not None:
-                _contribute(t, op, g, inputs, lead, wanted, grads)
+                _contribute(t, op, g, inputs, wanted, grads)
             for x in inputs:
                 if x.requires_grad:
                     uses[id(x)] -= 1
                     if uses[id(x)] == 0:
                         ready.append(x)
             if not retain_graph:
-                _free(t, op)
+                _free(t)
+        return _apart(found, seed)
     finally:
         _recording = before
-    return found
 
 
-def _free(t: Tensor, op: Op) -> None:
+def _apart(found: list[tuple[Tensor, Tensor]], seed: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Give every gradient memory of its own: rules may pass on one array (both sides of a sum).
+
+    Otherwise a clip or a mask applied to one gradient in place would reach another.
+    """
+    apart: list[tuple[Tensor, Tensor]] = []
+    given = {id(seed)}
+    for x, g in found:
+        own = g * 1.0 if id(g) in given or g._memory is not None else g
+        given.add(id(g))
+        apart.append((x, own))
+    return apart
+
+
+def _free(t: Tensor) -> None:
     """Cut `t` from its inputs; what `op` saved may be written to again."""
     t.op, t.inputs, t._saved = _FREED, (), None
-    if "y" in op.saves:
-        t._held -= 1
 
 
 def _contribute(
@@ -560,7 +610,6 @@ def _contribute(
     op: Op,
     g: Tensor,
     inputs: tuple[Tensor, ...],
-    lead: int,
     wanted: set[int] | None,
     grads: dict[int, Tensor],
 ) -> None:
@@ -576,16 +625,22 @@ def _contribute(
         raise GraphError(
             f"backward of {op.name} returned {len(rules)} gradients for {len(inputs)} inputs"
         )
+    lead = g._array.shape[: g._array.ndim - t._array.ndim]
     for x, r in zip(inputs, rules, strict=True):
         if r is None or not x.requires_grad or (wanted is not None and id(x) not in wanted):
             continue
-        if type(r) is not Tensor and not isinstance(r, Tensor):
+        if callable(r):
             r = r()
-        if r._array.shape[lead:] != x._array.shape:
+        if not isinstance(r, Tensor):
+            raise GraphError(f"backward of {op.name} returned {type(r).__name__}, not a Tensor")
+        if r._array.shape != lead + x._array.shape:
             raise GraphError(
-                f"backward of {op.name} returned a gradient of shape {r.shape[lead:]} for an "
-                f"input of shape {x.shape}"
+                f"backward of {op.name} returned a gradient of shape {r.shape[len(lead) :]} for "
+                f"an input of shape {x.shape}"
+                + (f", with leading axes {r.shape[: len(lead)]} for {lead}" if lead else "")
             )
+        if r._array.dtype is not x._array.dtype and r._array.dtype != x._array.dtype:
+            r = r.astype(x.dtype)  # a rule that computed with constants of another type
         before = grads.get(id(x))
         grads[id(x)] = r if before is None else before + r
 
@@ -627,11 +682,12 @@ def gradients(
     """
     lead = 1 if batched else 0
     if batched and cotangent is None:
-        raise ValueError(f"batched=True needs a cotangent of shape [k, {y.shape}]")
+        raise ValueError(f"batched=True needs a cotangent of shape {('k', *y.shape)}")
+    if isinstance(xs, Tensor):
+        raise TypeError("xs is a sequence of tensors: write gradients(y, [x])")
     seed = _seed(y, cotangent, lead)
     found = {
-        id(t): g
-        for t, g in _run_backward(y, seed, create_graph, retain_graph or create_graph, xs)
+        id(t): g for t, g in _run_backward(y, seed, create_graph, retain_graph or create_graph, xs)
     }
     out = []
     for i, x in enumerate(xs):

@@ -162,7 +162,8 @@ class Module(metaclass=_Sealing):
             return array if dtype is None else array.astype(dtype)
 
         for p in self.parameters():
-            p._array, p._view, p.grad = convert(p._array), None, None
+            p._adopt(convert(p._array))
+            p.grad = None
         for _, module, name in self._named_buffers():
             setattr(module, name, convert(getattr(module, name)))
         return self
