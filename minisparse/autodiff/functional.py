@@ -2,48 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import array_module
-from .tape import GraphError, Tensor, as_tensor, enable_grad, gradients, wrap
+from .tape import GraphError, Tensor, as_tensor, enable_grad, gradients, is_recording, wrap
 
-_depth = 0  # how many of these transformations are under way: inside one, graphs are kept
+_depth = 0  # how many of these transformations are under way
 
 
+@dataclass
 class _Level:
-    """One level of differentiation, entered while its function is evaluated."""
+    """One level of differentiation, entered while its function is evaluated.
 
-    def __enter__(self) -> bool:
-        global _depth
-        _depth += 1
-        return _depth > 1
+    Attributes
+    ----------
+    recorded : bool
+        Whether operations were recorded outside, so that the derivative may be differentiated.
+    nested : bool
+        Inside another derivative, which will do so.
+    """
 
-    def __exit__(self, *exc: object) -> None:
-        global _depth
+    recorded: bool
+    nested: bool
+
+    def may_differentiate(self, y: Tensor, variables: Sequence[Tensor]) -> bool:
+        """Tell whether somebody may differentiate the derivative of `y`.
+
+        An outer derivative may, and `backward`, if `y` depends on more than the `variables` made
+        here: on an argument or on parameters that require gradients themselves.
+        """
+        if not self.recorded or self.nested:
+            return self.recorded
+        own = {id(v) for v in variables}
+        seen: set[int] = set()
+        stack = [y]
+        while stack:
+            t = stack.pop()
+            if t.requires_grad and id(t) not in seen:
+                if t.op is None and id(t) not in own:
+                    return True
+                seen.add(id(t))
+                stack.extend(t.inputs)
+        return False
+
+
+@contextlib.contextmanager
+def _level() -> Iterator[_Level]:
+    global _depth
+    level = _Level(is_recording(), _depth > 0)
+    _depth += 1
+    try:
+        with enable_grad():
+            yield level
+    finally:
         _depth -= 1
 
 
-def _variable(x: Any) -> Tensor:
+def _variable(x: Any, level: _Level) -> Tensor:
     """Return a fresh tensor to differentiate with respect to.
 
     Fresh even if x is a variable of an outer derivative: the inner one must not see the other
     uses that the outer function makes of x.
     """
     t = as_tensor(x)
-    if t.requires_grad:
+    if t.requires_grad and level.recorded:
         return t * 1.0
     if t.dtype.kind != "f":
         raise TypeError(f"cannot differentiate with respect to dtype {t.dtype}; use floats")
-    y = wrap(t._array)
+    y = t.detach()
     y.requires_grad = True
+    return y
+
+
+def _result(y: Any) -> Tensor:
+    if not isinstance(y, Tensor):
+        raise TypeError(f"the function to differentiate returned {type(y).__name__}, not a Tensor")
     return y
 
 
 def grad(f: Callable[..., Tensor], argnum: int = 0) -> Callable[..., Tensor]:
     """Return the function that computes df/dx of a scalar function with respect to one argument.
+
+    The derivative can be differentiated again: by another `grad`, or by a backward with respect to
+    arguments or parameters that require gradients.
 
     Examples
     --------
@@ -53,31 +99,28 @@ def grad(f: Callable[..., Tensor], argnum: int = 0) -> Callable[..., Tensor]:
     """
 
     def df(*args: Any, **kwargs: Any) -> Tensor:
-        with enable_grad(), _Level() as nested:
-            x = _variable(args[argnum])
-            y = f(*args[:argnum], x, *args[argnum + 1 :], **kwargs)
-            if not y.requires_grad:
-                return wrap(array_module(x._array).zeros_like(x._array))
+        with _level() as level:
+            x = _variable(args[argnum], level)
+            y = _result(f(*args[:argnum], x, *args[argnum:][1:], **kwargs))
             if y.size != 1:
                 raise GraphError(
                     f"grad needs a function that returns a single number, got shape {y.shape}; "
                     "use jacobian or vjp"
                 )
-            return gradients(y, [x], create_graph=nested, allow_unused=True)[0]
+            return _pull(y, [x], None, level.may_differentiate(y, [x]))[0]
 
     return df
 
 
 def vjp(f: Callable[..., Tensor], *xs: Any) -> tuple[Tensor, Callable[[Any], list[Tensor]]]:
     """Return f(*xs) and the function v -> [(df/dx)^T v for x in xs]; it may be called again."""
-    with enable_grad(), _Level() as nested:
-        variables = [_variable(x) for x in xs]
-        y = f(*variables)
+    with _level() as level:
+        variables = [_variable(x, level) for x in xs]
+        y = _result(f(*variables))
+        create_graph = level.may_differentiate(y, variables)
 
     def pullback(v: Any) -> list[Tensor]:
-        return gradients(
-            y, variables, v, create_graph=nested, retain_graph=True, allow_unused=True
-        )
+        return _pull(y, variables, v, create_graph)
 
     return y, pullback
 
@@ -91,17 +134,26 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Any) -> Tensor:
     Tensor([[2., 0.],
             [0., 4.]], dtype=float32)
     """
-    with enable_grad(), _Level() as nested:
-        variable = _variable(x)
-        y = f(variable)
-        xp = array_module(y._array)
-        if not y.requires_grad:
-            return wrap(xp.zeros(y.shape + variable.shape, dtype=y.dtype))
-        seeds = xp.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
-        (rows,) = gradients(
-            y, [variable], seeds, batched=True, create_graph=nested, allow_unused=True
-        )
+    with _level() as level:
+        variable = _variable(x, level)
+        y = _result(f(variable))
+        seeds = array_module(y._array).eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
+        create_graph = level.may_differentiate(y, [variable])
+        (rows,) = _pull(y, [variable], seeds, create_graph, batched=True)
         return rows.reshape(y.shape + variable.shape)
+
+
+def _pull(
+    y: Tensor, variables: list[Tensor], v: Any, create_graph: bool, batched: bool = False
+) -> list[Tensor]:
+    """Return the `gradients` of `y`, zeros if it is constant; the graph stays as it was."""
+    if y.requires_grad:
+        return gradients(
+            *(y, variables, v), batched=batched,
+            create_graph=create_graph, retain_graph=True, allow_unused=True,
+        )  # fmt: skip
+    lead = v.shape[:1] if batched else ()
+    return [wrap(array_module(x._array).zeros(lead + x.shape, dtype=x.dtype)) for x in variables]
 
 
 def hvp(f: Callable[[Tensor], Tensor], x: Any, v: Any) -> Tensor:
