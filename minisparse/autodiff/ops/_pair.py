@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
-from .broadcast import broadcast_to
+from .broadcast import broadcast_to, common_shape
 
 
 class AsType(Op):
@@ -39,13 +39,7 @@ def pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """
     a, b = same_dtype(a, b)
     if a._array.shape != b._array.shape and is_recording():
-        try:
-            shape = np.broadcast_shapes(a.shape, b.shape)
-        except ValueError:
-            raise ValueError(
-                f"shapes {a.shape} and {b.shape} do not broadcast: counted from the last axis, "
-                "lengths must agree or be 1"
-            ) from None
+        shape = common_shape(a.shape, b.shape)
         if a.requires_grad and a.shape != shape:
             a = broadcast_to(a, shape)
         if b.requires_grad and b.shape != shape:

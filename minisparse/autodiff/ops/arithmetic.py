@@ -81,7 +81,7 @@ class PowConstant(Op):
 
 
 class Pow(Op):
-    """y = a^b;  abar = ybar b a^(b-1),  bbar = ybar a^b log a  (0 where a = 0)."""
+    """y = a^b;  abar = ybar b a^(b-1) (0 at a = b = 0),  bbar = ybar a^b log a (0 where a = 0)."""
 
     saves = (0, 1)
 
@@ -89,11 +89,15 @@ class Pow(Op):
         return a**b
 
     def backward(self, grad: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Any:
+        zero = a._array == 0
+
+        def base() -> Tensor:  # 0^0 is 1 as a constant: b a^(b-1) would be 0 * inf there
+            return grad * b * power(a, where(zero & (b._array == 0), 1.0, b - 1))
+
         def exponent() -> Tensor:
-            zero = a._array == 0
             return grad * power(a, b) * where(zero, 0.0, log(where(zero, 1.0, a)))
 
-        return lambda: grad * b * power(a, b - 1), exponent
+        return base, exponent
 
 
 def add(a: Any, b: Any) -> Tensor:
@@ -123,8 +127,8 @@ def neg(x: Any) -> Tensor:
 
 def power(a: Any, b: Any) -> Tensor:
     """Return a to the power b, elementwise; gradients with respect to both."""
-    if isinstance(b, (int, float)):
-        return PowConstant(b)(as_tensor(a))
+    if isinstance(b, (int, float)):  # float(): a NumPy scalar would impose its own dtype
+        return PowConstant(b if isinstance(b, int) else float(b))(as_tensor(a))
     a, b = pair(a, b)
     if not b.requires_grad and b.ndim == 0 and is_recording():
         return PowConstant(b.item())(a)

@@ -55,6 +55,17 @@ class Unbroadcast(Op):
         return broadcast_to(grad.reshape(lead + ones + self.shape), lead + full)
 
 
+def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that all broadcast to, or say that there is none."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(
+            f"shapes {' and '.join(map(str, shapes))} do not broadcast: counted from the last "
+            "axis, lengths must agree or be 1"
+        ) from None
+
+
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Tensor:
     """Repeat `x` to `shape`, as NumPy does; the gradient is summed back."""
     x = as_tensor(x)

@@ -12,6 +12,7 @@ other two as its own gradients, so derivatives of every order stay inside this f
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -92,7 +93,7 @@ def _each(op: Op, a: Tensor, b: Tensor) -> Tensor:
     lead = a.shape[:-4] or b.shape[:-4]
     if b.ndim == 4 and isinstance(op, Conv2d | Conv2dInputGrad):
         # linear in images: the cotangents are one larger batch
-        y = op(reshape(a, (-1, *a.shape[-3:])), b)
+        y = op(reshape(a, (math.prod(a.shape[:-3]), *a.shape[-3:])), b)
         return reshape(y, (*lead, a.shape[-4], *y.shape[1:]))
     parts = []
     for k in np.ndindex(lead):

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ...arrays import array_module, is_array
 from ..tape import Array, Op, Tensor, as_tensor, wrap
 from ._pair import pair
-from .broadcast import broadcast_to
+from .broadcast import broadcast_to, common_shape
 
 
 class Exp(Op):
@@ -161,6 +159,8 @@ def clip(x: Any, lo: float | None = None, hi: float | None = None) -> Tensor:
     """Limit `x` to [lo, hi]; the derivative is 0 at and beyond the edges."""
     if lo is None and hi is None:
         raise ValueError("clip needs a lower limit, an upper limit, or both")
+    lo = None if lo is None else float(lo)  # a NumPy scalar would impose its own dtype
+    hi = None if hi is None else float(hi)
     if lo is not None and hi is not None and lo > hi:
         raise ValueError(f"clip's lower limit {lo} is above its upper limit {hi}")
     return Clip(lo, hi)(as_tensor(x))
@@ -186,9 +186,10 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     a, b = pair(a, b)
     if not is_array(condition):
         condition = array_module(a._array).asarray(condition)
+    array_module(a._array, condition)
     if condition.dtype != bool:
         raise TypeError(f"where needs a boolean condition, got dtype {condition.dtype}")
-    shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+    shape = common_shape(condition.shape, a.shape, b.shape)
     if a.requires_grad:
         a = broadcast_to(a, shape)
     if b.requires_grad:

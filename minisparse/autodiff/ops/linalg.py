@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..tape import Array, Op, Tensor
 from ._pair import same_dtype
-from .broadcast import broadcast_to
+from .broadcast import broadcast_to, common_shape
 from .shape import reshape
 
 
@@ -47,7 +45,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     if column:
         b = reshape(b, (b.size, 1))
     if a.ndim > 2 or b.ndim > 2:
-        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        stack = common_shape(a.shape[:-2], b.shape[:-2])
         a = broadcast_to(a, stack + a.shape[-2:])
         b = broadcast_to(b, stack + b.shape[-2:])
     y = MatMul()(a, b)

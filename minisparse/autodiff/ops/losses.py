@@ -25,8 +25,10 @@ class CrossEntropy(Op):
         e = xp.exp(shifted)
         total = e.sum(axis=-1, keepdims=True)
         self.probabilities = e / total
-        self.onehot = (self.labels[:, None] == xp.arange(x.shape[-1])).astype(x.dtype)
-        return xp.log(total)[:, 0] - (shifted * self.onehot).sum(axis=-1)
+        right = self.labels[:, None] == xp.arange(x.shape[-1])
+        self.onehot = right.astype(x.dtype)
+        # where, not a product: 0 * -inf of an excluded class would be nan
+        return xp.log(total)[:, 0] - xp.where(right, shifted, xp.zeros_like(x)).sum(axis=-1)
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
         p = softmax(x) if is_recording() else wrap(self.probabilities)
@@ -57,6 +59,7 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
     if isinstance(labels, Tensor):
         labels = labels._array
     labels = labels if is_array(labels) else xp.asarray(labels)
+    array_module(logits._array, labels)
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(
             f"cross_entropy needs logits [n, classes] and labels [n], got {logits.shape} and "

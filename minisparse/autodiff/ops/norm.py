@@ -39,9 +39,7 @@ class _Normalize(Op):
         return div(grad - shift - y * mean(grad * y, axes, keepdims=True), sigma)
 
 
-def batch_norm(
-    x: Any, gamma: Any, beta: Any, eps: float = 1e-5
-) -> tuple[Tensor, Any, Any]:
+def batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Tensor, Any, Any]:
     """Normalize every channel (last axis) over the batch, then scale and shift.
 
     Parameters
@@ -71,5 +69,11 @@ def batch_norm(
             f"batch norm needs at least two values per channel to take a variance, got shape "
             f"{x.shape}; use eval mode for single examples"
         )
-    op = _Normalize(eps)
+    gamma, beta = as_tensor(gamma), as_tensor(beta)
+    if not gamma.shape == beta.shape == x.shape[-1:]:
+        raise ValueError(
+            f"batch norm of {x.shape} needs gamma and beta of shape {x.shape[-1:]}, got "
+            f"{gamma.shape} and {beta.shape}"
+        )
+    op = _Normalize(float(eps))
     return op(x) * gamma + beta, op.mean, op.var

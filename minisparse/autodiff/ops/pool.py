@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ...arrays import array_module
@@ -97,7 +98,7 @@ def _fold(op: Op, grad: Tensor) -> Tensor:
     """Apply `op` to a batch in which leading cotangent axes are folded into the first one."""
     if grad.ndim == 4:
         return op(grad)
-    y = op(reshape(grad, (-1, *grad.shape[-3:])))
+    y = op(reshape(grad, (math.prod(grad.shape[:-3]), *grad.shape[-3:])))
     return reshape(y, (*grad.shape[:-3], *y.shape[1:]))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ...arrays import array_module
 from ..tape import Array, Op, Tensor, as_tensor, wrap
 from .broadcast import broadcast_to
@@ -20,7 +22,8 @@ def from_last(axis: Axes, ndim: int) -> tuple[int, ...]:
     >>> from_last((0, -1), 3)
     (-3, -1)
     """
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    one = isinstance(axis, int | np.integer)
+    axes: Any = range(ndim) if axis is None else (axis,) if one else axis
     out = sorted({a if a < 0 else a - ndim for a in axes})
     if len(out) != len(tuple(axes)):
         raise ValueError(f"an axis is named twice in {axis}")
@@ -66,7 +69,8 @@ class Max(Op):
             raise ValueError(f"max over an empty axis: shape {x.shape}, axes {self.axes}")
         kept = tuple(a for a in range(-x.ndim, 0) if a not in self.axes)
         order = tuple(a % x.ndim for a in kept + self.axes)
-        flat = xp.transpose(x, order).reshape(*(x.shape[a] for a in kept), -1)
+        self.n = math.prod(x.shape[a] for a in self.axes)
+        flat = xp.transpose(x, order).reshape(*(x.shape[a] for a in kept), self.n)
         self.argmax = flat.argmax(axis=-1)
         self.inverse = tuple(sorted(range(x.ndim), key=order.__getitem__))
         self.moved = tuple(x.shape[a] for a in kept + self.axes)
@@ -74,8 +78,7 @@ class Max(Op):
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
         xp = array_module(x._array)
-        n = math.prod(x.shape[a] for a in self.axes)
-        first = self.argmax[..., None] == xp.arange(n)
+        first = self.argmax[..., None] == xp.arange(self.n)
         first = xp.transpose(first.reshape(self.moved), self.inverse)
         return expand(grad, x.shape, self.axes, y.ndim) * wrap(first.astype(x.dtype))
 
@@ -95,7 +98,8 @@ class LogSumExp(Op):
         xp = array_module(x)
         m = x.max(axis=self.axes, keepdims=True)
         m = xp.where(xp.isfinite(m), m, xp.zeros_like(m))  # all -inf: the sum is 0, not nan
-        y = m + xp.log(xp.exp(x - m).sum(axis=self.axes, keepdims=True))
+        with np.errstate(divide="ignore"):  # ... and its logarithm is -inf
+            y = m + xp.log(xp.exp(x - m).sum(axis=self.axes, keepdims=True))
         left = tuple(n for i, n in enumerate(x.shape) if i - x.ndim not in self.axes)
         return y if self.keepdims else y.reshape(left)
 
@@ -117,7 +121,8 @@ def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     n = math.prod(x.shape[a] for a in axes)
     if n == 0:
         raise ValueError(f"mean over an empty axis: shape {x.shape}, axis {axis}")
-    return Sum(axes, keepdims)(x) * (1.0 / n)
+    average: Tensor = Sum(axes, keepdims)(x) * (1.0 / n)
+    return average
 
 
 def max_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:

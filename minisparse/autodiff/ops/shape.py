@@ -7,6 +7,7 @@ added back to that place.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -91,7 +92,7 @@ class Take(Op):
 
     def forward(self, x: Array) -> Array:
         lead = x.shape[: x.ndim - self.ndim]
-        return x.reshape(*lead, -1)[..., self.positions]
+        return x.reshape(*lead, math.prod(x.shape[len(lead) :]))[..., self.positions]
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return AddAt(self.positions, x.shape[x.ndim - self.ndim :])(grad)
@@ -108,7 +109,8 @@ class AddAt(Op):
         lead = g.shape[: g.ndim - self.positions.ndim]
         out = xp.zeros((math.prod(lead), math.prod(self.shape)), dtype=g.dtype)
         rows = xp.arange(out.shape[0])[:, None]
-        xp.add.at(out, (rows, self.positions.reshape(1, -1)), g.reshape(out.shape[0], -1))
+        columns = self.positions.reshape(1, self.positions.size)
+        xp.add.at(out, (rows, columns), g.reshape(out.shape[0], columns.size))
         return out.reshape(lead + self.shape)
 
     def backward(self, grad: Tensor, y: Tensor, g: Tensor) -> Tensor:
@@ -150,29 +152,38 @@ class Pad(Op):
 def reshape(x: Any, *shape: Any) -> Tensor:
     """Return `x` under another shape with as many elements; -1 stands for what is left over."""
     x = as_tensor(x)
-    new = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-    new = tuple(int(n) for n in new)
-    if -1 in new:
-        known = -math.prod(new)
-        if new.count(-1) > 1 or known <= 0 or x.size % known:
-            raise ValueError(f"cannot reshape {x.shape} ({x.size} elements) to {new}")
+    asked = new = _several(shape)
+    if new.count(-1) == 1 and (known := -math.prod(new)) > 0:
         new = tuple(x.size // known if n == -1 else n for n in new)
-    if math.prod(new) != x.size:
-        raise ValueError(f"cannot reshape {x.shape} ({x.size} elements) to {new}")
+    if math.prod(new) != x.size or any(n < 0 for n in new):
+        raise ValueError(f"cannot reshape {x.shape} ({x.size} elements) to {asked}")
     return x if new == x.shape else Reshape(new)(x)
+
+
+def _several(numbers: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the integers of f(1, 2) or of f((1, 2)) alike."""
+    one = len(numbers) == 1 and not hasattr(numbers[0], "__index__")
+    return tuple(operator.index(n) for n in (numbers[0] if one else numbers))
+
+
+def _axis_from_0(axis: int, ndim: int) -> int:
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"axis {axis} is out of range for {ndim} axes")
+    return axis % ndim
 
 
 def flatten(x: Any, start: int = 1) -> Tensor:
     """Return `x` with all axes from `start` on merged into one."""
     x = as_tensor(x)
+    if not -x.ndim <= start <= x.ndim:
+        raise ValueError(f"flatten from axis {start} on: out of range for {x.ndim} axes")
     return reshape(x, (*x.shape[:start], math.prod(x.shape[start:])))
 
 
 def transpose(x: Any, *axes: Any) -> Tensor:
     """Permute the axes (reverse them if none are given)."""
     x = as_tensor(x)
-    order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-    order = tuple(a % x.ndim for a in order) if order else tuple(range(x.ndim))[::-1]
+    order = tuple(a + x.ndim if a < 0 else a for a in _several(axes)) or tuple(range(x.ndim))[::-1]
     if sorted(order) != list(range(x.ndim)):
         raise ValueError(f"transpose needs each of {x.ndim} axes once, got {axes}")
     return Transpose(order)(x)
@@ -180,7 +191,10 @@ def transpose(x: Any, *axes: Any) -> Tensor:
 
 def matrix_transpose(x: Any) -> Tensor:
     """Swap the last two axes."""
-    return Transpose((1, 0))(as_tensor(x))
+    x = as_tensor(x)
+    if x.ndim < 2:
+        raise ValueError(f"a matrix has two axes, this tensor has shape {x.shape}")
+    return Transpose((1, 0))(x)
 
 
 def getitem(x: Any, index: Any) -> Tensor:
@@ -205,14 +219,15 @@ def concatenate(parts: Sequence[Any], axis: int = 0) -> Tensor:
     tensors = [as_tensor(p) for p in parts]
     if not tensors:
         raise ValueError("concatenate needs at least one tensor")
+    widest = tensors[0]
+    for t in tensors[1:]:
+        widest = same_dtype(widest, t)[0]
+    tensors = [same_dtype(t, widest)[0] for t in tensors]
     first = tensors[0]
-    tensors = [first, *(same_dtype(first, t)[1] for t in tensors[1:])]
-    if not -first.ndim <= axis < first.ndim:
-        raise ValueError(f"axis {axis} is out of range for {first.ndim} axes")
-    axis = axis % first.ndim
+    axis = _axis_from_0(axis, first.ndim)
     if any(
-        t.ndim != first.ndim or t.shape[:axis] + t.shape[axis + 1 :]
-        != first.shape[:axis] + first.shape[axis + 1 :]
+        t.ndim != first.ndim
+        or t.shape[:axis] + t.shape[axis + 1 :] != first.shape[:axis] + first.shape[axis + 1 :]
         for t in tensors
     ):
         raise ValueError(
@@ -227,10 +242,8 @@ def stack(parts: Sequence[Any], axis: int = 0) -> Tensor:
     tensors = [as_tensor(p) for p in parts]
     if not tensors:
         raise ValueError("stack needs at least one tensor")
-    axis = axis % (tensors[0].ndim + 1)
-    return concatenate(
-        [reshape(t, (*t.shape[:axis], 1, *t.shape[axis:])) for t in tensors], axis
-    )
+    axis = _axis_from_0(axis, tensors[0].ndim + 1)
+    return concatenate([reshape(t, (*t.shape[:axis], 1, *t.shape[axis:])) for t in tensors], axis)
 
 
 def pad(x: Any, width: int | Sequence[tuple[int, int]]) -> Tensor:
