@@ -36,7 +36,7 @@ class _BatchNorm(Module):
     running_var: Any
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        if eps <= 0 or not 0 < momentum <= 1:
+        if not eps > 0 or not 0 < momentum <= 1:
             raise ValueError(f"eps > 0 and 0 < momentum <= 1 expected, got {eps} and {momentum}")
         self.eps, self.momentum = eps, momentum
         self.weight = Parameter(np.ones(channels, DEFAULT_DTYPE), name="weight")
@@ -52,8 +52,8 @@ class _BatchNorm(Module):
                 f"{self.weight.size}, got shape {x.shape}"
             )
         if not self.training:
-            centred = x - as_tensor(self.running_mean)
-            return centred / as_tensor((self.running_var + self.eps) ** 0.5) * self.weight + self.bias
+            sigma = as_tensor((self.running_var + self.eps) ** 0.5)
+            return (x - as_tensor(self.running_mean)) / sigma * self.weight + self.bias
         y, mean, var = batch_norm(x, self.weight, self.bias, self.eps)
         m = x.size // x.shape[-1]
         keep = 1 - self.momentum
