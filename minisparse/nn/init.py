@@ -91,15 +91,18 @@ def initialize(kind: str | Initializer, rng: Any, shape: Sequence[int]) -> np.nd
     TypeError
         `rng` is not a Generator: weights are never drawn from global random state.
     ValueError
-        An unknown name.
+        An unknown name, or an initializer of one's own that returns another shape.
     """
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
             f"layers draw their weights from rng, a np.random.Generator; got {rng!r}. "
             "Create one for the whole run: rng = np.random.default_rng(seed)"
         )
-    if callable(kind):
-        return kind(rng, shape)
-    if kind not in INITIALIZERS:
-        raise ValueError(f"unknown initializer {kind!r}; there are {', '.join(INITIALIZERS)}")
-    return INITIALIZERS[kind](rng, shape)
+    if not callable(kind):
+        if kind not in INITIALIZERS:
+            raise ValueError(f"unknown initializer {kind!r}; there are {', '.join(INITIALIZERS)}")
+        kind = INITIALIZERS[kind]
+    weight = kind(rng, shape)
+    if np.shape(weight) != tuple(shape):
+        raise ValueError(f"the initializer returned shape {np.shape(weight)}, expected {shape}")
+    return weight

@@ -45,7 +45,9 @@ def record_layers(model: Module) -> Iterator[list[LayerRecord]]:
     >>> [(r.name, r.output.shape) for r in layers]
     [('fc1', (2, 300)), ('fc2', (2, 100)), ('fc3', (2, 10))]
     """
-    names = {id(m): name for name, m in model.named_modules()}
+    names: dict[int, str] = {}
+    for name, m in model.named_modules():
+        names.setdefault(id(m), name)  # a shared layer has the name of its parameters: the first
     records: list[LayerRecord] = []
 
     def note(module: Module, x: Tensor, y: Tensor) -> None:
