@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE, array_module, to_numpy
+from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
 from ..autodiff import Tensor, as_tensor
 
 Observer = Callable[["Module", Tensor, Tensor], None]
@@ -22,8 +22,11 @@ class Parameter(Tensor):
     def __init__(self, data: Any, dtype: Any = None, name: str | None = None) -> None:
         if dtype is None and not hasattr(data, "dtype"):
             dtype = DEFAULT_DTYPE
-        array = data.astype(data.dtype, copy=True) if hasattr(data, "dtype") else np.array(data)
-        super().__init__(array, dtype=dtype, requires_grad=True, name=name)
+        own = data.copy() if is_array(data) else data
+        super().__init__(own, dtype=dtype, requires_grad=True, name=name)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # copy and pickle: the values, not the tape's books
+        return type(self), (self._array, None, self.name), {"requires_grad": self.requires_grad}
 
 
 class _Sealing(type):
@@ -74,7 +77,7 @@ class Module(metaclass=_Sealing):
         """Apply the module; arrays become tensors."""
         tensors = [x if isinstance(x, Tensor) else as_tensor(x) for x in inputs]
         y = self.forward(*tensors)
-        if _observer is not None:
+        if _observer is not None and tensors:
             _observer(self, tensors[0], y)
         return y
 
@@ -89,7 +92,14 @@ class Module(metaclass=_Sealing):
             raise TypeError(
                 f"'{name}' is a Parameter; to change its values write .{name}.data = array"
             )
-        vars(self)[name] = value
+        if isinstance(value, list | tuple | dict):
+            parts = value.values() if isinstance(value, dict) else value
+            if any(isinstance(part, Module | Parameter) for part in parts):
+                raise TypeError(
+                    f"nothing inside the {type(value).__name__} '{name}' would be found, let alone "
+                    "trained: make each module or parameter an attribute, or use Sequential"
+                )
+        super().__setattr__(name, value)
 
     def register_buffer(self, name: str, array: Any) -> None:
         """Keep an array that is saved with the parameters but not learned (running averages)."""
@@ -113,11 +123,16 @@ class Module(metaclass=_Sealing):
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield (dotted name, parameter) in the order of definition, a shared one once."""
         seen: set[int] = set()
-        for prefix, module in self.named_modules():
+
+        def walk(module: Module, prefix: str) -> Iterator[tuple[str, Parameter]]:
             for name, value in vars(module).items():
-                if isinstance(value, Parameter) and id(value) not in seen:
+                if isinstance(value, Module):
+                    yield from walk(value, f"{prefix}{name}.")
+                elif isinstance(value, Parameter) and id(value) not in seen:
                     seen.add(id(value))
-                    yield (f"{prefix}.{name}" if prefix else name), value
+                    yield prefix + name, value
+
+        return walk(self, "")
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters in the order of their definition."""
@@ -154,12 +169,19 @@ class Module(metaclass=_Sealing):
             E.g. ``np.float64`` for gradient checks.
         array_module : module, optional
             E.g. ``cupy``, to move the model to a GPU, or ``numpy``, to bring it back.
+
+        Raises
+        ------
+        TypeError
+            The dtype is not a floating-point one: parameters are learned by small steps.
         """
+        if dtype is not None and np.dtype(dtype).kind != "f":
+            raise TypeError(f"parameters are floating-point numbers, got dtype {dtype}")
 
         def convert(array: Any) -> Any:
             if array_module is not None:
                 array = array_module.asarray(to_numpy(array))
-            return array if dtype is None else array.astype(dtype)
+            return array if dtype is None or array.dtype.kind != "f" else array.astype(dtype)
 
         for p in self.parameters():
             p._adopt(convert(p._array))
@@ -207,8 +229,7 @@ class Module(metaclass=_Sealing):
             with p.writing() as w:
                 w[...] = _like(state[name], w)
         for name, module, key in self._named_buffers():
-            buffer = getattr(module, key)
-            setattr(module, key, _like(state[name], buffer))
+            setattr(module, key, _like(state[name], getattr(module, key)).copy())
 
     def __repr__(self) -> str:
         lines = []
@@ -230,6 +251,8 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise TypeError(f"part {i} of a Sequential is {module!r}, expected a Module")
             setattr(self, str(i), module)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
