@@ -1,0 +1,44 @@
+"""The experiments by id; each module is imported when it is asked for."""
+
+import difflib
+from importlib import import_module
+
+from minisparse.experiments.experiment import Experiment
+
+# id -> module, in the order of `minisparse list`; a module holds EXPERIMENT.
+MODULES = {
+    "headline": "minisparse.experiments.entries.headline",
+    "dense-lenet300": "minisparse.experiments.entries.dense_lenet300",
+    "dense-lenet5": "minisparse.experiments.entries.dense_lenet5",
+    "sensitivity-table1": "minisparse.experiments.entries.sensitivity_table1",
+}
+DEFAULT = "headline"
+
+
+class UnknownExperimentError(ValueError):
+    """No experiment has this id."""
+
+
+def names() -> tuple[str, ...]:
+    """Return all ids."""
+    return tuple(MODULES)
+
+
+def find(id: str) -> Experiment:
+    """Return the experiment of this id.
+
+    Raises
+    ------
+    UnknownExperimentError
+        There is none; the message suggests the nearest.
+    """
+    if id not in MODULES:
+        close = difflib.get_close_matches(id.lower(), MODULES, n=2, cutoff=0.4)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise UnknownExperimentError(
+            f"no experiment is called {id!r}.{hint} `minisparse list` shows all of them."
+        )
+    experiment: Experiment = import_module(MODULES[id]).EXPERIMENT
+    if experiment.id != id:
+        raise ValueError(f"{MODULES[id]} holds {experiment.id!r}, listed as {id!r}")
+    return experiment

@@ -1,0 +1,124 @@
+"""Where a run was done: versions, processor, threads, state of the source."""
+
+import functools
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import minisparse
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_OTHER_VARIABLES = ("NUMBA_NUM_THREADS", "OPENBLAS_CORETYPE", "MINISPARSE_KERNELS")
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+    """Describe this process; the same seed gives the same bits where all of it is the same.
+
+    Returns
+    -------
+    dict
+        "versions", "platform", "cpu", "cores" (that this process may use), "threads" (of the
+        linear algebra and of Numba; None where unknown), "variables" (those set that bear on
+        speed or bits), "git" (see `git_state`).
+    """
+    variables = {
+        name: os.environ[name]
+        for name in (*_THREAD_VARIABLES, *_OTHER_VARIABLES)
+        if name in os.environ
+    }
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            "minisparse": minisparse.__version__,
+            **{name: _version(name) for name in ("numpy", "numba")},
+        },
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu_name(),
+        "cores": _cores(),
+        "threads": {"blas": _blas_threads(), "numba": _numba_threads()},
+        "variables": variables,
+        "git": git_state(),
+    }
+
+
+def git_state(package: Path = Path(minisparse.__file__).parent) -> dict[str, Any] | None:
+    """Return the commit of the checkout that holds the package's source.
+
+    Parameters
+    ----------
+    package : Path
+        Folder of the package.
+
+    Returns
+    -------
+    dict or None
+        "commit", and "dirty": whether the package's own files differ from it. None outside a
+        checkout, or without git.
+    """
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(package), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        ).stdout.strip()
+
+    try:
+        # A package installed into an environment inside somebody's checkout is no part of it.
+        git("ls-files", "--error-unmatch", "__init__.py")
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(git("status", "--porcelain", "--", ".")),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _cores() -> int | None:
+    affinity: Any = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count()
+
+
+def _numba_threads() -> int | None:
+    numba: Any = sys.modules.get("numba")  # not imported for this question alone
+    return numba.get_num_threads() if numba else _cores()
+
+
+def _blas_threads() -> int | None:
+    """Ask the OpenBLAS that NumPy's wheels bring; other builds are not asked."""
+    import ctypes
+
+    import numpy as np
+
+    packages = Path(np.__file__).parents[1]
+    for library in packages.glob("numpy.libs/*openblas*"):
+        try:
+            return int(ctypes.CDLL(str(library)).scipy_openblas_get_num_threads64_())
+        except (AttributeError, OSError):
+            continue
+    return None

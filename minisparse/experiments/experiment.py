@@ -1,0 +1,100 @@
+"""A published table as data: which runs stand for which of its rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minisparse.experiments.comparison import Comparison
+from minisparse.experiments.recipe import Recipe
+
+Results = dict[str, Any]  # what results.json holds
+
+
+def _draw(results: Results, path: Path) -> None:
+    from minisparse.experiments import plots  # Matplotlib: only when something is drawn
+
+    plots.draw(results, path)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Rows may share a recipe; its runs are done once.
+    series : str
+        Rows of one series have one colour in the figure and are joined by a line.
+    point : str, optional
+        Which of the run's `Outcome.points` this row shows; None for its end.
+    """
+
+    recipe: Recipe
+    series: str = ""
+    point: str | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A published table and how it is reproduced.
+
+    Parameters
+    ----------
+    id : str
+        Name on the command line.
+    title : str
+        What is trained on what, in one line.
+    paper, where : str
+        The publication ("Tartaglione et al. 2018") and the place in it ("Table 1").
+    home : str
+        ``__file__`` of the module. The published figures stand beside it in ``<id>.json``
+        (see `Comparison`).
+    minutes : float
+        What one seed takes on 2 cores.
+    rows : mapping of name to Row
+        In the order of the table.
+    sentence : callable
+        results -> what was found, in a sentence.
+    figure : callable
+        (results, path) draws a PNG; by default `plots.draw`, error over compression.
+    seeds : int
+        How many by default: 0, 1, ...
+    quick_minutes : float
+        What one seed of the reduced version takes.
+    """
+
+    id: str
+    title: str
+    paper: str
+    where: str
+    home: str
+    minutes: float
+    rows: Mapping[str, Row]
+    sentence: Callable[[Results], str]
+    figure: Callable[[Results, Path], None] = _draw
+    seeds: int = 1
+    quick_minutes: float = 1.0
+
+    def recipe(self, row: str, *, quick: bool) -> Recipe:
+        """Return the recipe of a row, or its reduced version."""
+        full = self.rows[row].recipe
+        if not quick:
+            return full
+        reduced = full.quick()
+        if reduced == full:
+            raise ValueError(
+                f"{type(full).__name__}.quick() changed no setting: its runs would pass for full"
+            )
+        return reduced
+
+    def comparison(self) -> Comparison:
+        """Read the published figures.
+
+        Raises
+        ------
+        ComparisonError
+            The file says something that cannot be, or speaks of a row that is not there.
+        """
+        return Comparison.read(Path(self.home).with_name(f"{self.id}.json"), self.rows)

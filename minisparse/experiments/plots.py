@@ -1,0 +1,202 @@
+"""The figures of the experiments, in one style; drawn from results.json alone.
+
+Ours: filled markers, sd over seeds as bars, a line through a series. Published: open markers, with
+a dot inside where the figure was checked; the legend says which are as recalled. Colours are those
+of Okabe and Ito, which stay apart for colour-blind readers; each series has its own marker as well.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from minisparse.experiments.experiment import Results
+
+BLACK, GREY = "#000000", "#767676"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 7,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+
+@contextmanager
+def drawing(path: Path, width: float = 8.0, height: float = 4.8) -> Iterator[tuple[Figure, Axes]]:
+    """Give a figure in the common style and save it as a PNG at the end.
+
+    Parameters
+    ----------
+    path : Path
+    width, height : float
+        In inches, at 150 dots each.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")  # Agg; no pyplot, no window
+        yield figure, figure.subplots()
+        figure.savefig(path, dpi=150)
+
+
+def draw(results: Results, path: Path) -> None:
+    """Draw error over compression, or errors alone where nothing is compressed."""
+    dense = all(_is_dense(row) for row in results["rows"])
+    (errors if dense else tradeoff)(results, path)
+
+
+def tradeoff(results: Results, path: Path) -> None:
+    """Draw test error over compression, a line for each series.
+
+    A row without compression (dense) becomes a dashed line: what pruning should not lose.
+    """
+    with drawing(path) as (figure, axes):
+        for style, (series, rows) in zip(_styles(), _by_series(results).items(), strict=False):
+            rows.sort(key=_compression)
+            if all(_is_dense(row) for row in rows):
+                error = rows[0]["ours"]["error_mean"]
+                axes.axhline(error, color=BLACK, linestyle="--", linewidth=1, zorder=1)
+            axes.errorbar(
+                [_compression(row) for row in rows],
+                [row["ours"]["error_mean"] for row in rows],
+                yerr=_error_bars(rows),
+                capsize=3,
+                label=series,
+                linestyle="-" if len(rows) > 1 else "none",
+                **style,
+            )
+            for row in rows:
+                _published(axes, row["published"], style)
+        for letter, other in zip(ascii_uppercase, results["others"], strict=False):
+            _other(axes, letter, other)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
+        axes.set_xlabel(f"compression ratio: {_counted(results)} / nonzero ones (log scale)")
+        axes.set_ylabel("test error, %")
+        axes.margins(x=0.06, y=0.1)
+        _finish(figure, axes, results)
+
+
+def errors(results: Results, path: Path) -> None:
+    """Draw the test error of each row, one under the other, and those of others below."""
+    rows, others = results["rows"], results["others"]
+    names = [row["name"] for row in rows] + [other["name"] for other in others]
+    with drawing(path, height=2.0 + 0.4 * len(names)) as (figure, axes):
+        for y, (row, style) in enumerate(zip(rows, _styles(len(rows)), strict=True)):
+            axes.errorbar(row["ours"]["error_mean"], y, xerr=_error_bars([row]), capsize=3, **style)
+            _published(axes, row["published"], style, y=y)
+        for y, other in enumerate(others, start=len(rows)):
+            _published(axes, other, {"color": GREY, "marker": "o"}, y=y)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlabel("test error, %")
+        axes.margins(x=0.15)
+        _finish(figure, axes, results, results["others"])
+
+
+def _by_series(results: Results) -> dict[str, list[dict[str, Any]]]:
+    series: dict[str, list[dict[str, Any]]] = {}
+    for row in results["rows"]:
+        series.setdefault(row["series"], []).append(row)
+    return series
+
+
+def _styles(n: int = 36) -> Iterator[dict[str, Any]]:
+    for i in range(n):
+        shift = i + i // len(COLOURS)  # colour and marker part ways after the sixth
+        yield {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[shift % len(MARKERS)]}
+
+
+def _compression(row: dict[str, Any]) -> float:
+    return float(row["ours"]["compression_mean"])
+
+
+def _is_dense(row: dict[str, Any]) -> bool:
+    return _compression(row) < 1.01
+
+
+def _error_bars(rows: list[dict[str, Any]]) -> list[float] | None:
+    sds = [row["ours"]["error_sd"] for row in rows]
+    return None if None in sds else sds
+
+
+def _published(
+    axes: Axes, published: dict[str, Any] | None, style: dict[str, Any], y: float | None = None
+) -> None:
+    """Put an open marker where a published result lies; nothing if it has no place."""
+    if published is None or published["error"] is None:
+        return
+    if y is None and published["compression"] is None:
+        return
+    place = (published["compression"], published["error"]) if y is None else (published["error"], y)
+    for marker in _open_markers(published["status"], **style):
+        axes.plot(*place, **marker)
+
+
+def _open_markers(status: str, color: str, marker: str) -> list[dict[str, Any]]:
+    shared = {"color": color, "linestyle": "none", "zorder": 3}
+    markers = [{**shared, "marker": marker, "markerfacecolor": "white", "markeredgewidth": 1.5}]
+    return markers + [{**shared, "marker": "."}] * (status == "verified")
+
+
+def _other(axes: Axes, letter: str, other: dict[str, Any]) -> None:
+    """Put a letter where a result of somebody else lies; the legend says whose it is."""
+    if other["error"] is None or other["compression"] is None:
+        return
+    recalled = ", as recalled" if other["status"] == "recalled" else ""
+    axes.errorbar(
+        other["compression"],
+        other["error"],
+        color=GREY,
+        linestyle="none",
+        marker=f"${letter}$",
+        label=f"{other['name']}{recalled}",
+    )
+
+
+def _counted(results: Results) -> str:
+    conventions = {row["convention"] for row in results["rows"]}
+    if conventions == {"weights"}:
+        return "weights"
+    return "parameters" if conventions == {"all"} else "parameters, or weights in published rows,"
+
+
+def _finish(
+    figure: Figure, axes: Axes, results: Results, others: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Add the title, and a legend that says what the markers of ours and of `others` mean."""
+    seeds = len(results["settings"]["seeds"])
+    quick = "   QUICK RUN: reduced training, not compared" if results["settings"]["quick"] else ""
+    figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
+    handles, labels = axes.get_legend_handles_labels()
+    ours = f"ours, mean and sd of {seeds} seeds" if seeds > 1 else "ours, one seed"
+    keys: list[Any] = [*handles, Line2D([], [], color=BLACK, marker="o", linestyle="none")]
+    labels.append(ours)
+    shown = [row["published"] for row in results["rows"] if row["published"]] + [*others]
+    present = {published["status"] for published in shown}
+    for status in filter(present.__contains__, _STATUS_LABELS):
+        keys.append(tuple(Line2D([], [], **m) for m in _open_markers(status, BLACK, "o")))
+        labels.append(_STATUS_LABELS[status])
+    figure.legend(keys, labels, loc="outside right center")
+
+
+_STATUS_LABELS = {
+    "verified": "published, checked",
+    "recalled": "published, as recalled;\nnot checked against the PDF",
+}

@@ -1,0 +1,176 @@
+"""From runs to results.json: mean and sd over seeds, beside the published figures."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minisparse.experiments.comparison import Comparison, RowComparison
+from minisparse.experiments.experiment import Experiment, Results
+from minisparse.experiments.recipe import Outcome, Recipe
+from minisparse.experiments.store import Run
+
+QUICK = "quick run: not compared"
+
+
+def build(
+    experiment: Experiment,
+    comparison: Comparison,
+    runs: Mapping[tuple[Recipe, int], Run],
+    *,
+    seeds: Sequence[int],
+    quick: bool,
+) -> Results:
+    """Build the content of results.json.
+
+    Parameters
+    ----------
+    experiment, comparison
+        What was asked, and what was published.
+    runs : mapping of (recipe, seed) to Run
+    seeds : sequence of int
+    quick : bool
+        The runs are reduced ones: nothing is compared.
+
+    Returns
+    -------
+    dict
+        "id", "title", "paper", "where", "sentence", "rows", "others", "settings", "environment".
+        A row: "name", "series", "published" (or null), "ours", "difference" (error in points,
+        compression as a ratio; or null), "verdict", "reason", "convention", "tolerance", "bar".
+    """
+    rows = []
+    used: dict[str, Run] = {}
+    for name, row in experiment.rows.items():
+        recipe = experiment.recipe(name, quick=quick)
+        mine = [runs[recipe, seed] for seed in seeds]
+        used |= {run.key: run for run in mine}
+        outcomes = [_point(run.outcome, row.point, name) for run in mine]
+        known = comparison.rows[name]
+        ours = _summary(outcomes, known) | {
+            "seeds": [*seeds],
+            "runs": [run.key for run in mine],
+            "wall_time_s": [run.wall_time_s for run in mine],
+        }
+        rows.append({"name": name, "series": row.series or name, **_compare(ours, known, quick)})
+    settings = {
+        "quick": quick,
+        "seeds": [*seeds],
+        "rows": {
+            name: experiment.recipe(name, quick=quick).settings() | {"point": row.point}
+            for name, row in experiment.rows.items()
+        },
+    }
+    results: Results = {
+        "id": experiment.id,
+        "title": experiment.title,
+        "paper": experiment.paper,
+        "where": experiment.where,
+        "sentence": "",
+        "rows": rows,
+        "others": [dict(other) for other in comparison.others],
+        "settings": settings,
+        "environment": _common_environment([*used.values()]),
+    }
+    sentence = experiment.sentence(results)
+    results["sentence"] = (
+        f"Quick run, not compared with the paper: {sentence}" if quick else sentence
+    )
+    return results
+
+
+def find_row(results: Results, name: str) -> dict[str, Any]:
+    """Return the row of this name."""
+    for row in results["rows"]:
+        if row["name"] == name:
+            return dict(row)
+    raise KeyError(f"no row {name!r} in {[row['name'] for row in results['rows']]}")
+
+
+def read(path: Path) -> Results:
+    """Read a results.json.
+
+    Raises
+    ------
+    ValueError
+        It is not one.
+    """
+    results = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        _ = results["id"], results["settings"]["quick"], [row["verdict"] for row in results["rows"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the results of an experiment") from error
+    return dict(results)
+
+
+def failures(results: Results) -> list[str]:
+    """Return the names of the rows that fail."""
+    return [row["name"] for row in results["rows"] if row["verdict"] == "FAILS"]
+
+
+def _point(outcome: Outcome, point: str | None, row: str) -> Outcome:
+    if point is None:
+        return outcome
+    if point not in outcome.points:
+        raise ValueError(f"{row}: the run has no point {point!r}, only {[*outcome.points]}")
+    return outcome.points[point]
+
+
+def _summary(outcomes: Sequence[Outcome], known: RowComparison) -> dict[str, Any]:
+    errors = [o.error for o in outcomes]
+    compressions = [o.compression(known.convention) for o in outcomes]
+    total = outcomes[0].total
+    return {
+        "error_mean": statistics.fmean(errors),
+        "error_sd": _sd(errors),
+        "compression_mean": statistics.fmean(compressions),
+        "compression_sd": _sd(compressions),
+        "compression_all_mean": statistics.fmean(o.compression("all") for o in outcomes),
+        "loss_mean": statistics.fmean(o.loss for o in outcomes),
+        "kept_percent": {
+            name: 100 * statistics.fmean(o.kept[name] for o in outcomes) / total[name]
+            for name in total
+        },
+        "n_seeds": len(outcomes),
+        "errors": errors,
+        "compressions": compressions,
+    }
+
+
+def _sd(values: Sequence[float]) -> float | None:
+    """Sample standard deviation; None for a single value."""
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _compare(ours: dict[str, Any], known: RowComparison, quick: bool) -> dict[str, Any]:
+    published = known.published
+    error, compression = ours["error_mean"], ours["compression_mean"]
+    verdict, reason = (QUICK, "") if quick else known.verdict(error, compression)
+    difference = None
+    if published is not None and not quick:
+        difference = {
+            "error": None if published.error is None else error - published.error,
+            "compression": published.compression and compression / published.compression,
+        }
+    return {
+        "published": published.record() if published else None,
+        "ours": ours,
+        "difference": difference,
+        "verdict": verdict,
+        "reason": reason,
+        "convention": known.convention,
+        "tolerance": {**vars(known.tolerance), "why": known.tolerance_why},
+        "bar": {**vars(known.bar)},
+    }
+
+
+def _common_environment(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what holds for all runs, and under "differs" the names of what does not."""
+    first = runs[0].environment
+    same = {
+        name: value
+        for name, value in first.items()
+        if all(run.environment.get(name) == value for run in runs)
+    }
+    return {**same, "differs": sorted(first.keys() - same.keys())}

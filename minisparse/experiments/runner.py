@@ -1,0 +1,266 @@
+"""Do the runs of a plan that are missing, and write what they show."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minisparse.experiments import results as results_
+from minisparse.experiments import tables
+from minisparse.experiments.comparison import Comparison
+from minisparse.experiments.environment import environment
+from minisparse.experiments.experiment import Experiment, Results
+from minisparse.experiments.recipe import Outcome, Recipe
+from minisparse.experiments.screen import Screen
+from minisparse.experiments.store import (
+    ResultsError,
+    Run,
+    Store,
+    replacing,
+    to_json,
+    write_atomically,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do; `minutes` is what it should take on 2 cores."""
+
+    recipe: Recipe
+    seed: int
+    experiment: str
+    name: str
+    minutes: float
+
+    def __str__(self) -> str:
+        return f"{self.experiment}: {self.name}"
+
+
+@dataclass
+class Plan:
+    """What a call of `reproduce` has to do.
+
+    Parameters
+    ----------
+    parts : list of (Experiment, Comparison, seeds, jobs)
+        The jobs are those that no part before it has, finished or not.
+    quick : bool
+        Reduced versions.
+    out : Path
+        Folder of the results.
+    finished : dict of (recipe, seed) to Run
+        Runs that need not be done. Those that are done are added.
+    """
+
+    parts: list[tuple[Experiment, Comparison, range, list[Job]]]
+    quick: bool
+    out: Path
+    finished: dict[tuple[Recipe, int], Run]
+
+    def missing(self) -> list[Job]:
+        """Return the jobs to do."""
+        return [j for *_, jobs in self.parts for j in jobs if not self.has(j)]
+
+    def has(self, job: Job) -> bool:
+        """Tell whether a job is finished."""
+        return (job.recipe, job.seed) in self.finished
+
+    def lines(self) -> Iterator[str]:
+        """Say what will be done and how long it takes."""
+        missing = self.missing()
+        minutes = sum(job.minutes for job in missing)
+        quick = "QUICK RUN (reduced training, not compared with the papers): " if self.quick else ""
+        yield (
+            f"{quick}{_count(len(missing), 'run')} to do, about {_minutes(minutes)} on 2 cores; "
+            f"results go to {self.out}"
+        )
+        width = max(len(part[0].id) for part in self.parts)
+        for experiment, _, seeds, jobs in self.parts:
+            left = [job for job in jobs if not self.has(job)]
+            yield (
+                f"  {experiment.id.ljust(width)}  {experiment.title}; "
+                f"{_count(len(seeds), 'seed')}: {_count(len(left), 'run')} to do, "
+                f"{len(jobs) - len(left)} finished before, "
+                f"about {_minutes(sum(job.minutes for job in left))}"
+            )
+
+
+def make_plan(
+    experiments: Sequence[Experiment],
+    *,
+    store: Store,
+    out: Path,
+    seeds: int | None = None,
+    quick: bool = False,
+    force: bool = False,
+) -> Plan:
+    """Find out which runs are needed and which of them are there.
+
+    Parameters
+    ----------
+    experiments : sequence of Experiment
+    store : Store
+        Where the finished runs are.
+    out : Path
+        Folder of the results.
+    seeds : int, optional
+        How many (0, 1, ...); by default what each experiment says.
+    quick : bool
+        Plan the reduced versions.
+    force : bool
+        Do not use the runs that are there.
+    """
+    plan = Plan([], quick, out, {})
+    planned: set[tuple[Recipe, int]] = set()
+    for experiment in experiments:
+        labels: dict[Recipe, list[str]] = {}
+        for name in experiment.rows:
+            labels.setdefault(experiment.recipe(name, quick=quick), []).append(name)
+        minutes = (experiment.quick_minutes if quick else experiment.minutes) / len(labels)
+        range_ = range(experiment.seeds if seeds is None else seeds)
+        jobs = []
+        for recipe, names in labels.items():
+            series = experiment.rows[names[0]].series
+            label = names[0] if len(names) == 1 else series or ", ".join(names)
+            for seed in range_:
+                if (recipe, seed) in planned:
+                    continue
+                planned.add((recipe, seed))
+                jobs.append(Job(recipe, seed, experiment.id, f"{label}, seed {seed}", minutes))
+                run = None if force else store.load(recipe, seed)
+                if run is not None:
+                    plan.finished[recipe, seed] = run
+        plan.parts.append((experiment, experiment.comparison(), range_, jobs))
+    return plan
+
+
+def reproduce(
+    experiments: Sequence[Experiment],
+    *,
+    out: Path,
+    screen: Screen,
+    seeds: int | None = None,
+    quick: bool = False,
+    force: bool = False,
+) -> list[Results]:
+    """Run what is missing and write, for each experiment, its results.
+
+    ``out/runs/`` gets a file for each run; ``out/<id>/`` gets results.json, table.csv, table.md
+    and figure.png, as soon as the runs of that experiment are finished.
+
+    Parameters
+    ----------
+    experiments, seeds, quick, force
+        As for `make_plan`.
+    out : Path
+        Folder of the results.
+    screen : Screen
+        Where to report.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        With a message that says what is kept.
+    ResultsError
+        The results cannot be written, or a reduced run would replace a full one.
+    """
+    store = Store(out / "runs", screen.warn)
+    _check_folder(experiments, out, quick)
+    plan = make_plan(experiments, store=store, out=out, seeds=seeds, quick=quick, force=force)
+    for line in plan.lines():
+        screen.say(line)
+    missing = plan.missing()
+    done = 0
+    written = []
+    try:
+        with screen:
+            screen.begin(sum(job.minutes for job in missing))
+            for experiment, comparison, range_, jobs in plan.parts:
+                for job in jobs:
+                    if plan.has(job):
+                        continue
+                    screen.job(job.name, job.minutes)
+                    run = _run(job, store, screen, force)
+                    plan.finished[job.recipe, job.seed] = run
+                    done += 1
+                    screen.say(f"[{done}/{len(missing)}] {job}: {_summary(run)}")
+                results = results_.build(
+                    experiment, comparison, plan.finished, seeds=range_, quick=quick
+                )
+                write(experiment, results, out)
+                written.append(results)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{done} of {_count(len(missing), 'run')} done in this call. All finished runs are "
+            f"kept in {out}: start the same command again to go on"
+            + (" (without --force)." if force else ".")
+        ) from None
+    return written
+
+
+def write(experiment: Experiment, results: Results, out: Path) -> None:
+    """Write results.json, the tables and the figure into ``out/<id>/``."""
+    folder = out / experiment.id
+    write_atomically(folder / "results.json", to_json(results))
+    write_atomically(folder / "table.csv", tables.to_csv(results))
+    write_atomically(folder / "table.md", tables.to_markdown(results))
+    with replacing(folder / "figure.png") as temporary:
+        experiment.figure(results, temporary)
+
+
+def _run(job: Job, store: Store, screen: Screen, force: bool) -> Run:
+    key = job.recipe.key(job.seed)
+    for leftover in store.checkpoints(key) if force else ():
+        leftover.unlink()
+    resumed = bool(store.checkpoints(key))
+    start = time.perf_counter()
+    try:
+        outcome = job.recipe.run(
+            job.seed, checkpoint=store.checkpoint(key), progress=screen.progress
+        )
+    except Exception as error:
+        error.add_note(f"in the run {job}")
+        raise
+    wall_time = time.perf_counter() - start
+    run = store.save(job.recipe, job.seed, outcome, environment(), wall_time, resumed)
+    for leftover in store.checkpoints(key):
+        leftover.unlink()
+    return run
+
+
+def _check_folder(experiments: Sequence[Experiment], out: Path, quick: bool) -> None:
+    """Complain before the work, not after it."""
+    with replacing(out / "runs" / "probe") as temporary:
+        temporary.touch()
+    (out / "runs" / "probe").unlink()
+    for experiment in experiments if quick else ():
+        path = out / experiment.id / "results.json"
+        try:
+            full = not results_.read(path)["settings"]["quick"]
+        except (OSError, ValueError):
+            continue
+        if full:
+            raise ResultsError(
+                f"{path} holds results of full runs, which a quick run would replace: "
+                "name another folder with --out"
+            )
+
+
+def _summary(run: Run) -> str:
+    outcome: Outcome = run.outcome
+    points = f", {len(outcome.points)} other points" if outcome.points else ""
+    resumed = " since it was resumed" if run.resumed else ""
+    return (
+        f"error {outcome.error:.2f} %, {tables.ratio_text(outcome.compression())}{points}, "
+        f"{tables.duration_text(run.wall_time_s)}{resumed}"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _minutes(minutes: float) -> str:
+    if minutes < 1:
+        return f"{60 * minutes:.0f} seconds"
+    return f"{minutes:.0f} minute{'' if round(minutes) == 1 else 's'}"

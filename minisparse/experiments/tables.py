@@ -1,0 +1,183 @@
+"""One comparison, three tables: CSV for programs, Markdown for pages, plain text for a terminal."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from minisparse.experiments.comparison import RECALLED
+from minisparse.experiments.experiment import Results
+
+_HEAD = (
+    "",
+    "published error",
+    "published ratio",
+    "our error",
+    "our ratio",
+    "all parameters",
+    "difference",
+)
+
+
+def to_csv(results: Results) -> str:
+    """Write a line for each row: errors in percent, compressions as ratios."""
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    write(
+        (
+            "name",
+            "published_error",
+            "published_compression",
+            "published_source",
+            "published_status",
+            "convention",
+            "error_mean",
+            "error_sd",
+            "compression_mean",
+            "compression_all_mean",
+            "n_seeds",
+            "difference_error",
+            "difference_compression",
+            "verdict",
+            "reason",
+        )
+    )
+    for row in results["rows"]:
+        published, ours, difference = row["published"] or {}, row["ours"], row["difference"] or {}
+        write(
+            (
+                row["name"],
+                *(published.get(key) for key in ("error", "compression", "source", "status")),
+                row["convention"],
+                *(ours[key] for key in ("error_mean", "error_sd", "compression_mean")),
+                ours["compression_all_mean"],
+                ours["n_seeds"],
+                *(difference.get(key) for key in ("error", "compression")),
+                row["verdict"],
+                row["reason"],
+            )
+        )
+    return out.getvalue()
+
+
+def to_markdown(results: Results) -> str:
+    """Write a page: the table with source and verdict in full, and what was found."""
+    head = (*_HEAD, "verdict", "published in")
+    lines = [
+        f"# {_title(results)}",
+        "",
+        results["sentence"],
+        "",
+        _line(head),
+        _line(("---",) * len(head)),
+    ]
+    for row in results["rows"]:
+        reason = f": {row['reason']}" if row["reason"] else ""
+        lines.append(_line((*_cells(row), row["verdict"] + reason, source(row["published"]))))
+    lines += ["", _how_to_read(results)]
+    if results["others"]:
+        lines += ["", "Published by others, not reproduced here:", ""]
+        lines += [
+            f"- {other['name']}: {_figures(other)} ({source(other)})" for other in results["others"]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def to_text(results: Results) -> str:
+    """Write the table for a terminal; reasons and sources stand below it."""
+    cells = [(*_cells(row), row["verdict"]) for row in results["rows"]]
+    grid = [(*_HEAD, "verdict"), *cells]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    lines = [_title(results)]
+    for line in grid:
+        name, *rest = line
+        aligned = [cell.rjust(width) for cell, width in zip(rest[:-1], widths[1:-1], strict=True)]
+        lines.append("  ".join(("  " + name.ljust(widths[0]), *aligned, rest[-1])).rstrip())
+    reasons = [
+        f"{r['name']}, {r['verdict']}: {r['reason']}" for r in results["rows"] if r["reason"]
+    ]
+    sources = {source(row["published"]): None for row in results["rows"] if row["published"]}
+    lines += [f"  {text}" for text in (*reasons, *(f"published: {s}" for s in sources))]
+    lines.append(f"  {_how_to_read(results)}")
+    return "\n".join(lines)
+
+
+def source(published: dict[str, Any] | None) -> str:
+    """Say where a published figure stands and how sure it is."""
+    if published is None:
+        return ""
+    status = RECALLED if published["status"] == "recalled" else "verified"
+    return f"{published['source']} ({status})"
+
+
+def error_text(ours: dict[str, Any]) -> str:
+    """Write our error: mean +- sd, or the one value."""
+    sd = "" if ours["error_sd"] is None else f" +- {ours['error_sd']:.2f}"
+    return f"{ours['error_mean']:.2f}{sd} %"
+
+
+def ratio_text(compression: float) -> str:
+    """Write a compression with three digits."""
+    return f"{compression:.1f}x" if compression < 99.95 else f"{compression:.0f}x"
+
+
+def duration_text(seconds: float) -> str:
+    """Write a duration as a person would say it."""
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.1f} min" if minutes < 10 else f"{minutes:.0f} min"
+
+
+def _title(results: Results) -> str:
+    quick = " (QUICK RUN: reduced training, not compared)" if results["settings"]["quick"] else ""
+    return f"{results['id']}: {results['title']}{quick}"
+
+
+def _cells(row: dict[str, Any]) -> Sequence[str]:
+    published, ours, difference = row["published"], row["ours"], row["difference"]
+    recalled = " (recalled)" if published and published["status"] == "recalled" else ""
+    convention = " of weights" if row["convention"] == "weights" else ""
+    changes = []
+    if difference and difference["error"] is not None:
+        changes.append(f"{difference['error']:+.2f}")
+    if difference and difference["compression"] is not None:
+        changes.append(f"{difference['compression']:.2f} of the ratio")
+    error, compression = (published and published[key] for key in ("error", "compression"))
+    return (
+        row["name"],
+        "-" if error is None else f"{error:g} %{recalled}",
+        "-" if compression is None else f"{compression:g}x{convention}{recalled}",
+        error_text(ours),
+        ratio_text(ours["compression_mean"]) + convention,
+        ratio_text(ours["compression_all_mean"]),
+        ", ".join(changes) or "-",
+    )
+
+
+def _figures(published: dict[str, Any]) -> str:
+    error, compression = published["error"], published["compression"]
+    parts = [] if error is None else [f"{error:g} %"]
+    return ", ".join(parts if compression is None else [*parts, f"{compression:g}x"])
+
+
+def _how_to_read(results: Results) -> str:
+    seeds = len(results["settings"]["seeds"])
+    errors = f"mean +- sd of {seeds} seeds" if seeds > 1 else "one seed"
+    conventions = {row["convention"] for row in results["rows"]}
+    counted = (
+        "; where a ratio is of weights, biases are not counted" if "weights" in conventions else ""
+    )
+    recalled = any(
+        published and published["status"] == "recalled"
+        for published in (*(row["published"] for row in results["rows"]), *results["others"])
+    )
+    return (
+        f"Error: share of test images misclassified after the last epoch, {errors}. "
+        f"Ratio: parameters / nonzero parameters{counted}."
+        + (f" (recalled): {RECALLED}." if recalled else "")
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
