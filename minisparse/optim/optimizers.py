@@ -33,12 +33,16 @@ class Optimizer:
     def __init__(self, params: NamedParameters, lr: float) -> None:
         if isinstance(params, Module):
             params = params.named_parameters()
-        named = [p if isinstance(p, tuple) else (p.name or "", p) for p in params]
+        named = [p if isinstance(p, tuple) else (getattr(p, "name", None) or "", p) for p in params]
         if not named:
             raise ValueError("the optimizer got no parameters")
+        if isinstance(params, set | frozenset):
+            raise TypeError("a set has no order, and the state is kept by position: give a list")
         for i, (_, p) in enumerate(named):
             if not isinstance(p, Parameter):
                 raise TypeError(f"parameter {i} is a {type(p).__name__}, expected a Parameter")
+            if any(p is q for _, q in named[:i]):
+                raise ValueError(f"parameter {i} ('{p.name}') is there twice, and would move twice")
         self.params: list[tuple[str, Parameter]] = named
         self.lr = _at_least_0("the learning rate", lr)
         self.steps = 0
@@ -72,7 +76,17 @@ class Optimizer:
         ----------
         param : Parameter
         where : bool array of its shape
+
+        Raises
+        ------
+        ValueError
+            The parameter is not one of this optimizer's, or `where` does not select its elements.
         """
+        if where.dtype != bool or where.shape != param.shape:
+            raise ValueError(
+                f"where selects elements of a parameter of shape {param.shape} and needs a bool "
+                f"array of that shape, got {where.dtype} of shape {where.shape}"
+            )
         for i, (_, p) in enumerate(self.params):
             if p is param:
                 for slot in self.slots:
@@ -175,7 +189,7 @@ class Adam(Optimizer):
     ) -> None:
         if not all(0 <= b < 1 for b in betas):
             raise ValueError(f"both betas lie in [0, 1), got {betas}")
-        if eps <= 0:
+        if not eps > 0:
             raise ValueError(f"eps > 0 expected, got {eps}")
         super().__init__(params, lr)
         self.betas, self.eps = betas, eps

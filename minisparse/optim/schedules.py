@@ -30,7 +30,7 @@ def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
 
 def exponential(gamma: float) -> Schedule:
     """Return gamma^t: a factor gamma per epoch."""
-    if gamma <= 0:
+    if not gamma > 0:
         raise ValueError(f"gamma > 0 expected, got {gamma}")
     return lambda t: float(gamma**t)
 
@@ -42,7 +42,7 @@ def cosine(epochs: float, final: float = 0.0, start: float = 0.0) -> Schedule:
     >>> f(0), round(f(5), 3), f(10)
     (1.0, 0.5, 0.0)
     """
-    if epochs <= start:
+    if not epochs > start:
         raise ValueError(f"the last epoch, {epochs}, must come after the start, {start}")
 
     def factor(t: float) -> float:
@@ -59,6 +59,6 @@ def geometric(start: float, end: float, final: float) -> Schedule:
     >>> f(5), round(f(15), 6), round(f(30), 6)
     (1.0, 0.1, 0.01)
     """
-    if end <= start or final <= 0:
+    if not (end > start and final > 0):
         raise ValueError(f"expected start < end and final > 0, got {start}, {end}, {final}")
     return lambda t: float(final ** min(max((t - start) / (end - start), 0.0), 1.0))
