@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..arrays import array_module
 from .tape import GraphError, Tensor, as_tensor, enable_grad, gradients, is_recording, wrap
 
@@ -146,8 +144,8 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Any) -> Tensor:
 def _pull(
     y: Tensor, variables: list[Tensor], v: Any, create_graph: bool, batched: bool = False
 ) -> list[Tensor]:
-    """Return the `gradients` of `y`, zeros if it is constant; the graph stays as it was."""
-    if y.requires_grad:
+    """Return the `gradients` of `y`, zeros if it is constant or empty; the graph stays."""
+    if y.requires_grad and y.size:
         return gradients(
             *(y, variables, v), batched=batched,
             create_graph=create_graph, retain_graph=True, allow_unused=True,
@@ -166,7 +164,8 @@ def hvp(f: Callable[[Tensor], Tensor], x: Any, v: Any) -> Tensor:
     >>> hvp(lambda x: (x**3).sum(), [1.0, 2.0], [1.0, 1.0])
     Tensor([ 6., 12.], dtype=float32)
     """
-    v = as_tensor(v)
-    if v.shape != np.shape(x._array if isinstance(x, Tensor) else x):
-        raise ValueError(f"hvp needs v of x's shape, got {v.shape}")
+    x = as_tensor(x)
+    v = as_tensor(v, like=x)
+    if v.shape != x.shape:
+        raise ValueError(f"hvp needs v of x's shape {x.shape}, got {v.shape}")
     return grad(lambda z: (grad(f)(z) * v).sum())(x)

@@ -509,9 +509,12 @@ def _seed(y: Tensor, cotangent: Any, lead: int) -> Tensor:
             )
         return wrap(array_module(y._array).ones_like(y._array))
     v = as_tensor(cotangent, like=y)
+    array_module(y._array, v._array)
     if v.shape[lead:] != y.shape or v.ndim != lead + y.ndim:
         wanted = ("k", *y.shape) if lead else y.shape
         raise ValueError(f"the cotangent has shape {v.shape}, expected {wanted}")
+    if lead and v.shape[0] == 0:
+        raise ValueError(f"batched=True needs at least one cotangent, got shape {v.shape}")
     return v if v.dtype == y.dtype else v.astype(y.dtype)
 
 
@@ -534,9 +537,12 @@ def _run_backward(
     """
     uses = {id(y): 0}
     users: dict[int, list[Tensor]] = {}
+    freed: list[Tensor] = []
     stack = [y]
     while stack:
         t = stack.pop()
+        if t.op is _FREED:
+            freed.append(t)
         for x in t.inputs:
             if x.requires_grad:
                 if targets is not None:
@@ -550,7 +556,7 @@ def _run_backward(
     wanted: set[int] | None = None
     if targets is not None:  # only what lies between y and a target is worth computing
         wanted = set()
-        up = [t for t in targets if id(t) in uses]
+        up = [t for t in targets if id(t) in uses] + freed  # which may have led to a target
         while up:
             t = up.pop()
             if id(t) not in wanted:
@@ -615,7 +621,7 @@ def _contribute(
 ) -> None:
     """Add to `grads` what `t`, made by `op` from `inputs`, passes on to each of its inputs."""
     if wanted is not None and op is not _FREED and not any(id(x) in wanted for x in inputs):
-        return
+        return  # y itself, or a target that nothing else leads through
     if t._saved is not None:
         t._saved.check(t)
     rules = op.backward(g, t, *inputs)

@@ -19,7 +19,7 @@ class MatMul(Op):
         return a @ b
 
     def backward(self, grad: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Any:
-        return lambda: MatMul()(grad, b.mT), lambda: MatMul()(a.mT, grad)
+        return lambda: matmul(grad, b.mT), lambda: matmul(a.mT, grad)
 
 
 def matmul(a: Any, b: Any) -> Tensor:
