@@ -1,0 +1,18 @@
+import pytest
+from strict import StrictArray, strict
+
+from minisparse import arrays
+
+
+@pytest.fixture(params=["strict", pytest.param("cupy", marks=pytest.mark.gpu)])
+def device(request, monkeypatch):
+    """Give an array module that is not NumPy: a strict stand-in, and CuPy where there is a GPU."""
+    if request.param == "strict":
+        monkeypatch.setattr(arrays, "_modules", {**arrays._modules, StrictArray: strict})
+        return strict
+    cupy = pytest.importorskip("cupy")
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        pytest.skip(f"no CUDA device: {error}")
+    return cupy
