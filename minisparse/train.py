@@ -207,7 +207,7 @@ class Run:
         if evaluation is not None:
             record["validation_loss"] = evaluation.loss
             record["validation_error"] = evaluation.error_percent
-        record["lr"] = self.optimizer.lr
+        record["lr"] = float(self.optimizer.lr)
         record["seconds"] = self.seconds - self.epoch_began
         if taken := record.keys() & self.metrics.keys():
             raise ValueError(f"run.metrics: the history has its own {sorted(taken)}")
