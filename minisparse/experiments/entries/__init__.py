@@ -1,0 +1,1 @@
+"""The experiments: one module and one file of published figures each."""

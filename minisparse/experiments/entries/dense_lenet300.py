@@ -1,0 +1,26 @@
+"""LeNet-300-100 on MNIST without pruning: what every method starts from."""
+
+from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.recipes.dense import Dense
+
+
+def _sentence(results: Results) -> str:
+    ours = results["rows"][0]["ours"]
+    return (
+        f"LeNet-300-100 without pruning misclassifies {ours['error_mean']:.2f} % of the test images "
+        f"(mean of {ours['n_seeds']} seeds)."
+    )
+
+
+EXPERIMENT = Experiment(
+    id="dense-lenet300",
+    title="LeNet-300-100 on MNIST, not pruned",
+    paper="Tartaglione et al. 2018",
+    where="Table 1, baseline",
+    home=__file__,
+    minutes=0.6,
+    rows={"dense": Row(Dense(epochs=30), series="dense")},
+    sentence=_sentence,
+    seeds=3,
+    quick_minutes=0.1,
+)

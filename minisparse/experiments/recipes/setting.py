@@ -1,0 +1,162 @@
+"""What all recipes on image classifiers share: data, model, training call, measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from minisparse.data import Dataset, Split, load
+from minisparse.experiments.recipe import Outcome, Progress, Recipe
+from minisparse.nn import LeNet5, LeNet300, Module
+from minisparse.optim import EMA, SGD, Schedule
+from minisparse.prune.mask import Mask
+from minisparse.prune.method import Method
+from minisparse.train import Run, evaluate, train
+
+MODELS: dict[str, Callable[..., Module]] = {"lenet300": LeNet300, "lenet5": LeNet5}
+_VALIDATION_SEED = 20_000  # the held-out images are the same for every seed of a run
+
+
+@dataclass(frozen=True)
+class Classifier(Recipe):
+    """Settings that all recipes on image classifiers have.
+
+    Parameters
+    ----------
+    model : {"lenet300", "lenet5"}
+    dataset : str
+        A name that `minisparse.data.load` knows.
+    lr, momentum : float
+        Of plain stochastic gradient descent.
+    batch_size : int
+    average : float
+        Decay of the moving average of weights that is measured; 0 measures the weights.
+    images : int or None
+        Train on the first so many training images of a random order only; None for all.
+    hold_out : int
+        Keep so many training images apart and measure on them instead of the test images: for
+        choosing settings.  0 trains on all and opens the test set, once.
+    """
+
+    model: str = "lenet300"
+    dataset: str = "mnist"
+    lr: float = 0.1
+    momentum: float = 0.0
+    batch_size: int = 100
+    average: float = 0.0
+    images: int | None = None
+    hold_out: int = 0
+
+    def total_epochs(self) -> int:
+        """Return how many epochs the whole recipe takes."""
+        raise NotImplementedError
+
+    def reduced(self, **settings: Any) -> Self:
+        """Return the recipe with fewer images, 6,000, and other settings as given."""
+        return replace(self, images=6000, **settings)
+
+
+class Session:
+    """One run of a recipe: the objects it needs, and its place in the whole for the progress bar.
+
+    Parameters
+    ----------
+    recipe : Classifier
+    seed : int
+    checkpoint : Path
+        Each training phase of the run keeps its state beside it.
+    progress : callable
+    """
+
+    def __init__(self, recipe: Classifier, seed: int, checkpoint: Path, progress: Progress) -> None:
+        if recipe.model not in MODELS:
+            raise ValueError(f"unknown model {recipe.model!r}; there are {', '.join(MODELS)}")
+        self.recipe, self.progress = recipe, progress
+        self.checkpoint, self.phases = checkpoint, 0
+        self.done, self.total = 0, recipe.total_epochs()
+        data: Dataset = load(recipe.dataset)
+        self.training, self.measured = _splits(data, recipe, seed)
+        self.rng = np.random.default_rng(seed)
+        self.model = MODELS[recipe.model](rng=self.rng)
+        self.history: list[dict[str, Any]] = []
+        self.seed = seed
+
+    def train(
+        self,
+        epochs: int,
+        methods: Sequence[Method] = (),
+        schedule: Schedule | None = None,
+    ) -> Run:
+        """Train for some epochs with a fresh optimizer; at the end the model has the result.
+
+        A finished phase of an interrupted run is read back, not trained again.
+        """
+        recipe = self.recipe
+        optimizer = SGD(self.model, recipe.lr, momentum=recipe.momentum)
+        average = EMA(self.model, recipe.average) if recipe.average else None
+
+        def tell(run: Run) -> None:
+            error = run.history[-1]["train_error"]
+            self.progress(
+                (self.done + run.epoch) / self.total,
+                f"epoch {self.done + run.epoch}/{self.total}, training error {error:.2f} %",
+            )
+
+        run = train(
+            self.model,
+            self.training,
+            optimizer,
+            epochs=epochs,
+            rng=self.rng,
+            batch_size=recipe.batch_size,
+            methods=methods,
+            schedule=schedule,
+            average=average,
+            checkpoint=self._file(self.phases),
+            tag=f"{recipe.key(self.seed)}, phase {self.phases}",
+            progress=tell,
+        )
+        self.phases += 1
+        self.done += epochs
+        first = len(self.history)
+        self.history += [line | {"epoch": first + line["epoch"]} for line in run.history]
+        if average is not None:
+            for p, a in zip(self.model.parameters(), average.average(), strict=True):
+                with p.writing() as w:
+                    w[...] = a
+            for method in methods:  # the average remembers what was removed within its window
+                method.mask().apply(self.model)
+        return run
+
+    def outcome(self, mask: Mask | None = None, **rest: Any) -> Outcome:
+        """Measure the model as it is now; `mask` is checked to be what the weights say."""
+        if mask is not None:
+            alive = Mask.of_nonzeros(self.model, list(mask))
+            for name, kept in mask.items():
+                if (alive[name] & ~kept).any():
+                    raise RuntimeError(f"removed weights of '{name}' are not zero")
+        result = evaluate(self.model, self.measured)
+        return Outcome.of(self.model, error=result.error_percent, loss=result.loss, **rest)
+
+    def close(self) -> None:
+        """Delete the state of the phases, once the outcome is known."""
+        for i in range(self.phases):
+            self._file(i).unlink(missing_ok=True)
+
+    def _file(self, phase: int) -> Path:
+        return self.checkpoint.with_name(f"{self.checkpoint.name}.phase{phase}.npz")
+
+
+def _splits(data: Dataset, recipe: Classifier, seed: int) -> tuple[Split, Split]:
+    training, measured = data.train, data.test
+    if recipe.hold_out:
+        apart = np.random.default_rng(_VALIDATION_SEED)
+        training, measured = training.split_validation(recipe.hold_out, apart)
+    if recipe.images is not None:
+        chosen = np.random.default_rng(seed).permutation(len(training))[: recipe.images]
+        training = training.subset(np.sort(chosen))
+    return training, measured
