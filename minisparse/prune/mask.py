@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class Mask:
     Raises
     ------
     ValueError
-        An entry holds something other than 0 and 1, or there is no entry.
+        An entry holds something other than 0 and 1, or there is nothing to decide on.
 
     Attributes
     ----------
@@ -51,8 +52,10 @@ class Mask:
                 if not np.isin(array, (0, 1)).all():
                     raise ValueError(f"mask '{name}' holds values other than 0 and 1")
                 array = array != 0
-            self._entries[name] = array.copy()
+            self._entries[name] = np.array(array)
             self._entries[name].flags.writeable = False
+        if not self.total:
+            raise ValueError("a mask needs at least one weight")
 
     # ---- looking inside -----------------------------------------------------------------------
 
@@ -92,7 +95,7 @@ class Mask:
     @property
     def sparsity(self) -> float:
         """Removed / total."""
-        return 1 - self.density
+        return (self.total - self.kept) / self.total
 
     def __repr__(self) -> str:
         return f"Mask({len(self)} parameters, {self.kept:,} of {self.total:,} weights kept)"
@@ -127,9 +130,7 @@ class Mask:
     @classmethod
     def full(cls, model: Module, names: list[str] | None = None) -> Mask:
         """Keep everything, of the named parameters or of all weights (not the biases)."""
-        return cls(
-            {n: np.ones(p.shape, bool) for n, p in prunable(model, names).items()}
-        )
+        return cls({n: np.ones(p.shape, bool) for n, p in prunable(model, names).items()})
 
     @classmethod
     def of_nonzeros(cls, model: Module, names: list[str] | None = None) -> Mask:
@@ -170,7 +171,7 @@ class Mask:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the mask as npz, one bit for each weight; the file appears whole or not at all."""
         path = Path(path)
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, Any] = {"names": np.array(list(self))}
         for name, m in self.items():
             arrays[f"bits:{name}"] = np.packbits(m.reshape(-1))
             arrays[f"shape:{name}"] = np.array(m.shape, dtype=np.int64)
@@ -191,20 +192,23 @@ class Mask:
         ValueError
             The file is damaged or not a mask.
         """
+        content = io.BytesIO(Path(path).read_bytes())
         try:
-            with np.load(path, allow_pickle=False) as f:
-                entries = {}
-                for key in f.files:
-                    kind, _, name = key.partition(":")
-                    if kind == "bits":
-                        shape = tuple(int(n) for n in f[f"shape:{name}"])
-                        bits = np.unpackbits(f[key], count=int(np.prod(shape)))
-                        entries[name] = bits.reshape(shape)
-                    elif kind != "shape":
-                        raise ValueError(f"unexpected entry {key!r}")
+            with np.load(content, allow_pickle=False) as f:
+                entries = {
+                    str(n): _unpack(np.asarray(f[f"bits:{n}"]), f[f"shape:{n}"]) for n in f["names"]
+                }
             return cls(entries)
-        except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zip and its decoders raise a dozen kinds
             raise ValueError(f"{os.fspath(path)} is not a readable mask: {error}") from error
+
+
+def _unpack(bits: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    lengths = tuple(int(n) for n in shape)
+    n = math.prod(lengths)
+    if bits.dtype != np.uint8 or bits.shape != ((n + 7) // 8,) or min(lengths, default=1) < 0:
+        raise ValueError(f"{bits.size} numbers of {bits.dtype} are not the bits of shape {lengths}")
+    return np.unpackbits(bits, count=n).reshape(lengths)
 
 
 def prunable(model: Module, names: list[str] | None = None) -> dict[str, Parameter]:
