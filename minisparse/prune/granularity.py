@@ -19,7 +19,7 @@ def group_scores(scores: np.ndarray, granularity: Granularity) -> np.ndarray:
 
     Parameters
     ----------
-    scores : array, [in, out] or [kh, kw, in, out]
+    scores : array, [in, out] or [kh, kw, in, out]; any shape if each weight is a group
     granularity : str or (int, int)
         ``"weight"``: each weight alone.  ``"unit"``: all weights into one output, a column or a
         filter.  ``"input"``: all weights from one input.  ``"kernel"``: the kh x kw weights between
@@ -60,6 +60,8 @@ def _sum(scores: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 
 def _check(shape: tuple[int, ...], granularity: Any) -> None:
+    if granularity == "weight":
+        return
     if len(shape) < 2:
         raise ValueError(f"groups are defined for weights of two axes or more, got shape {shape}")
     if isinstance(granularity, tuple):

@@ -28,8 +28,7 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     flat = scores.reshape(-1)
     if not 0 <= k <= flat.size:
         raise ValueError(f"cannot keep {k} of {flat.size} entries")
-    if np.isnan(flat).any():
-        raise ValueError(f"{int(np.isnan(flat).sum())} of {flat.size} scores are NaN")
+    _refuse_nan(flat, "scores")
     keep = np.zeros(flat.size, dtype=bool)
     if k:
         kth = np.partition(flat, flat.size - k)[flat.size - k]
@@ -39,19 +38,35 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     return keep.reshape(scores.shape)
 
 
+def _refuse_nan(scores: np.ndarray, what: str) -> None:
+    if nans := int(np.isnan(scores).sum()):
+        raise ValueError(f"{nans} of {scores.size} {what} are NaN")
+
+
 def count_for(density: float, n: int) -> int:
     """Return how many of `n` entries a density keeps: rounded to the nearest, halves up."""
-    if not 0 <= density <= 1:
-        raise ValueError(f"a density lies in [0, 1], got {density}")
+    _check_density(density)
     return math.floor(density * n + 0.5)
 
 
+def _check_density(density: float) -> None:
+    if not 0 <= density <= 1:
+        raise ValueError(f"a density lies in [0, 1], got {density}")
+
+
 def keep_n_of_m(scores: np.ndarray, n: int, m: int) -> np.ndarray:
-    """Keep the `n` largest of every `m` consecutive inputs of each output (N:M sparsity)."""
+    """Keep the `n` largest of every `m` consecutive inputs of each output (N:M sparsity).
+
+    Of equal scores the ones that come first are kept.
+    """
+    if scores.ndim < 2:
+        raise ValueError(f"N:M needs weights of two axes or more, got shape {scores.shape}")
     *field, n_in, n_out = scores.shape
     if not 0 < n <= m or n_in % m:
         raise ValueError(f"N:M needs 0 < n <= m and m dividing the {n_in} inputs, got {n}:{m}")
-    rows = np.moveaxis(scores.reshape(*field, n_in // m, m, n_out), -2, -1)
+    _refuse_nan(scores, "scores")
+    rows = scores.astype(np.float64).reshape(*field, n_in // m, m, n_out)
+    rows = np.moveaxis(rows, -2, -1)
     order = np.argsort(-rows, axis=-1, kind="stable")  # stable: ties go to the first
     rank = np.argsort(order, axis=-1, kind="stable")
     return np.moveaxis(rank < n, -1, -2).reshape(scores.shape)
@@ -70,8 +85,10 @@ def layer_densities(
     scope : {"layer", "erk"} or mapping
         ``"layer"``: the same density everywhere.  ``"erk"``: proportional to
         sum(dims) / prod(dims), the Erdos-Renyi-kernel rule (Evci et al. 2020, after Mocanu et al.
-        2018): small layers stay denser; no density exceeds 1.  A mapping gives them directly.
+        2018): small layers stay denser; no density exceeds 1.  A mapping gives them directly;
+        `density` has no say then.
     """
+    _check_density(density)
     if isinstance(scope, Mapping):
         if scope.keys() != shapes.keys():
             raise ValueError(f"densities are given for {list(scope)}, layers are {list(shapes)}")
@@ -120,6 +137,8 @@ def keep_largest(
     grouped = {n: group_scores(to_numpy(s), granularity) for n, s in scores.items()}
     if not grouped:
         raise ValueError("no scores were given")
+    for name, g in grouped.items():
+        _refuse_nan(g, f"scores of '{name}'")
     if isinstance(scope, str) and scope == "global":
         flat = np.concatenate([g.reshape(-1) for g in grouped.values()])
         kept = top_k(flat, count_for(density, flat.size))
