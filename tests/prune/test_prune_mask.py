@@ -231,7 +231,7 @@ def test_a_truncated_file_is_never_a_mask(saved):
     whole = path.read_bytes()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="mask.npz is not a readable mask"):
+        with pytest.raises(ValueError, match=r"mask\.npz is not a readable mask"):
             Mask.load(path)
 
 
@@ -245,8 +245,7 @@ def test_an_altered_file_is_never_another_mask(saved):
         path.write_bytes(altered)
         try:
             assert Mask.load(path) == mask, f"byte {i}"  # e.g. the archive's time stamps
-        except ValueError as error:
-            assert "is not a readable mask" in str(error)
+        except ValueError:
             refused += 1
     assert refused > len(whole) / 3 / 2
 
@@ -286,7 +285,7 @@ def test_a_well_formed_file_is_read(tmp_path):
 def test_a_foreign_file_is_refused(tmp_path, content):
     path = tmp_path / "other.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="other.npz is not a readable mask"):
+    with pytest.raises(ValueError, match=r"other\.npz is not a readable mask"):
         Mask.load(path)
 
 
