@@ -64,7 +64,7 @@ def cubic_sparsity(t: float, start: float, end: float, final: float, initial: fl
     >>> [round(cubic_sparsity(t, 0, 10, 0.9), 4) for t in (0, 5, 10, 20)]
     [0.0, 0.7875, 0.9, 0.9]
     """
-    if end <= start:
+    if not end > start:
         raise ValueError(f"the schedule must end after it starts, got {start} to {end}")
     if not (0 <= initial <= 1 and 0 <= final <= 1):
         raise ValueError(f"sparsities lie in [0, 1], got {initial} and {final}")
@@ -90,7 +90,7 @@ def magnitude_mask(
 class MaskedTraining(Method):
     """Train on under a mask that `update` may tighten: what all magnitude methods share.
 
-    Removed weights stay zero and their optimizer state is kept at zero.
+    Removed weights stay zero; when they are removed, their optimizer state is zeroed too.
 
     Parameters
     ----------
@@ -141,7 +141,11 @@ class MaskedTraining(Method):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the mask."""
-        self._mask = Mask(state)
+        mask, own = Mask(state), self.mask()
+        shapes = {name: m.shape for name, m in mask.items()}
+        if shapes != {name: m.shape for name, m in own.items()}:
+            raise ValueError(f"this state belongs to another model: {mask}, expected {own}")
+        self._mask = mask
 
 
 class MagnitudePruning(MaskedTraining):
@@ -151,10 +155,11 @@ class MagnitudePruning(MaskedTraining):
     ----------
     sparsity : callable
         Wanted sparsity as a function of the number of finished epochs, e.g. `one_shot` or
-        `gradual`.  It is asked at the start, and after every epoch or every `every` steps.
+        `gradual`.  It is asked at the start and after every epoch.
     scope, granularity : see `minisparse.prune.select.keep_largest`
+        Sparsity is counted in groups, of all layers together or of each one.
     every : int, optional
-        Update the mask every so many steps instead of after each epoch.
+        Ask every so many steps as well.
     names : list of str, optional
     """
 
@@ -174,10 +179,17 @@ class MagnitudePruning(MaskedTraining):
 
     def _update(self, t: float) -> None:
         wanted = self.sparsity(t)
-        if wanted > self.mask().sparsity:
-            self.tighten(
-                magnitude_mask(self.model, 1 - wanted, self.scope, self.granularity, self.names)
-            )
+        if not 0 <= wanted <= 1:
+            raise ValueError(f"sparsities lie in [0, 1], but at {t} epochs {wanted} is asked for")
+        if wanted == 0:
+            return
+        # What was removed ranks below everything, below kept weights that happen to be 0 as well;
+        # so asking again for the same sparsity changes nothing.
+        scores = {
+            name: np.where(m, to_numpy(magnitude(p._array)), -1)
+            for name, p, m in self.mask().parameters(self.model)
+        }
+        self.tighten(keep_largest(scores, 1 - wanted, self.scope, self.granularity))
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Prune what is due at time 0."""
@@ -192,12 +204,13 @@ class MagnitudePruning(MaskedTraining):
 
     def after_epoch(self, run: Any) -> None:
         """Tighten the mask to what the schedule asks for after this epoch."""
-        if self.every is None:
-            self._update(run.epoch + 1)
+        self._update(run.epoch + 1)
 
 
 def one_shot(sparsity: float, at: float = 0.0) -> Callable[[float], float]:
     """Return the schedule that prunes once, when `at` epochs are done."""
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"a sparsity lies in [0, 1], got {sparsity}")
     return lambda t: sparsity if t >= at else 0.0
 
 
@@ -205,6 +218,7 @@ def gradual(
     sparsity: float, start: float, end: float, initial: float = 0.0
 ) -> Callable[[float], float]:
     """Return the cubic schedule of Zhu and Gupta from epoch `start` to `end`."""
+    cubic_sparsity(start, start, end, sparsity, initial)  # complains about bad settings now
     return lambda t: cubic_sparsity(t, start, end, sparsity, initial)
 
 
@@ -230,6 +244,8 @@ class HanPruning(MaskedTraining):
         values = quality.values() if isinstance(quality, dict) else [quality]
         if not all(q >= 0 for q in values):
             raise ValueError(f"the quality parameter is >= 0, got {quality}")
+        if not all(t >= 0 and t == int(t) for t in at):
+            raise ValueError(f"pruning follows whole epochs, 0 or more of them; got {list(at)}")
         self.quality, self.at = quality, frozenset(at)
 
     def _prune(self, finished: int) -> None:
