@@ -13,8 +13,8 @@ The file beside an experiment's module, ``<id>.json``::
                  "status": "recalled"}]}
 
 Errors are in percent. "published" may be null, and each of its two figures may be left out.
-"convention" is how the paper counts: "weights" leaves the biases out, "all" is the default. The
-tolerance adds to the error, in points, and takes a share of the compression. "bar" is what this
+"convention" is how the paper counts: "weights" leaves the biases out, "all" is the default; beside
+"rows" it stands for all rows, also for those that are not mentioned. The tolerance adds to the error, in points, and takes a share of the compression. "bar" is what this
 project must reach (at most that error, at least that compression); "reason" says why ours differs,
 where that is known. "others" are published results that are not reproduced here, for the figure.
 """
@@ -126,11 +126,12 @@ class Comparison:
         """Read and check a file; `rows` are the names that it may speak of."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            _only(data, {"rows", "others"}, "the file")
+            _only(data, {"rows", "others", "convention"}, "the file")
+            default = _convention("the file", data)
             unknown = sorted(data["rows"].keys() - set(rows))
             if unknown:
                 raise ValueError(f"rows {unknown} are not in the experiment, which has {[*rows]}")
-            known = {name: _row(name, entry) for name, entry in data["rows"].items()}
+            known = {name: _row(name, entry, default) for name, entry in data["rows"].items()}
             others = tuple(
                 {"name": str(other["name"]), **_published(str(other["name"]), other).record()}
                 for other in data.get("others", [])
@@ -138,7 +139,8 @@ class Comparison:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise ComparisonError(f"{path}: {reason}") from error
-        return cls({name: known.get(name, RowComparison()) for name in rows}, others)
+        unknown_row = RowComparison(convention=default)
+        return cls({name: known.get(name, unknown_row) for name in rows}, others)
 
 
 def _missed(error: float, compression: float, limit: Level) -> list[str]:
@@ -158,11 +160,15 @@ def _only(entry: Mapping[str, Any], allowed: set[str], what: str) -> None:
         raise ValueError(f"{what} holds {unknown}, expected some of {sorted(allowed)}")
 
 
-def _row(name: str, entry: Mapping[str, Any]) -> RowComparison:
-    _only(entry, {"published", "convention", "tolerance", "bar", "reason"}, name)
-    convention = entry.get("convention", "all")
+def _convention(name: str, entry: Mapping[str, Any], default: Convention = "all") -> Convention:
+    convention: Convention = entry.get("convention", default)
     if convention not in ("weights", "all"):
         raise ValueError(f'{name}: convention is "weights" or "all", got {convention!r}')
+    return convention
+
+
+def _row(name: str, entry: Mapping[str, Any], default: Convention) -> RowComparison:
+    _only(entry, {"published", "convention", "tolerance", "bar", "reason"}, name)
     tolerance, bar = entry.get("tolerance", {}), entry.get("bar", {})
     _only(tolerance, {"error", "compression", "why"}, f"{name}: tolerance")
     _only(bar, {"error", "compression"}, f"{name}: bar")
@@ -171,7 +177,7 @@ def _row(name: str, entry: Mapping[str, Any]) -> RowComparison:
     published = entry.get("published")
     return RowComparison(
         published=published and _published(name, published),
-        convention=convention,
+        convention=_convention(name, entry, default),
         tolerance=Level(
             _number(name, tolerance, "error") or 0.0,
             _number(name, tolerance, "compression") or 0.0,

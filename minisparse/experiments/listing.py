@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
                 "title": experiment.title,
                 "paper": experiment.paper,
                 "where": experiment.where,
-                "minutes": experiment.minutes,
+                "minutes": experiment.minutes * experiment.seeds,
                 "seeds": experiment.seeds,
                 "status": status,
                 "status_from": where,
@@ -82,12 +82,11 @@ def _table(entries: list[dict[str, Any]]) -> str:
     grid = [("id", "paper and table", "minutes", "last status")]
     for entry in entries:
         where = f" [{entry['status_from']}]" if entry["status_from"] else ""
-        minutes = entry["minutes"] * entry["seeds"]
         grid.append(
             (
                 entry["id"],
                 f"{entry['paper']}, {entry['where']}",
-                f"{minutes:.0f}",
+                f"{entry['minutes']:.0f}",
                 entry["status"] + where,
             )
         )

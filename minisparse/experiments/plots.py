@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from string import ascii_uppercase
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from minisparse.experiments.comparison import RECALLED
 from minisparse.experiments.experiment import Results
 
 BLACK, GREY = "#000000", "#767676"
@@ -38,7 +40,7 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def drawing(path: Path, width: float = 8.0, height: float = 4.8) -> Iterator[tuple[Figure, Axes]]:
+def drawing(path: Path, width: float = 8.5, height: float = 4.8) -> Iterator[tuple[Figure, Axes]]:
     """Give a figure in the common style and save it as a PNG at the end.
 
     Parameters
@@ -87,7 +89,7 @@ def tradeoff(results: Results, path: Path) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
-        axes.set_xlabel(f"compression ratio: {_counted(results)} / nonzero ones (log scale)")
+        axes.set_xlabel(f"compression ratio (log scale)\n{_counted(results)}")
         axes.set_ylabel("test error, %")
         axes.margins(x=0.06, y=0.1)
         _finish(figure, axes, results)
@@ -173,8 +175,9 @@ def _other(axes: Axes, letter: str, other: dict[str, Any]) -> None:
 def _counted(results: Results) -> str:
     conventions = {row["convention"] for row in results["rows"]}
     if conventions == {"weights"}:
-        return "weights"
-    return "parameters" if conventions == {"all"} else "parameters, or weights in published rows,"
+        return "weights / nonzero weights"
+    mixed = "; biases not counted in some rows" if len(conventions) > 1 else ""
+    return f"parameters / nonzero parameters{mixed}"
 
 
 def _finish(
@@ -182,7 +185,7 @@ def _finish(
 ) -> None:
     """Add the title, and a legend that says what the markers of ours and of `others` mean."""
     seeds = len(results["settings"]["seeds"])
-    quick = "   QUICK RUN: reduced training, not compared" if results["settings"]["quick"] else ""
+    quick = "\nQUICK RUN: reduced training, not compared" if results["settings"]["quick"] else ""
     figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
     ours = f"ours, mean and sd of {seeds} seeds" if seeds > 1 else "ours, one seed"
@@ -193,10 +196,10 @@ def _finish(
     for status in filter(present.__contains__, _STATUS_LABELS):
         keys.append(tuple(Line2D([], [], **m) for m in _open_markers(status, BLACK, "o")))
         labels.append(_STATUS_LABELS[status])
-    figure.legend(keys, labels, loc="outside right center")
+    figure.legend(keys, [fill(label, 30) for label in labels], loc="outside right center")
 
 
 _STATUS_LABELS = {
     "verified": "published, checked",
-    "recalled": "published, as recalled;\nnot checked against the PDF",
+    "recalled": f"published, {RECALLED}",
 }

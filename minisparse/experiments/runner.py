@@ -70,18 +70,18 @@ class Plan:
         missing = self.missing()
         minutes = sum(job.minutes for job in missing)
         quick = "QUICK RUN (reduced training, not compared with the papers): " if self.quick else ""
-        yield (
-            f"{quick}{_count(len(missing), 'run')} to do, about {_minutes(minutes)} on 2 cores; "
-            f"results go to {self.out}"
-        )
+        todo = f"{_count(len(missing), 'run')} to do, about {_minutes(minutes)} on 2 cores"
+        yield f"{quick}{todo if missing else 'all runs are finished'}; results go to {self.out}"
         width = max(len(part[0].id) for part in self.parts)
         for experiment, _, seeds, jobs in self.parts:
             left = [job for job in jobs if not self.has(job)]
+            todo = (
+                f"{_count(len(left), 'run')} to do, about {_minutes(sum(j.minutes for j in left))}"
+            )
             yield (
                 f"  {experiment.id.ljust(width)}  {experiment.title}; "
-                f"{_count(len(seeds), 'seed')}: {_count(len(left), 'run')} to do, "
-                f"{len(jobs) - len(left)} finished before, "
-                f"about {_minutes(sum(job.minutes for job in left))}"
+                f"{_count(len(seeds), 'seed')}, {len(jobs) - len(left)} of "
+                f"{_count(len(jobs), 'run')} finished" + (f", {todo}" if left else "")
             )
 
 

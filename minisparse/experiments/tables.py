@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 from minisparse.experiments.comparison import RECALLED
@@ -11,10 +12,11 @@ from minisparse.experiments.experiment import Results
 _HEAD = (
     "",
     "published error",
-    "published ratio",
+    "ratio",
+    "how sure",
     "our error",
     "our ratio",
-    "all parameters",
+    "with biases",
     "difference",
 )
 
@@ -97,8 +99,8 @@ def to_text(results: Results) -> str:
         f"{r['name']}, {r['verdict']}: {r['reason']}" for r in results["rows"] if r["reason"]
     ]
     sources = {source(row["published"]): None for row in results["rows"] if row["published"]}
-    lines += [f"  {text}" for text in (*reasons, *(f"published: {s}" for s in sources))]
-    lines.append(f"  {_how_to_read(results)}")
+    notes = [*reasons, *(f"published: {each}" for each in sources), _how_to_read(results)]
+    lines += [fill(n, 100, initial_indent="  ", subsequent_indent="    ") for n in notes]
     return "\n".join(lines)
 
 
@@ -135,21 +137,21 @@ def _title(results: Results) -> str:
 
 
 def _cells(row: dict[str, Any]) -> Sequence[str]:
-    published, ours, difference = row["published"], row["ours"], row["difference"]
-    recalled = " (recalled)" if published and published["status"] == "recalled" else ""
-    convention = " of weights" if row["convention"] == "weights" else ""
+    published, ours = row["published"] or {}, row["ours"]
+    difference = row["difference"] or {}
     changes = []
-    if difference and difference["error"] is not None:
+    if difference.get("error") is not None:
         changes.append(f"{difference['error']:+.2f}")
-    if difference and difference["compression"] is not None:
-        changes.append(f"{difference['compression']:.2f} of the ratio")
-    error, compression = (published and published[key] for key in ("error", "compression"))
+    if difference.get("compression") is not None:
+        changes.append(f"x {difference['compression']:.2f}")
+    error, compression = (published.get(key) for key in ("error", "compression"))
     return (
         row["name"],
-        "-" if error is None else f"{error:g} %{recalled}",
-        "-" if compression is None else f"{compression:g}x{convention}{recalled}",
+        "-" if error is None else f"{error:g} %",
+        "-" if compression is None else f"{compression:g}x",
+        published.get("status", "-"),
         error_text(ours),
-        ratio_text(ours["compression_mean"]) + convention,
+        ratio_text(ours["compression_mean"]),
         ratio_text(ours["compression_all_mean"]),
         ", ".join(changes) or "-",
     )
@@ -165,17 +167,18 @@ def _how_to_read(results: Results) -> str:
     seeds = len(results["settings"]["seeds"])
     errors = f"mean +- sd of {seeds} seeds" if seeds > 1 else "one seed"
     conventions = {row["convention"] for row in results["rows"]}
-    counted = (
-        "; where a ratio is of weights, biases are not counted" if "weights" in conventions else ""
-    )
+    counted = {
+        ("all",): "parameters / nonzero parameters, biases counted",
+        ("weights",): "weights / nonzero weights, biases not counted, as in the paper",
+    }.get(tuple(conventions), "as the paper counts, in some rows without biases")
     recalled = any(
         published and published["status"] == "recalled"
         for published in (*(row["published"] for row in results["rows"]), *results["others"])
     )
     return (
         f"Error: share of test images misclassified after the last epoch, {errors}. "
-        f"Ratio: parameters / nonzero parameters{counted}."
-        + (f" (recalled): {RECALLED}." if recalled else "")
+        f"Ratio: {counted}. Difference: our error minus the published one, our ratio over the "
+        "published one." + (f" Recalled: {RECALLED}." if recalled else "")
     )
 
 

@@ -84,6 +84,12 @@ def test_a_file_is_read_in_full(tmp_path):
     assert found.others == (other,)
 
 
+def test_a_convention_may_stand_for_all_rows(tmp_path):
+    entries = {"a": {}, "b": {"convention": "all"}}
+    found = read(tmp_path, {"rows": entries, "convention": "weights"}, ("a", "b", "c"))
+    assert [found.rows[name].convention for name in "abc"] == ["weights", "all", "weights"]
+
+
 def changed(**changes):
     return {"rows": {"a": ENTRY | changes}}
 
@@ -101,6 +107,7 @@ def published(**changes):
         ({"rows": {"c": ENTRY}}, r"rows \['c'\] are not in the experiment"),
         (changed(toleranze={}), r"a holds \['toleranze'\]"),
         (changed(convention="biases"), 'convention is "weights" or "all"'),
+        ({"rows": {}, "convention": "biases"}, "the file: convention is"),
         (changed(tolerance={"error": 0.25}), 'a tolerance needs its "why"'),
         (changed(tolerance={"err": 0.25, "why": "x"}), r"a: tolerance holds \['err'\]"),
         (changed(bar={"errors": 0.25}), r"a: bar holds \['errors'\]"),

@@ -64,7 +64,7 @@ def test_tradeoff_shows_every_number_where_it_belongs(drawn):
     assert path == Path("figure.png")
     assert axes.get_xscale() == "log"
     assert axes.get_ylabel() == "test error, %"
-    assert "weights / nonzero ones" in axes.get_xlabel()
+    assert "weights / nonzero weights" in axes.get_xlabel()
     ours = {(1.0, 1.6, "o", True), (32.0, 2.0, "s", True), (4.0, 1.7, "s", True)}
     published = {(1.0, 1.4, "o", False), (1.0, 1.4, ".", True), (5.0, 1.65, "s", False)}
     other = {(10.0, 1.8, "$A$", True), (8.0, 1.8, "^", True)}
@@ -82,7 +82,7 @@ def test_the_legend_says_what_is_recalled_and_what_was_checked(drawn):
         "L0, as recalled",
         "ours, mean and sd of 2 seeds",
         "published, checked",
-        "published, as recalled;\nnot checked against the PDF",
+        "published, as recalled; not\nchecked against the PDF",
     ]
 
 

@@ -106,7 +106,7 @@ def test_interrupted_and_started_again(start, out):
     code, stdout, _ = finish(start("reproduce", FAKE_PAUSE="0.05"))
     assert code == 0
     assert "1 run to do" in stdout
-    assert "1 finished before" in stdout
+    assert "1 of 2 runs finished" in stdout
     assert not checkpoint.exists()
     after = contents(out, "runs/*.json")
     (new,) = after.keys() - finished.keys()

@@ -181,12 +181,14 @@ def test_the_plan_says_what_is_to_do_and_how_long_it_takes(publish, here, capsys
     reproduce(experiment, seeds=3)
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "4 runs to do, about 12 minutes on 2 cores; results go to out"
-    assert "3 seeds: 4 runs to do, 2 finished before, about 12 minutes" in out[1]
+    assert "3 seeds, 2 of 6 runs finished, 4 runs to do, about 12 minutes" in out[1]
     assert out[2].startswith("[1/4] some: a, same, seed 1: error 1.60 %, 10.0x, 0.0 s")
     reproduce(experiment, quick=True, out="quick")
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("QUICK RUN (reduced training, not compared with the papers): 2 runs")
     assert "about 30 seconds" in out[0]
+    reproduce(experiment, seeds=3)
+    assert capsys.readouterr().out.splitlines()[0] == "all runs are finished; results go to out"
 
 
 def test_an_unknown_id_is_suggested(publish):

@@ -1,0 +1,77 @@
+"""The experiments that come with the package: all that can be checked without training."""
+
+import pytest
+
+from minisparse import cli
+from minisparse.experiments import catalogue, results, tables
+from minisparse.experiments.comparison import RECALLED
+from minisparse.experiments.recipe import Outcome
+from minisparse.experiments.store import Run
+
+LENET = {"fc1.weight": 235_200, "fc1.bias": 300}
+
+
+@pytest.fixture(params=catalogue.names())
+def experiment(request):
+    return catalogue.find(request.param)
+
+
+def pretend(experiment, *, quick):
+    """Results of runs that nobody did: each row compresses twice as much as the one before."""
+    runs = {}
+    for i, name in enumerate(experiment.rows):
+        kept = {"fc1.weight": max(1, 235_200 >> i), "fc1.bias": 300}
+        points = {
+            r.point: Outcome(2.0, 0.1, kept, LENET) for r in experiment.rows.values() if r.point
+        }
+        recipe = experiment.recipe(name, quick=quick)
+        for seed in range(2):
+            outcome = Outcome(1.5 + 0.1 * seed + 0.1 * i, 0.1, kept, LENET, points=points)
+            runs.setdefault((recipe, seed), Run(recipe.key(seed), outcome, {}, 1.0, resumed=False))
+    return results.build(experiment, experiment.comparison(), runs, seeds=range(2), quick=quick)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_tables_the_figure_and_the_sentence_can_be_made(experiment, quick, tmp_path):
+    found = pretend(experiment, quick=quick)
+    assert found["sentence"].endswith(".")
+    assert all(row["name"] in tables.to_text(found) for row in found["rows"])
+    experiment.figure(found, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_what_is_recalled_is_called_so(experiment):
+    found = pretend(experiment, quick=False)
+    published = [row["published"] for row in found["rows"] if row["published"]]
+    assert published
+    if any(p["status"] == "recalled" for p in published):
+        assert RECALLED in " ".join(tables.to_text(found).split())
+        assert RECALLED in tables.to_markdown(found)
+
+
+def test_a_row_that_can_fail(experiment):
+    """Somewhere a bar is set: an experiment whose rows cannot fail checks nothing."""
+    bars = [row.bar for row in experiment.comparison().rows.values()]
+    assert any(bar.error is not None for bar in bars)
+
+
+def test_quick_runs_are_other_runs(experiment):
+    for name in experiment.rows:
+        full, quick = (experiment.recipe(name, quick=q) for q in (False, True))
+        assert full.key(0) != quick.key(0)
+
+
+def test_the_headline_fits_its_time():
+    headline = catalogue.find(catalogue.DEFAULT)
+    assert headline.minutes * headline.seeds <= 12
+    assert headline.quick_minutes * headline.seeds <= 1.5
+
+
+@pytest.mark.slow
+def test_a_quick_run_trains(tmp_path, capsys):
+    arguments = ["reproduce", "dense-lenet300", "--quick", "--seeds", "1", "--out", str(tmp_path)]
+    assert cli.main(arguments) == 0
+    (row,) = results.read(tmp_path / "dense-lenet300" / "results.json")["rows"]
+    assert 3 < row["ours"]["error_mean"] < 15
+    assert row["ours"]["compression_all_mean"] == pytest.approx(1, abs=0.01)
+    assert "QUICK RUN" in capsys.readouterr().out
