@@ -1,0 +1,1 @@
+"""The kinds of training that experiments are made of."""
