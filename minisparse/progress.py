@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -40,9 +41,10 @@ class Progress:
         if self.stream.isatty():
             from tqdm import tqdm
 
+            size = shutil.get_terminal_size()  # tqdm shows nothing if a terminal says it has none
             self._bar = tqdm(
                 total=total, initial=done, unit=unit, file=self.stream, leave=False,
-                dynamic_ncols=True,
+                ncols=size.columns, nrows=size.lines,
             )  # fmt: skip
             self._interval = 0.2
         self._next = time.monotonic() + self._interval

@@ -194,6 +194,10 @@ class Run:
         step = self.step - self.epoch * self.steps_per_epoch
         return f"epoch {self.epoch + 1} of {self.epochs}, step {step} of {self.steps_per_epoch}"
 
+    def glance(self) -> str:
+        """Say where the run is, and how it goes."""
+        return f"{self.position()}, loss {self.totals.loss / max(self.totals.images, 1):.4g}"
+
     def close_epoch(self, evaluation: Evaluation | None) -> None:
         """Add the line of this epoch to the history, and begin the next."""
         t = self.totals
@@ -378,7 +382,7 @@ def train(
                         optimizer.lr = base_lr * schedule(run.step / run.steps_per_epoch)
                     take_step(xp.asarray(x), xp.asarray(y))
                     run.seconds = time.monotonic() - clock
-                    display.advance(run.position)
+                    display.advance(run.glance)
                     if file is not None and (signals.caught or file.due()):
                         _write(run, file)
                     signals.deliver()

@@ -170,6 +170,12 @@ def archive(**members):
     return content.getvalue()
 
 
+def npy(array):
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
 def foreign_npz():
     content = io.BytesIO()
     np.savez(content, weight=np.zeros(3))
@@ -197,6 +203,13 @@ def foreign_npz():
             "KeyError: 'w'",
         ),
         (archive(state_json="[" * 100_000), "RecursionError"),
+        (
+            archive(
+                state_json='{"format": "minisparse checkpoint", "version": 1, "state": {}}',
+                w_npy=npy(np.zeros(2)),
+            ),
+            r"nothing refers to: \['w'\]",
+        ),
     ],
 )
 def test_a_foreign_file_is_told_apart(content, message, tmp_path):

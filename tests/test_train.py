@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -287,7 +288,12 @@ def test_evaluation_leaves_no_trace():
     model, rng = setup["model"], setup["rng"]
     model.norm.training = False  # as if frozen
     before, state = bits(model), rng.bit_generator.state
-    evaluate(model, make_split())
+
+    def loss(logits, labels):
+        assert not logits.requires_grad  # nothing was recorded
+        return cross_entropy(logits, labels)
+
+    evaluate(model, make_split(), loss=loss)
     assert [m.training for m in model.modules()] == [m is not model.norm for m in model.modules()]
     assert bits(model) == before
     assert rng.bit_generator.state == state
@@ -445,12 +451,14 @@ def test_nan_that_no_parameter_holds_yet_is_found_in_the_gradients():
     assert all(np.isfinite(p.numpy()).all() for p in setup["model"].parameters())
 
 
-def test_nan_in_the_very_last_step_is_found_too(tmp_path):
-    """No loss comes after it: the parameters are looked at before the last checkpoint."""
-    file = tmp_path / "run.npz"
+@pytest.mark.parametrize("resumable", [True, False])
+def test_nan_in_the_very_last_step_is_found_too(resumable, tmp_path):
+    """No loss comes after it: the parameters are looked at before the end of an epoch."""
+    file = tmp_path / "run.npz" if resumable else None
     with pytest.raises(NonFiniteError, match=r"after step 15 .* infinite: hidden\.bias \(1 of 6"):
         train(**start(), methods=[Poison(15, np.nan, "hidden.bias")], checkpoint=file)
-    assert load(file)["run"]["step"] == 10
+    if resumable:
+        assert load(file)["run"]["step"] == 10
 
 
 def test_a_checkpoint_within_an_epoch_is_not_overwritten_with_nan(tmp_path):
@@ -781,6 +789,15 @@ def test_a_handler_of_the_caller_s_own_decides():
     assert run.step == 15
 
 
+def test_training_in_a_thread_where_no_signal_arrives():
+    alone, threaded = start(), start()
+    train(**alone)
+    thread = threading.Thread(target=train, kwargs=threaded)
+    thread.start()
+    thread.join()
+    assert bits(threaded["model"]) == bits(alone["model"])
+
+
 # ---- progress -----------------------------------------------------------------------------------
 
 VERBOSE = """
@@ -829,6 +846,17 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch):
     assert "\r" in shown
     assert "/15" in shown
     assert shown.count("epoch 2/3  train loss") == 1
+
+
+def test_a_glance_tells_the_loss_so_far():
+    class Glance(Method):
+        def before_loss(self, run):
+            self.last = run.glance(), run.totals.loss / max(run.totals.images, 1)
+
+    glance = Glance()
+    train(**start(), methods=[glance])
+    assert glance.last[0] == f"epoch 3 of 3, step 4 of 5, loss {glance.last[1]:.4g}"
+    assert 0.1 < glance.last[1] < 3
 
 
 def test_a_long_epoch_shows_signs_of_life():
