@@ -261,6 +261,27 @@ def test_momentum_does_not_revive_what_the_mask_has_reset(reset):
     assert (hold.weight.numpy()[hold.dropped] == 0).all() == reset
 
 
+def test_training_on_another_device(device, tmp_path):
+    """The loop moves the batches there, and checkpoints come back to the host."""
+
+    def run(array_module, **more):
+        setup = start()
+        setup["model"].to(array_module=array_module)
+        setup["optimizer"] = SGD(setup["model"], 0.1, momentum=0.9)
+        average = EMA(setup["model"], 0.9)
+        training = train(**setup, average=average, validation=make_split(5), **more)
+        return setup["model"].state_dict(), without_seconds(training.history)
+
+    weights, history = run(np)
+    file = tmp_path / "run.npz"
+    for _ in range(2):  # the second time the completed run is read back
+        there, told = run(device, checkpoint=file)
+        for name, value in weights.items():
+            np.testing.assert_allclose(there[name], value, rtol=1e-4, atol=1e-6)
+        for line, expected in zip(told, history, strict=True):
+            assert line == pytest.approx(expected, rel=1e-4)
+
+
 # ---- evaluation ---------------------------------------------------------------------------------
 
 
