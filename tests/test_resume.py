@@ -37,7 +37,7 @@ def start(folder, *arguments):
 
 def run(folder, *arguments):
     process = start(folder, *arguments)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     return process.returncode, output
 
 
