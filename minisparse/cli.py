@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = sys.argv[1:] if argv is None else [*argv]
+    # The kernels have threads of their own, and those of a BLAS library beside them would fight for
+    # the same cores (measured: ten times slower). Takes effect because NumPy is not imported yet.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     show_traceback = "--traceback" in arguments or bool(os.environ.get(_TRACEBACK))
     try:
         parser, command = _parser(arguments)

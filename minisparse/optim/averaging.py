@@ -37,8 +37,14 @@ class EMA:
 
     def update(self) -> None:
         """Take in the present weights; call it after every optimizer step."""
+        parameters = self.model.parameters()
+        if len(parameters) != len(self.sums):
+            raise ValueError(
+                f"the average was made for {len(self.sums)} parameters, and the model has "
+                f"{len(parameters)} now: make it after the last change to the model"
+            )
         self.steps += 1
-        for s, p in zip(self.sums, self.model.parameters(), strict=True):
+        for s, p in zip(self.sums, parameters, strict=True):
             s *= self.decay
             s += (1 - self.decay) * p._array
 
