@@ -33,7 +33,9 @@ class Fake(Recipe):
         for step in range(first, self.steps):
             progress(step / self.steps, f"step {step}")
             time.sleep(self.pause)
-            checkpoint.write_text(str(step + 1))
+            whole = checkpoint.with_suffix(".part")
+            whole.write_text(str(step + 1))
+            whole.replace(checkpoint)  # an interrupt finds the old number or the new one
         if self.crash:
             raise ValueError(self.crash)
         return replace(
@@ -90,10 +92,14 @@ def published(error, compression, status="recalled"):
     return {"error": error, "compression": compression, "source": "Table 7", "status": status}
 
 
+def slow_recipe(pause):
+    return Fake(error=1.7, steps=30, pause=pause)
+
+
 def main():
     """Rows: one that is done at once and one that takes a while, then a result that FAILS."""
     home = Path(os.environ["FAKE_HOME"]) / "entry.py"
-    slow = Row(Fake(error=1.7, steps=30, pause=float(os.environ.get("FAKE_PAUSE", "0"))))
+    slow = Row(slow_recipe(float(os.environ.get("FAKE_PAUSE", "0"))))
     good = {"published": published(1.5, 10.0), "reason": "nobody knows"}
     bad = {"published": published(1.0, 10.0), "bar": {"error": 1.2}}
     rows = {"at once": Row(Fake()), "slow": slow}
