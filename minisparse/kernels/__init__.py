@@ -18,11 +18,29 @@ from minisparse.kernels.shapes import conv_output_shape, pool_output_shape, wind
 if TYPE_CHECKING:
     from minisparse.kernels.conv import (
         conv2d,
+        conv2d_backward,
+        conv2d_backward_reference,
         conv2d_input_grad,
         conv2d_input_grad_reference,
         conv2d_reference,
         conv2d_weight_grad,
         conv2d_weight_grad_reference,
+    )
+    from minisparse.kernels.conv_pool import (
+        conv2d_pool,
+        conv2d_pool_backward,
+        conv2d_pool_backward_reference,
+        conv2d_pool_reference,
+    )
+    from minisparse.kernels.linear import (
+        linear_backward,
+        linear_backward_reference,
+        matmul,
+        matmul_reference,
+    )
+    from minisparse.kernels.loss import (
+        cross_entropy,
+        cross_entropy_reference,
     )
     from minisparse.kernels.pool import (
         avg_pool2d,
@@ -51,12 +69,24 @@ __all__ = [
     "avg_pool2d_backward_reference",
     "avg_pool2d_reference",
     "conv2d",
+    "conv2d_backward",
+    "conv2d_backward_reference",
     "conv2d_input_grad",
     "conv2d_input_grad_reference",
+    "conv2d_pool",
+    "conv2d_pool_backward",
+    "conv2d_pool_backward_reference",
+    "conv2d_pool_reference",
     "conv2d_reference",
     "conv2d_weight_grad",
     "conv2d_weight_grad_reference",
     "conv_output_shape",
+    "cross_entropy",
+    "cross_entropy_reference",
+    "linear_backward",
+    "linear_backward_reference",
+    "matmul",
+    "matmul_reference",
     "max_pool2d",
     "max_pool2d_backward",
     "max_pool2d_backward_reference",
@@ -71,7 +101,21 @@ __all__ = [
 ]
 
 _FILES = {
-    "conv": ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"),
+    "conv": (
+        "conv2d",
+        "conv2d_backward",
+        "conv2d_input_grad",
+        "conv2d_weight_grad",
+    ),
+    "conv_pool": (
+        "conv2d_pool",
+        "conv2d_pool_backward",
+    ),
+    "linear": (
+        "linear_backward",
+        "matmul",
+    ),
+    "loss": ("cross_entropy",),
     "pool": (
         "avg_pool2d",
         "avg_pool2d_backward",
@@ -79,7 +123,10 @@ _FILES = {
         "max_pool2d_backward",
         "max_pool2d_gather",
     ),
-    "steps": ("adam_step", "sgd_step"),
+    "steps": (
+        "adam_step",
+        "sgd_step",
+    ),
 }
 _HOME = {kernel: file for file, kernels in _FILES.items() for kernel in kernels}
 

@@ -11,25 +11,29 @@ slice of the padded image, and the sum over channels is a matrix product.
 
 from typing import Any
 
-import numba
-import numpy as np
-from numba import prange
-
 from minisparse.arrays import array_module
-from minisparse.kernels.jit import jit
-from minisparse.kernels.product import multiply_rows, patch_offsets, row_offsets
+from minisparse.kernels import conv_loops
+from minisparse.kernels.arguments import same_numbers
 from minisparse.kernels.shapes import Pair, conv_output_shape
 
 Array = Any
+Wants = tuple[bool, bool, bool]
 
 
 def pad_images(x: Array, padding: Pair, value: float = 0.0) -> Array:
     """Return images [N, H, W, C] with `padding` rows and columns of `value` on every side."""
     if padding == (0, 0):
         return x
-    (py, px) = padding
-    widths = ((0, 0), (py, py), (px, px), (0, 0))
-    return array_module(x).pad(x, widths, constant_values=value)
+    (py, px), (_, h, w, _) = padding, x.shape
+    padded = array_module(x).full(padded_shape(x.shape, padding), value, dtype=x.dtype)
+    padded[:, py : py + h, px : px + w] = x
+    return padded
+
+
+def padded_shape(x_shape: tuple[int, ...], padding: Pair) -> tuple[int, ...]:
+    """Return the shape of padded images."""
+    n, h, w, c = x_shape
+    return n, h + 2 * padding[0], w + 2 * padding[1], c
 
 
 def crop_images(x: Array, padding: Pair) -> Array:
@@ -48,12 +52,23 @@ def window(r: int, s: int, out: Pair, stride: Pair) -> tuple[slice, ...]:
     )
 
 
-def conv2d_reference(x: Array, w: Array, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Array:
+def conv2d_reference(
+    x: Array,
+    w: Array,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    bias: Array | None = None,
+    relu: bool = False,
+) -> Array:
     """Define :func:`conv2d`."""
     _, ho, wo, _ = conv_output_shape(x.shape, w.shape, stride, padding)
+    check_bias(bias, w)
     kh, kw = w.shape[:2]
     x = pad_images(x, padding)
-    return sum(x[window(r, s, (ho, wo), stride)] @ w[r, s] for r in range(kh) for s in range(kw))
+    y = sum(x[window(r, s, (ho, wo), stride)] @ w[r, s] for r in range(kh) for s in range(kw))
+    if bias is not None:
+        y = y + bias
+    return array_module(y).maximum(y, 0) if relu else y
 
 
 def conv2d_input_grad_reference(
@@ -64,10 +79,9 @@ def conv2d_input_grad_reference(
     padding: Pair = (0, 0),
 ) -> Array:
     """Define :func:`conv2d_input_grad`."""
-    _check_gradient(g, x_shape, w.shape, stride, padding)
-    n, h, width, c = x_shape
-    (py, px), (kh, kw) = padding, w.shape[:2]
-    gx = array_module(g, w).zeros((n, h + 2 * py, width + 2 * px, c), dtype=g.dtype)
+    check_gradient(g, x_shape, w.shape, stride, padding)
+    kh, kw = w.shape[:2]
+    gx = array_module(g, w).zeros(padded_shape(x_shape, padding), dtype=g.dtype)
     for r in range(kh):
         for s in range(kw):
             gx[window(r, s, g.shape[1:3], stride)] += g @ w[r, s].T
@@ -81,7 +95,7 @@ def conv2d_weight_grad_reference(
     xp = array_module(x, g)
     kh, kw = kernel_shape
     c, o = x.shape[-1], g.shape[-1]
-    _check_gradient(g, x.shape, (kh, kw, c, o), stride, padding)
+    check_gradient(g, x.shape, (kh, kw, c, o), stride, padding)
     x = pad_images(x, padding)
     over = (0, 1, 2)  # images, rows, columns
     parts = [
@@ -92,9 +106,31 @@ def conv2d_weight_grad_reference(
     return xp.stack(parts).reshape(kh, kw, c, o)
 
 
-def _check_gradient(
+def conv2d_backward_reference(
+    g: Array,
+    x: Array,
+    w: Array,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    y: Array | None = None,
+    wants: Wants = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Define :func:`conv2d_backward`."""
+    check_gradient(g, x.shape, w.shape, stride, padding)
+    if y is not None:
+        xp = array_module(g, y)
+        g = xp.where(y > 0, g, xp.zeros_like(g))
+    return (
+        conv2d_input_grad_reference(g, w, x.shape, stride, padding) if wants[0] else None,
+        conv2d_weight_grad_reference(x, g, w.shape[:2], stride, padding) if wants[1] else None,
+        g.sum(axis=(0, 1, 2)) if wants[2] else None,
+    )
+
+
+def check_gradient(
     g: Array, x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Pair
 ) -> None:
+    """Refuse a gradient that has not the shape of the convolution's output."""
     expected = conv_output_shape(x_shape, w_shape, stride, padding)
     if tuple(g.shape) != expected:
         raise ValueError(
@@ -103,56 +139,27 @@ def _check_gradient(
         )
 
 
-# --- Numba --------------------------------------------------------------------------------------
-# A convolution is a matrix product: the row of pixel (i, j) is the patch under the kernel, and in
-# NHWC a patch is kh runs of kw C contiguous numbers, so nothing needs to be copied out. The batch
-# is the parallel axis.
+def check_bias(bias: Array | None, w: Array) -> None:
+    """Refuse a bias that has not one number per output channel."""
+    if bias is not None and tuple(bias.shape) != (w.shape[-1],):
+        raise ValueError(
+            f"the bias of {w.shape[-1]} channels must have shape [{w.shape[-1]}], "
+            f"got {list(bias.shape)}"
+        )
 
 
-@jit(parallel=True)
-def _forward(x, w, y, image, patches, pixels, kh, run, line):
-    n, o = y.shape[0] // (pixels.size * w.shape[-1]), w.shape[-1]
-    flat_w = w.reshape(-1)
-    for m in prange(n):
-        y[m * pixels.size * o : (m + 1) * pixels.size * o] = 0
-        multiply_rows(
-            0, pixels.size, o, kh, run,
-            x, m * image, patches, line, 1,
-            flat_w, 0, run * o, o,
-            y, m * pixels.size * o, pixels,
-        )  # fmt: skip
+# --- Numba: see conv_loops.py -------------------------------------------------------------------
 
 
-@jit(parallel=True)
-def _input_grad(g, wt, gx, image, patches, pixels, kh, run, line, o):
-    n = gx.size // image
-    for m in prange(n):
-        for r in range(kh):
-            multiply_rows(
-                0, pixels.size, run, 1, o,
-                g, m * pixels.size * o, pixels, 0, 1,
-                wt, r * o * run, 0, run,
-                gx, m * image + r * line, patches,
-            )  # fmt: skip
-
-
-@jit(parallel=True)
-def _weight_grad(x, g, parts, image, rows, targets, kh, run, line, ho, wo, down, across, o):
-    n = g.size // (ho * wo * o)
-    threads = parts.shape[0]
-    for t in prange(threads):
-        for m in range(t * n // threads, (t + 1) * n // threads):
-            for r in range(kh):
-                multiply_rows(
-                    0, run, o, ho, wo,
-                    x, m * image + r * line, rows, down, across,
-                    g, m * ho * wo * o, wo * o, o,
-                    parts[t], r * run * o, targets,
-                )  # fmt: skip
-
-
-def conv2d(x: Array, w: Array, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Array:
-    """Slide kernels over images.
+def conv2d(
+    x: Array,
+    w: Array,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    bias: Array | None = None,
+    relu: bool = False,
+) -> Array:
+    """Slide kernels over images: ``y = conv(x, w)``, with a bias and a ReLU if wanted.
 
     Parameters
     ----------
@@ -162,6 +169,10 @@ def conv2d(x: Array, w: Array, stride: Pair = (1, 1), padding: Pair = (0, 0)) ->
         Weights.
     stride, padding : (int, int)
         Down and across; padding is with zeros on every side.
+    bias : ndarray, shape (O,), optional
+        Added to every pixel.
+    relu : bool
+        Replace negative results by 0. A NaN stays.
 
     Returns
     -------
@@ -172,22 +183,13 @@ def conv2d(x: Array, w: Array, stride: Pair = (1, 1), padding: Pair = (0, 0)) ->
     ValueError
         If the shapes do not fit (:func:`conv_output_shape`).
     """
-    n, ho, wo, o = conv_output_shape(x.shape, w.shape, stride, padding)
-    kh, kw, c, _ = w.shape
-    x, w = _same_dtype(x, w)
-    y = np.empty((n, ho, wo, o), x.dtype)
-    if y.size == 0 or w.size == 0:
-        y.fill(0)
-        return y
-    x = np.ascontiguousarray(pad_images(x, padding))
-    h, width = x.shape[1:3]
-    patches = patch_offsets((ho, wo), stride, width, c)
-    pixels = row_offsets(ho * wo, o)
-    _forward(
-        x.reshape(-1), np.ascontiguousarray(w), y.reshape(-1),
-        h * width * c, patches, pixels, kh, kw * c, width * c,
-    )  # fmt: skip
-    return y
+    out = conv_output_shape(x.shape, w.shape, stride, padding)[1:3]
+    check_bias(bias, w)
+    if 0 in x.shape or 0 in w.shape:
+        return conv2d_reference(x, w, stride, padding, bias, relu)
+    x, w, *rest = same_numbers(x, w) if bias is None else same_numbers(x, w, bias)
+    x = pad_images(x, padding)
+    return conv_loops.forward(x, w, rest[0] if rest else None, relu, out, stride, pool=False)[0]
 
 
 def conv2d_input_grad(
@@ -221,20 +223,14 @@ def conv2d_input_grad(
     ValueError
         If the shapes do not fit.
     """
-    _check_gradient(g, x_shape, w.shape, stride, padding)
-    kh, kw, c, o = w.shape
-    n, ho, wo, _ = g.shape
-    g, w = _same_dtype(g, w)
-    h, width = x_shape[1] + 2 * padding[0], x_shape[2] + 2 * padding[1]
-    gx = np.zeros((n, h, width, c), g.dtype)
-    if g.size and w.size:
-        _input_grad(
-            np.ascontiguousarray(g).reshape(-1),
-            np.ascontiguousarray(w.transpose(0, 3, 1, 2)).reshape(-1),
-            gx.reshape(-1), h * width * c,
-            patch_offsets((ho, wo), stride, width, c), row_offsets(ho * wo, o),
-            kh, kw * c, width * c, o,
-        )  # fmt: skip
+    check_gradient(g, x_shape, w.shape, stride, padding)
+    if 0 in x_shape or 0 in w.shape:
+        return conv2d_input_grad_reference(g, w, x_shape, stride, padding)
+    g, w = same_numbers(g, w)
+    shape = padded_shape(x_shape, padding)
+    gx, _, _ = conv_loops.backward(
+        g, None, None, None, w, shape, w.shape, g.shape[1:3], stride, bias=False
+    )
     return crop_images(gx, padding)
 
 
@@ -265,26 +261,61 @@ def conv2d_weight_grad(
     ValueError
         If the shapes do not fit.
     """
-    (kh, kw), (sy, sx) = kernel_shape, stride
-    c, (n, ho, wo, o) = x.shape[-1], g.shape
-    _check_gradient(g, x.shape, (kh, kw, c, o), stride, padding)
-    x, g = _same_dtype(x, g)
-    x = np.ascontiguousarray(pad_images(x, padding))
-    h, width = x.shape[1:3]
-    threads = max(1, min(numba.get_num_threads(), n))
-    parts = np.zeros((threads, kh * kw * c * o), x.dtype)  # one sum per thread, added at the end
-    if g.size and parts.size:
-        _weight_grad(
-            x.reshape(-1), np.ascontiguousarray(g).reshape(-1), parts, h * width * c,
-            row_offsets(kw * c, 1), row_offsets(kw * c, o), kh, kw * c, width * c,
-            ho, wo, sy * width * c, sx * c, o,
-        )  # fmt: skip
-    return parts.sum(axis=0).reshape(kh, kw, c, o)
+    w_shape = (*kernel_shape, x.shape[-1], g.shape[-1])
+    check_gradient(g, x.shape, w_shape, stride, padding)
+    if 0 in x.shape or 0 in w_shape:
+        return conv2d_weight_grad_reference(x, g, kernel_shape, stride, padding)
+    x, g = same_numbers(x, g)
+    x = pad_images(x, padding)
+    _, gw, _ = conv_loops.backward(
+        g, None, None, x, None, x.shape, w_shape, g.shape[1:3], stride, bias=False
+    )
+    return gw
 
 
-def _same_dtype(*arrays: Array) -> list[Array]:
-    """Return the arrays in the one of float32 and float64 that holds them all."""
-    dtype = np.result_type(np.float32, *arrays)
-    if dtype not in (np.float32, np.float64):
-        raise TypeError(f"kernels compute in float32 or float64, got {dtype}; convert with astype")
-    return [np.asarray(a, dtype) for a in arrays]
+def conv2d_backward(
+    g: Array,
+    x: Array,
+    w: Array,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    y: Array | None = None,
+    wants: Wants = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Send a gradient back through a convolution with bias, in one pass over the batch.
+
+    Parameters
+    ----------
+    g : ndarray, shape (N, Ho, Wo, O)
+        Gradient of the output.
+    x : ndarray, shape (N, H, W, C)
+        Images.
+    w : ndarray, shape (kh, kw, C, O)
+        Weights.
+    stride, padding : (int, int)
+        As in the forward pass.
+    y : ndarray, shape (N, Ho, Wo, O), optional
+        The output, if it went through a ReLU: no gradient passes where it is not positive.
+    wants : (bool, bool, bool)
+        Which of the three gradients to compute.
+
+    Returns
+    -------
+    gx, gw, gb : ndarray or None
+        Gradients of images, weights and bias; None where not wanted.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    """
+    check_gradient(g, x.shape, w.shape, stride, padding)
+    if 0 in x.shape or 0 in w.shape:
+        return conv2d_backward_reference(g, x, w, stride, padding, y, wants)
+    g, x, w, *rest = same_numbers(g, x, w) if y is None else same_numbers(g, x, w, y)
+    x = pad_images(x, padding)
+    gx, gw, gb = conv_loops.backward(
+        g, None, rest[0] if rest else None, x if wants[1] else None, w if wants[0] else None,
+        x.shape, w.shape, g.shape[1:3], stride, bias=wants[2],
+    )  # fmt: skip
+    return None if gx is None else crop_images(gx, padding), gw, gb

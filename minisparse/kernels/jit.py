@@ -21,7 +21,7 @@ def _source_stamp() -> tuple[tuple[str, int, int], ...]:
 _STAMP = _source_stamp()
 
 
-def jit(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator: ``numba.njit`` with the options that all kernels share.
 
     The machine code is cached beside the source, or in the user's cache folder. Where neither can
@@ -29,7 +29,9 @@ def jit(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher: Any = numba.njit(parallel=parallel, **_OPTIONS)(function)
+        dispatcher: Any = numba.njit(
+            parallel=parallel, inline="always" if inline else "never", **_OPTIONS
+        )(function)
         if dispatcher is function:  # NUMBA_DISABLE_JIT
             return function
         try:

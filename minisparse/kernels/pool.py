@@ -16,9 +16,12 @@ import numpy as np
 from numba import prange
 
 from minisparse.arrays import array_module
-from minisparse.kernels.conv import crop_images, pad_images, window
+from minisparse.kernels.arguments import contiguous, same_numbers
+from minisparse.kernels.buffers import empty
+from minisparse.kernels.conv import crop_images, pad_images, padded_shape, window
 from minisparse.kernels.jit import jit
 from minisparse.kernels.shapes import Pair, pool_output_shape
+from minisparse.kernels.threads import run, threads_for
 
 Array = Any
 
@@ -51,7 +54,7 @@ def max_pool2d_backward_reference(
     """Define :func:`max_pool2d_backward`."""
     xp = array_module(g, argmax)
     _check_pooled(x_shape, kernel, stride, padding, gradient=g, argmax=argmax)
-    gx = xp.zeros(_padded(x_shape, padding), dtype=g.dtype)
+    gx = xp.zeros(padded_shape(x_shape, padding), dtype=g.dtype)
     for k, (r, s) in enumerate(product(range(kernel[0]), range(kernel[1]))):
         gx[window(r, s, g.shape[1:3], stride)] += xp.where(argmax == k, g, xp.zeros_like(g))
     return crop_images(gx, padding)
@@ -93,15 +96,10 @@ def avg_pool2d_backward_reference(
 ) -> Array:
     """Define :func:`avg_pool2d_backward`."""
     _check_pooled(x_shape, kernel, stride, padding, gradient=g)
-    gx = array_module(g).zeros(_padded(x_shape, padding), dtype=g.dtype)
+    gx = array_module(g).zeros(padded_shape(x_shape, padding), dtype=g.dtype)
     for r, s in product(range(kernel[0]), range(kernel[1])):
         gx[window(r, s, g.shape[1:3], stride)] += g / (kernel[0] * kernel[1])
     return crop_images(gx, padding)
-
-
-def _padded(x_shape: tuple[int, ...], padding: Pair) -> tuple[int, ...]:
-    n, h, w, c = x_shape
-    return n, h + 2 * padding[0], w + 2 * padding[1], c
 
 
 def _check_pooled(
@@ -232,8 +230,9 @@ def max_pool2d(
         If no window fits (:func:`pool_output_shape`).
     """
     shape = pool_output_shape(x.shape, kernel, stride, padding)
-    y, argmax = np.empty(shape, x.dtype), np.empty(shape, np.int32)
-    _max(np.ascontiguousarray(x), y, argmax, *kernel, *stride, *padding)
+    (x,) = same_numbers(x)
+    y, argmax = empty(shape, x.dtype), empty(shape, np.int32)
+    run(threads_for(x.size), _max, contiguous(x), y, argmax, *kernel, *stride, *padding)
     return y, argmax
 
 
@@ -268,8 +267,18 @@ def max_pool2d_backward(
         If the shapes do not fit.
     """
     _check_pooled(x_shape, kernel, stride, padding, gradient=g, argmax=argmax)
-    gx = np.empty(x_shape, g.dtype)
-    _max_backward(*_contiguous(g, argmax), gx, *kernel, *stride, *padding)
+    (g,) = same_numbers(g)
+    gx = empty(x_shape, g.dtype)
+    run(
+        threads_for(gx.size),
+        _max_backward,
+        contiguous(g),
+        contiguous(argmax),
+        gx,
+        *kernel,
+        *stride,
+        *padding,
+    )
     return gx
 
 
@@ -301,8 +310,18 @@ def max_pool2d_gather(
         If the shapes do not fit.
     """
     _check_pooled(x.shape, kernel, stride, padding, argmax=argmax)
-    y = np.empty(argmax.shape, x.dtype)
-    _max_gather(*_contiguous(x, argmax), y, *kernel, *stride, *padding)
+    (x,) = same_numbers(x)
+    y = empty(argmax.shape, x.dtype)
+    run(
+        threads_for(x.size),
+        _max_gather,
+        contiguous(x),
+        contiguous(argmax),
+        y,
+        *kernel,
+        *stride,
+        *padding,
+    )
     return y
 
 
@@ -327,8 +346,10 @@ def avg_pool2d(
     ValueError
         If no window fits (:func:`pool_output_shape`).
     """
-    y = np.empty(pool_output_shape(x.shape, kernel, stride, padding), x.dtype)
-    _mean(np.ascontiguousarray(x), y, *kernel, *stride, *padding)
+    shape = pool_output_shape(x.shape, kernel, stride, padding)
+    (x,) = same_numbers(x)
+    y = empty(shape, x.dtype)
+    run(threads_for(x.size), _mean, contiguous(x), y, *kernel, *stride, *padding)
     return y
 
 
@@ -360,10 +381,7 @@ def avg_pool2d_backward(
         If the shapes do not fit.
     """
     _check_pooled(x_shape, kernel, stride, padding, gradient=g)
-    gx = np.empty(x_shape, g.dtype)
-    _mean_backward(np.ascontiguousarray(g), gx, *kernel, *stride, *padding)
+    (g,) = same_numbers(g)
+    gx = empty(x_shape, g.dtype)
+    run(threads_for(gx.size), _mean_backward, contiguous(g), gx, *kernel, *stride, *padding)
     return gx
-
-
-def _contiguous(*arrays: Array) -> list[Array]:
-    return [np.ascontiguousarray(a) for a in arrays]

@@ -2,7 +2,7 @@
 """The one inner loop of linear layers and convolutions: rows of a matrix product.
 
 Rows may lie anywhere in memory: a convolution is a matrix product whose row is the patch of pixels
-under the kernel, and patches overlap.
+under the kernel, and patches overlap. Tables say where each row begins.
 """
 
 from functools import lru_cache
@@ -19,52 +19,43 @@ Array = Any
 @lru_cache(maxsize=256)
 def row_offsets(rows: int, step: int) -> Array:
     """Return where the rows of a matrix begin, when they are `step` numbers apart."""
-    return _frozen(np.arange(rows, dtype=np.int64) * step)
+    return grid_offsets(rows, step, 1, 0)
 
 
 @lru_cache(maxsize=256)
-def patch_offsets(
-    out: tuple[int, int], stride: tuple[int, int], width: int, channels: int
-) -> Array:
-    """Return where the patch under each output pixel begins in an image of this width."""
-    down = np.arange(out[0], dtype=np.int64)[:, None] * (stride[0] * width * channels)
-    across = np.arange(out[1], dtype=np.int64)[None, :] * (stride[1] * channels)
-    return _frozen((down + across).ravel())
-
-
-def _frozen(table: Array) -> Array:
+def grid_offsets(rows: int, down: int, columns: int, across: int) -> Array:
+    """Return where the cells of a grid begin, row by row, given its two distances."""
+    vertical = np.arange(rows, dtype=np.int64)[:, None] * down
+    table = (vertical + np.arange(columns, dtype=np.int64) * across).ravel()
     table.flags.writeable = False  # shared by everyone who asks for the same one
     return table
 
 
-# multiply_rows(rows, n, steps, left, right, result, finish) is the contract of both versions:
+# multiply_rows(i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+#               add, bias, floor)  is the contract of both versions below:
 #
-#   rows   = (i0, i1)                  n = number of columns
-#   steps  = (q_count, k_count)        the sum's two nested loops
-#   left   = (a, a0, a_rows, aq, ak)   right = (b, b0, bq, bk)   result = (c, c0, c_rows)
-#   finish = (add, bias, bias0, floor)
+#   s = sum_{q < q_count} sum_{k < k_count}
+#           a[a0 + a_rows[i] + q aq + k ak]  b[b0 + q bq + k bk + j]
+#   c[c0 + c_rows[i] + j] = max(s + bias[j] + (c[...] if add), floor)
 #
-#   s = sum_q sum_k  a[a0 + a_rows[i] + q aq + k ak]  b[b0 + q bq + k bk + j]
-#   c[c0 + c_rows[i] + j] = max(s + bias[bias0 + j] + (c[...] if add), floor)
-#
-# for i0 <= i < i1 and j < n. Arrays are flat; an empty bias is none; the floor 0 is a ReLU and
-# minus infinity is none. Rows of c may overlap.
+# for i0 <= i < i1 and j < n. Arrays are flat, an empty bias is none, the floor 0 is a ReLU and
+# minus infinity is none. Rows of c may overlap. Nothing checks bounds.
 
 
 @jit()
-def _multiply_rows_plain(rows, n, steps, left, right, result, finish):
-    q_count, k_count = steps
-    a, a0, a_rows, aq, ak = left
-    b, b0, bq, bk = right
-    c, c0, c_rows = result
-    add, bias, bias0, floor = finish
-    for i in range(rows[0], rows[1]):
+def _multiply_rows_plain(
+    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+    add, bias, floor,
+):  # fmt: skip
+    lowest = c.dtype.type(floor)
+    for i in range(i0, i1):
         row = c0 + c_rows[i]
         c_ = c[row : row + n]
         if not add:
             c_[:] = 0
         if bias.size:
-            c_ += bias[bias0 : bias0 + n]
+            for j in range(n):
+                c_[j] += bias[j]
         for q in range(q_count):
             a_at, b_at = a0 + a_rows[i] + q * aq, b0 + q * bq
             k = 0
@@ -85,78 +76,74 @@ def _multiply_rows_plain(rows, n, steps, left, right, result, finish):
                     c_[j] += a_0 * b_0[j]
                 k += 1
         for j in range(n):
-            c_[j] = floor if c_[j] < floor else c_[j]
+            c_[j] = lowest if c_[j] < lowest else c_[j]  # noqa: FURB136 (a NaN stays)
 
 
 # The tiled version walks over column panels as wide as the widest tile, so that a panel of b stays
-# in the cache while all rows pass by, and cuts long sums into pieces for the same reason.
+# in the cache while all rows pass by. It cuts long sums into pieces for the same reason.
 _DEPTH = 1024  # steps of the sum at a time: a panel of b is then at most 256 KiB
 
 if VECTOR_BYTES:
-    _tile_1, _tile_2 = make_tile(TILE_ROWS[0], 1), make_tile(TILE_ROWS[1], 2)
-    _rows_1, _rows_2 = TILE_ROWS[:2]
     _WIDEST = len(TILE_ROWS)
-if VECTOR_BYTES == 64:
-    _tile_3, _tile_4 = make_tile(TILE_ROWS[2], 3), make_tile(TILE_ROWS[3], 4)
-    _rows_3, _rows_4 = TILE_ROWS[2:]
+    # Where the widest tile has 2 vectors, the calls of _tile_3 and _tile_4 are never reached.
+    _rows_1, _rows_2, _rows_3, _rows_4 = (*TILE_ROWS, *TILE_ROWS)[:4]
+    _tile_1, _tile_2 = make_tile(_rows_1, 1), make_tile(_rows_2, 2)
+    _tile_3, _tile_4 = (
+        (make_tile(_rows_3, 3), make_tile(_rows_4, 4)) if _WIDEST == 4 else (_tile_1, _tile_2)
+    )
 
 
 @jit()
-def _pass(rows, n, steps, left, right, result, finish, has_bias):
-    i0, i1 = rows
-    q_count, k_count = steps
-    a, a0, a_rows, aq, ak = left
-    b, b0, bq, bk = right
-    c, c0, c_rows = result
-    add, bias, bias0, floor = finish
+def _multiply_rows_tiled(
+    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+    add, bias, floor,
+):  # fmt: skip
     lanes = VECTOR_BYTES // c.itemsize
-    for j in range(0, n, _WIDEST * lanes):
-        m = min(n - j, _WIDEST * lanes)
-        if VECTOR_BYTES == 64 and m > 3 * lanes:
-            for i in range(i0, i1, _rows_4):
-                _tile_4(
-                    i, i1, m, q_count, k_count, a, a0, a_rows, aq, ak, b, b0 + j, bq, bk,
-                    c, c0 + j, c_rows, add, bias, bias0 + j, has_bias, floor,
-                )  # fmt: skip
-        elif VECTOR_BYTES == 64 and m > 2 * lanes:
-            for i in range(i0, i1, _rows_3):
-                _tile_3(
-                    i, i1, m, q_count, k_count, a, a0, a_rows, aq, ak, b, b0 + j, bq, bk,
-                    c, c0 + j, c_rows, add, bias, bias0 + j, has_bias, floor,
-                )  # fmt: skip
-        elif m > lanes:
-            for i in range(i0, i1, _rows_2):
-                _tile_2(
-                    i, i1, m, q_count, k_count, a, a0, a_rows, aq, ak, b, b0 + j, bq, bk,
-                    c, c0 + j, c_rows, add, bias, bias0 + j, has_bias, floor,
-                )  # fmt: skip
-        else:
-            for i in range(i0, i1, _rows_1):
-                _tile_1(
-                    i, i1, m, q_count, k_count, a, a0, a_rows, aq, ak, b, b0 + j, bq, bk,
-                    c, c0 + j, c_rows, add, bias, bias0 + j, has_bias, floor,
-                )  # fmt: skip
-
-
-@jit()
-def _multiply_rows_tiled(rows, n, steps, left, right, result, finish):
-    q_count, k_count = steps
-    add, bias, bias0, floor = finish
     if q_count * k_count <= _DEPTH:
-        _pass(rows, n, steps, left, right, result, finish, bias.size > 0)
-        return
-    a, a0, a_rows, aq, ak = left
-    b, b0, bq, bk = right
-    for q in range(q_count):
-        for k in range(0, k_count, _DEPTH):
-            first = q == 0 and k == 0
-            last = q == q_count - 1 and k + _DEPTH >= k_count
-            _pass(
-                rows, n, (1, min(_DEPTH, k_count - k)),
-                (a, a0 + q * aq + k * ak, a_rows, aq, ak), (b, b0 + q * bq + k * bk, bq, bk), result,
-                (add or not first, bias, bias0, floor if last else type(floor)(-np.inf)),
-                first and bias.size > 0,
-            )  # fmt: skip
+        q_step, k_step = q_count, k_count
+    else:
+        q_step, k_step = 1, _DEPTH
+    for q in range(0, q_count, q_step):
+        for k in range(0, k_count, k_step):
+            first, last = q + k == 0, q + q_step == q_count and k + k_step >= k_count
+            more, biased, lowest = add or not first, first and bias.size > 0, -np.inf
+            if last:
+                lowest = floor
+            depth, a1, b1 = min(k_step, k_count - k), a0 + q * aq + k * ak, b0 + q * bq + k * bk
+            for j in range(0, n, _WIDEST * lanes):
+                m = min(n - j, _WIDEST * lanes)
+                if _WIDEST == 4 and m > 3 * lanes:
+                    for i in range(i0, i1, _rows_4):
+                        _tile_4(i, i1, m, q_step, depth, a, a1, a_rows, aq, ak, b, b1 + j, bq, bk,
+                                c, c0 + j, c_rows, more, bias, j, biased, lowest)  # fmt: skip
+                elif _WIDEST == 4 and m > 2 * lanes:
+                    for i in range(i0, i1, _rows_3):
+                        _tile_3(i, i1, m, q_step, depth, a, a1, a_rows, aq, ak, b, b1 + j, bq, bk,
+                                c, c0 + j, c_rows, more, bias, j, biased, lowest)  # fmt: skip
+                elif m > lanes:
+                    for i in range(i0, i1, _rows_2):
+                        _tile_2(i, i1, m, q_step, depth, a, a1, a_rows, aq, ak, b, b1 + j, bq, bk,
+                                c, c0 + j, c_rows, more, bias, j, biased, lowest)  # fmt: skip
+                else:
+                    for i in range(i0, i1, _rows_1):
+                        _tile_1(i, i1, m, q_step, depth, a, a1, a_rows, aq, ak, b, b1 + j, bq, bk,
+                                c, c0 + j, c_rows, more, bias, j, biased, lowest)  # fmt: skip
 
 
-multiply_rows = _multiply_rows_tiled if VECTOR_BYTES else _multiply_rows_plain
+_multiply_rows = _multiply_rows_tiled if VECTOR_BYTES else _multiply_rows_plain
+BLOCK = (TILE_ROWS[-1], VECTOR_BYTES // 4) if VECTOR_BYTES else (1, 16)  # rows, columns: cut here
+
+
+@jit(inline=True)
+def multiply_rows(
+    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+    add, bias, floor,
+):  # fmt: skip
+    """Compute rows of a matrix product, as said above."""
+    # Numba compiles anew for each constant among the arguments, unless it is made a variable.
+    _multiply_rows(
+        np.int64(i0), np.int64(i1), np.int64(n), np.int64(q_count), np.int64(k_count),
+        a, np.int64(a0), a_rows, np.int64(aq), np.int64(ak),
+        b, np.int64(b0), np.int64(bq), np.int64(bk), c, np.int64(c0), c_rows,
+        np.bool_(add), bias, np.float64(floor),
+    )  # fmt: skip

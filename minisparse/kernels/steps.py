@@ -7,6 +7,7 @@ import numpy as np
 from numba import prange
 
 from minisparse.arrays import array_module
+from minisparse.kernels.arguments import flat
 from minisparse.kernels.jit import jit
 
 Array = Any
@@ -82,6 +83,7 @@ def _check_count(step: int) -> None:
 
 # --- Numba --------------------------------------------------------------------------------------
 
+_FEW = 2048  # numbers: up to here NumPy is as fast
 _CHUNK = 16384  # numbers per task: three arrays of them fit in a 256 KiB cache
 
 
@@ -166,19 +168,18 @@ def sgd_step(
     >>> p, v
     (array([0.755]), array([2.45]))
     """
-    arrays = (p, g) if v is None else (p, g, v)
     _check_step(p, g, v=v)
-    if not _simple(arrays) or (v is None and momentum):
+    if not _fits(g, p, p if v is None else v) or (v is None and momentum):
         sgd_step_reference(p, g, v, lr, momentum, dampening, nesterov, weight_decay, decoupled)
         return
     number = p.dtype.type
     decay = number(0 if decoupled else weight_decay)
     shrink = number(1 - lr * weight_decay if decoupled else 1)
     if v is None:
-        _sgd_plain(p.reshape(-1), g.reshape(-1), number(lr), decay, shrink)
+        _sgd_plain(p.reshape(-1), flat(g), number(lr), decay, shrink)
     else:
         _sgd(
-            p.reshape(-1), g.reshape(-1), v.reshape(-1), number(lr), number(momentum),
+            p.reshape(-1), flat(g), v.reshape(-1), number(lr), number(momentum),
             number(1 - dampening), bool(nesterov), decay, shrink,
         )  # fmt: skip
 
@@ -234,21 +235,26 @@ def adam_step(
     """
     _check_step(p, g, m=m, v=v)
     _check_count(step)
-    if not _simple((p, g, m, v)):
+    if not _fits(g, p, m, v):
         adam_step_reference(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled)
         return
     number = p.dtype.type
     _adam(
-        p.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1),
+        p.reshape(-1), flat(g), m.reshape(-1), v.reshape(-1),
         number(lr / (1 - beta1**step)), number(beta1), number(beta2),
         number(1 - beta1), number(1 - beta2), number(1 / (1 - beta2**step)), number(eps),
         number(0 if decoupled else weight_decay), number(1 - lr * weight_decay if decoupled else 1),
     )  # fmt: skip
 
 
-def _simple(arrays: tuple[Array, ...]) -> bool:
-    """Tell whether a flat view of all the arrays exists, in one of the two compiled types."""
-    dtype = arrays[0].dtype
-    return dtype in (np.float32, np.float64) and all(
-        a.dtype == dtype and a.flags.c_contiguous for a in arrays
+def _fits(g: Array, *changed: Array) -> bool:
+    """Tell whether the compiled loops can take these, and whether there is enough to do.
+
+    The twins take everything else.
+    """
+    dtype = g.dtype
+    return (
+        g.size > _FEW
+        and dtype in (np.float32, np.float64)
+        and all(a.dtype == dtype and a.flags.c_contiguous and a.flags.writeable for a in changed)
     )

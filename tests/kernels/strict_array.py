@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-_BINARY = "add sub mul truediv matmul gt eq and or"
+_BINARY = "add sub mul truediv matmul gt le eq and or"
 _IN_PLACE = "iadd isub imul"
 
 
@@ -32,11 +32,14 @@ class StrictArray:
     def __setitem__(self, index, value):
         self._array[_bare(index)] = _bare(value)
 
+    def astype(self, dtype):
+        return StrictArray(self._array.astype(dtype))
+
     def reshape(self, *shape):
         return StrictArray(self._array.reshape(*shape))
 
-    def sum(self, axis=None):
-        return StrictArray(self._array.sum(axis=axis))
+    def sum(self, axis=None, keepdims=False):
+        return StrictArray(self._array.sum(axis=axis, keepdims=keepdims))
 
     def max(self, axis=None, keepdims=False):
         return StrictArray(self._array.max(axis=axis, keepdims=keepdims))

@@ -1,25 +1,10 @@
-from itertools import product
-
 import numpy as np
 import pytest
+from definitions import brute_conv2d
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minisparse import kernels
-
-
-def brute_conv2d(x, w, stride, padding):
-    """Follow the definition, one multiplication at a time."""
-    (n, h, width, c), (kh, kw, _, o) = x.shape, w.shape
-    ho = (h + 2 * padding[0] - kh) // stride[0] + 1
-    wo = (width + 2 * padding[1] - kw) // stride[1] + 1
-    y = np.zeros((n, ho, wo, o))
-    for m, i, j, k in product(range(n), range(ho), range(wo), range(o)):
-        for r, s, d in product(range(kh), range(kw), range(c)):
-            row, column = i * stride[0] + r - padding[0], j * stride[1] + s - padding[1]
-            if 0 <= row < h and 0 <= column < width:
-                y[m, i, j, k] += float(x[m, row, column, d]) * float(w[r, s, d, k])
-    return y
 
 
 @st.composite
@@ -178,3 +163,58 @@ def test_a_gradient_of_the_wrong_shape_is_refused(suffix):
         getattr(kernels, "conv2d_weight_grad" + suffix)(x, g[:, 1:], (3, 3))
     with pytest.raises(ValueError, match="channels"):
         getattr(kernels, "conv2d" + suffix)(x, w[:, :, :1])
+
+
+@pytest.mark.parametrize("suffix", ["", "_reference"])
+@pytest.mark.parametrize("relu", [False, True])
+def test_bias_and_relu(suffix, relu):
+    geometry = ((3, 6, 7, 3), (3, 2, 3, 21), (2, 1), (1, 0))
+    x, w, _ = draw_arrays(*geometry, np.float64)
+    bias = np.linspace(-9, 9, 21)
+    expected = brute_conv2d(x, w, *geometry[2:]) + bias
+    if relu:
+        expected[expected < 0] = 0
+    conv2d = getattr(kernels, "conv2d" + suffix)
+    np.testing.assert_allclose(
+        conv2d(x, w, *geometry[2:], bias, relu), expected, rtol=1e-12, atol=1e-12
+    )
+    x[0, 0, 0, 0] = np.nan
+    assert np.isnan(conv2d(x, w, *geometry[2:], bias, relu)).sum() == 21  # one window saw it
+    with pytest.raises(ValueError, match=r"bias of 21 channels must have shape \[21\], got \[1\]"):
+        conv2d(x, w, *geometry[2:], bias[:1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("relu", [False, True])
+@settings(deadline=None, max_examples=20)
+@given(geometry=geometries())
+def test_all_gradients_in_one_pass(dtype, relu, geometry):
+    x, w, g = draw_arrays(*geometry, dtype)
+    how = geometry[2:]
+    y = kernels.conv2d_reference(x, w, *how, relu=relu)
+    through = np.where(y > 0, g, 0) if relu else g
+    expected = (
+        kernels.conv2d_input_grad_reference(through, w, x.shape, *how),
+        kernels.conv2d_weight_grad_reference(x, through, w.shape[:2], *how),
+        np.einsum("nijo->o", through),
+    )
+    for suffix in ("", "_reference"):
+        backward = getattr(kernels, "conv2d_backward" + suffix)
+        found = backward(g, x, w, *how, y=y if relu else None)
+        for a, b in zip(found, expected, strict=True):
+            assert a.dtype == dtype
+            np.testing.assert_allclose(a, b, **tolerance(dtype))
+        for k in range(3):
+            wants = tuple(i == k for i in range(3))
+            alone = backward(g, x, w, *how, y=y if relu else None, wants=wants)
+            assert [a is None for a in alone] == [not want for want in wants]
+            np.testing.assert_array_equal(alone[k], found[k])
+
+
+def test_a_gradient_that_a_relu_stops_may_be_infinite():
+    x, w, g = draw_arrays((1, 3, 3, 1), (1, 1, 1, 2), (1, 1), (0, 0), np.float32)
+    y = kernels.conv2d(x, w, relu=True)
+    g[y == 0] = np.inf
+    for suffix in ("", "_reference"):
+        for gradient in getattr(kernels, "conv2d_backward" + suffix)(g, x, w, y=y):
+            assert np.isfinite(gradient).all()

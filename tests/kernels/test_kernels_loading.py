@@ -85,11 +85,11 @@ print(p.tolist())
 
 def test_a_change_in_any_kernel_file_recompiles():
     """Numba itself looks only at the function's own file, and kernels are built of one another."""
-    from minisparse.kernels import conv, jit
+    from minisparse.kernels import conv_loops, jit
 
     stamps = [name for name, _, _ in jit._STAMP]
-    assert {"conv.py", "jit.py", "product.py"} <= set(stamps)
-    assert conv._forward._cache._cache_file._source_stamp == jit._STAMP
+    assert {"conv_loops.py", "product.py", "simd.py"} <= set(stamps)
+    assert conv_loops._forward._cache._cache_file._source_stamp == jit._STAMP
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

@@ -1,25 +1,10 @@
-from itertools import product
-
 import numpy as np
 import pytest
+from definitions import windows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minisparse import kernels
-
-
-def windows(x_shape, kernel, stride, padding):
-    """Yield (image, i, j, channel), and what its window sees: position -> pixel."""
-    n, h, w, c = x_shape
-    ho = (h + 2 * padding[0] - kernel[0]) // stride[0] + 1
-    wo = (w + 2 * padding[1] - kernel[1]) // stride[1] + 1
-    for m, i, j, o in product(range(n), range(ho), range(wo), range(c)):
-        seen = {}
-        for r, s in product(range(kernel[0]), range(kernel[1])):
-            row, column = i * stride[0] + r - padding[0], j * stride[1] + s - padding[1]
-            if 0 <= row < h and 0 <= column < w:
-                seen[r * kernel[1] + s] = (m, row, column, o)
-        yield (m, i, j, o), seen
 
 
 @st.composite

@@ -86,6 +86,14 @@ def test_a_parameter_that_is_a_view_is_changed_in_place():
     assert np.abs(whole - before).min() > 0
 
 
+@pytest.mark.parametrize("suffix", ["", "_reference"])
+def test_a_locked_parameter_is_refused(suffix):
+    p, g = draw((3, 5), np.float32, 2)
+    p.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(kernels, "sgd_step" + suffix)(p, g, None, 0.1)
+
+
 def test_the_twins_run_elsewhere(twin_elsewhere):
     p, g, v, s = draw((3, 5), np.float32, 4)
     s = np.abs(s)

@@ -1,0 +1,257 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
+"""Compiled loops of convolution, with and without a 2 x 2 max-pool behind it.
+
+A convolution is a matrix product whose row (i, j) is the patch of pixels under the kernel. In NHWC
+a patch is kh runs of ``run = kw C`` contiguous numbers that begin ``line = W C`` apart, so nothing
+needs to be copied out::
+
+    forward       y[(i,j), o]          = sum_(r,k)  patch[(i,j), (r,k)]  w[(r,k), o]
+    weight grad   gw[(r,k), o]        += sum_(i,j)  patch[(i,j), (r,k)]  g[(i,j), o]
+    input grad    patch[(i,j), (r,k)] += sum_o      g[(i,j), o]  w[(r,k), o]          for each r
+
+Images go one at a time through all steps, while they are in the cache; the batch is the parallel
+axis. Gradients of weights and biases are summed per thread, and the threads' sums are added in
+order: the same number of threads gives the same bits.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from minisparse.kernels.arguments import flat
+from minisparse.kernels.buffers import empty
+from minisparse.kernels.jit import jit
+from minisparse.kernels.product import grid_offsets, multiply_rows, row_offsets
+from minisparse.kernels.shapes import Pair
+from minisparse.kernels.threads import run, threads_for
+
+Array = Any
+
+
+class Geometry(NamedTuple):
+    """What the loops need to know about one convolution (lengths in numbers, images padded)."""
+
+    image: int
+    kh: int
+    run: int  # a patch is kh runs of this length ...
+    line: int  # ... that begin this far apart
+    ho: int
+    wo: int
+    down: int  # from a patch to the one below
+    across: int  # from a patch to the next
+    o: int
+
+    @classmethod
+    def of(
+        cls, x_shape: tuple[int, ...], w_shape: tuple[int, ...], out: Pair, stride: Pair
+    ) -> "Geometry":
+        """Work it out for padded images of shape `x_shape` and outputs of `out` pixels."""
+        _, h, w, c = x_shape
+        kh, kw, _, o = w_shape
+        line = w * c
+        return cls(h * line, kh, kw * c, line, *out, stride[0] * line, stride[1] * c, o)
+
+    # Output pixels are visited column by column: neighbours in a row have overlapping patches, and
+    # a CPU that adds twice in a row to the same memory has to wait for itself.
+
+    def patches(self) -> Array:
+        """Return where the patch of each output pixel begins in an image."""
+        return grid_offsets(self.wo, self.across, self.ho, self.down)
+
+    def pixels(self) -> Array:
+        """Return where each output pixel begins in an output image."""
+        return grid_offsets(self.wo, self.o, self.ho, self.wo * self.o)
+
+    def taps(self) -> Array:
+        """Return where each number of a patch lies, from the patch's beginning."""
+        return grid_offsets(self.kh, self.line, self.run, 1)
+
+
+# --- forward ------------------------------------------------------------------------------------
+
+
+@jit(parallel=True)
+def _forward(x, w, bias, y, winner, scratch, floor, patches, pixels, geometry, parts):
+    image, run, o, rows = geometry.image, geometry.run, geometry.o, pixels.size
+    threads, tasks = scratch.shape[0], x.size // image * parts
+    pooled = (geometry.ho // 2) * (geometry.wo // 2) * o
+    for t in prange(threads):
+        for task in range(t * tasks // threads, (t + 1) * tasks // threads):
+            m, part = task // parts, task % parts
+            if winner.size:
+                z, z0 = scratch[t], 0
+            else:
+                z, z0 = y, m * rows * o
+            multiply_rows(
+                part * rows // parts, (part + 1) * rows // parts, o, geometry.kh, run,
+                x, m * image, patches, geometry.line, 1, w, 0, run * o, o,
+                z, z0, pixels, False, bias, floor,
+            )  # fmt: skip
+            if winner.size:
+                part = slice(m * pooled, (m + 1) * pooled)
+                _pool_image(z, y[part], winner[part], geometry.wo, o, floor == 0)
+
+
+@jit()
+def _pool_image(z, y, winner, wo, o, relu):
+    """Fill y with the maxima of 2 x 2 windows of z, and `winner` with their positions, 0 to 3.
+
+    4 stands for a maximum that a ReLU has switched off. A NaN wins.
+    """
+    for p in range(y.size // o):
+        at = (p // (wo // 2) * 2 * wo + p % (wo // 2) * 2) * o
+        below = at + wo * o
+        z0, z1 = z[at : at + o], z[at + o : at + 2 * o]
+        z2, z3 = z[below : below + o], z[below + o : below + 2 * o]
+        y_, winner_ = y[p * o : (p + 1) * o], winner[p * o : (p + 1) * o]
+        for k in range(o):
+            v, number = z0[k], np.uint8(0)
+            for other, its_number in ((z1, 1), (z2, 2), (z3, 3)):
+                u = other[k]
+                take = (u > v) | ((u != u) & (v == v))  # noqa: PLR0124 (NaN)
+                v, number = (u, np.uint8(its_number)) if take else (v, number)
+            y_[k] = v
+            winner_[k] = np.uint8(4) if relu and v == 0 else number
+
+
+def forward(
+    x: Array, w: Array, bias: Array | None, relu: bool, out: Pair, stride: Pair, pool: bool
+) -> tuple[Array, Array]:
+    """Return the output [N, Ho, Wo, O] and, if pooled, the winners (otherwise an empty array)."""
+    n, (ho, wo), o = len(x), out, w.shape[-1]
+    geometry = Geometry.of(x.shape, w.shape, out, stride)
+    y = empty((n, ho // 2, wo // 2, o) if pool else (n, ho, wo, o), x.dtype)
+    winner = empty(y.shape if pool else (0,), np.uint8)
+    threads = threads_for(n * ho * wo * w.size)
+    scratch = empty((threads, ho * wo * o if pool else 0), x.dtype)
+    split = threads if n < threads and not pool else 1  # fewer images than threads: cut them
+    run(
+        threads, _forward,
+        flat(x), flat(w), flat(y[:0] if bias is None else bias), y.reshape(-1), winner.reshape(-1),
+        scratch, 0.0 if relu else -np.inf, geometry.patches(), geometry.pixels(), geometry, split,
+    )  # fmt: skip
+    return y, winner
+
+
+# --- backward -----------------------------------------------------------------------------------
+
+
+@jit(parallel=True)
+def _backward(
+    g, y, winner, x, wt, gx, gw, gb, scratch, patches, pixels, taps, tap_rows, geometry, none
+):  # fmt: skip
+    """Fill those of gx, gw and gb that are not empty; gw and gb have a row per thread.
+
+    g is the gradient of pooled maxima if there are `winner`s, of a ReLU's output if there is a y.
+    wt is w as [kh, O, kw, C].
+    """
+    image, run, o, ho, wo = geometry.image, geometry.run, geometry.o, geometry.ho, geometry.wo
+    rows, pooled = pixels.size, (ho // 2) * (wo // 2) * o
+    n = g.size // (pooled if winner.size else rows * o)
+    threads = scratch.shape[0]
+    for t in prange(threads):
+        for m in range(t * n // threads, (t + 1) * n // threads):
+            if winner.size:
+                z, z0, part = scratch[t], 0, slice(m * pooled, (m + 1) * pooled)
+                _unpool_image(g[part], winner[part], z, ho, wo, o)
+                _add_rows(g[part], winner[part], gb[t])
+            elif y.size:
+                z, z0, part = scratch[t], 0, slice(m * rows * o, (m + 1) * rows * o)
+                g_, y_ = g[part], y[part]
+                for k in range(g_.size):
+                    z[k] = g_[k] if y_[k] > 0 else g.dtype.type(0)
+                _add_rows(z, winner, gb[t])
+            else:
+                z, z0 = g, m * rows * o
+                _add_rows(g[z0 : z0 + rows * o], winner, gb[t])
+            if gw.size:
+                multiply_rows(
+                    0, taps.size, o, ho, wo, x, m * image, taps, geometry.down, geometry.across,
+                    z, z0, wo * o, o, gw[t], 0, tap_rows, True, none, -np.inf,
+                )  # fmt: skip
+            if gx.size:
+                gx[m * image : (m + 1) * image] = 0
+                for r in range(geometry.kh):
+                    multiply_rows(
+                        0, rows, run, 1, o, z, z0, pixels, 0, 1, wt, r * o * run, 0, run,
+                        gx, m * image + r * geometry.line, patches, True, none, -np.inf,
+                    )  # fmt: skip
+
+
+@jit()
+def _unpool_image(g, winner, z, ho, wo, o):
+    """Put each gradient where its maximum was, and zero elsewhere."""
+    zero = g.dtype.type(0)
+    if ho % 2:
+        z[(ho - 1) * wo * o : ho * wo * o] = 0
+    for i in range(ho // 2):
+        if wo % 2:
+            for row in (2 * i, 2 * i + 1):
+                z[(row * wo + wo - 1) * o : (row * wo + wo) * o] = 0
+        for j in range(wo // 2):
+            p, at = (i * (wo // 2) + j) * o, (2 * i * wo + 2 * j) * o
+            below = at + wo * o
+            z0, z1 = z[at : at + o], z[at + o : at + 2 * o]
+            z2, z3 = z[below : below + o], z[below + o : below + 2 * o]
+            g_, winner_ = g[p : p + o], winner[p : p + o]
+            for k in range(o):
+                z0[k] = g_[k] if winner_[k] == 0 else zero
+                z1[k] = g_[k] if winner_[k] == 1 else zero
+                z2[k] = g_[k] if winner_[k] == 2 else zero
+                z3[k] = g_[k] if winner_[k] == 3 else zero
+
+
+@jit()
+def _add_rows(g, winner, total):
+    """Add the rows of g to the total, if there is one; without those that a ReLU switched off."""
+    o = total.size
+    if not o:
+        return
+    for p in range(0, g.size, o):
+        g_ = g[p : p + o]
+        if winner.size:
+            winner_ = winner[p : p + o]
+            for k in range(o):
+                total[k] += g_[k] if winner_[k] < 4 else g.dtype.type(0)
+        else:
+            for k in range(o):
+                total[k] += g_[k]
+
+
+def backward(
+    g: Array,
+    winner: Array | None,
+    y: Array | None,
+    x: Array | None,
+    w: Array | None,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    out: Pair,
+    stride: Pair,
+    bias: bool,
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Return the gradients of x (needs w), of w (needs x) and of a bias; None for the others."""
+    geometry = Geometry.of(x_shape, w_shape, out, stride)
+    taps, o = geometry.taps(), geometry.o
+    threads = threads_for(len(g) * geometry.ho * geometry.wo * taps.size * o)
+    nothing = flat(np.empty(0, g.dtype))
+    gx = empty((0,) if w is None else x_shape, g.dtype)
+    gw = np.zeros((threads, 0 if x is None else taps.size * o), g.dtype)
+    gb = np.zeros((threads, o if bias else 0), g.dtype)
+    apart = winner is not None or y is not None
+    scratch = empty((threads, geometry.ho * geometry.wo * o if apart else 0), g.dtype)
+    run(
+        threads, _backward,
+        flat(g), nothing if y is None else flat(y),
+        flat(np.empty(0, np.uint8) if winner is None else winner),
+        nothing if x is None else flat(x),
+        nothing if w is None else flat(w.transpose(0, 3, 1, 2)),
+        gx.reshape(-1), gw, gb, scratch, geometry.patches(), geometry.pixels(), taps,
+        row_offsets(taps.size, o), geometry, nothing,
+    )  # fmt: skip
+    return (
+        None if w is None else gx,
+        None if x is None else gw.sum(axis=0).reshape(w_shape),
+        gb.sum(axis=0) if bias else None,
+    )

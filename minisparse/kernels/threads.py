@@ -1,0 +1,30 @@
+"""How many threads a kernel uses: all that Numba has, or one if there is little to do.
+
+Waking a thread takes a microsecond on an idle machine, and milliseconds where another process is
+using its core.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+_LITTLE = 1 << 14  # multiply-adds, or numbers to go through
+
+
+def threads_for(work: int) -> int:
+    """Return the number of threads for that many multiply-adds; it depends on nothing else."""
+    return 1 if work < _LITTLE else numba.get_num_threads()
+
+
+def run(threads: int, kernel: Callable[..., Any], *args: Any) -> None:
+    """Call a compiled function on the number of threads that :func:`threads_for` gave."""
+    before = numba.get_num_threads() if threads == 1 else threads
+    if before == threads:
+        kernel(*args)
+        return
+    numba.set_num_threads(threads)
+    try:
+        kernel(*args)
+    finally:
+        numba.set_num_threads(before)
