@@ -1,0 +1,76 @@
+"""Instability: how much accuracy a pruning event costs at once (Bartoldson et al. 2020).
+
+    instability = (accuracy before - accuracy after) / accuracy before
+    stability   = 100 (1 - instability) percent, averaged over the events of a run
+
+The claim of the paper is that the accuracy at the end of training RISES with the instability of the
+events on the way, as it does with noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..arrays import array_module
+from ..autodiff import no_grad
+from ..data import Split, batches
+from ..data.batching import Normalization
+from ..nn import Module
+from .nodes import evaluating
+
+
+def instability(before: float, after: float) -> float:
+    """Return (before - after) / before; negative if the event raised the accuracy.
+
+    Parameters
+    ----------
+    before, after : float
+        Accuracy just before and just after the event, both as fractions or both in percent.
+
+    Examples
+    --------
+    >>> instability(80.0, 60.0)
+    0.25
+    """
+    if not (before > 0 and after >= 0):
+        raise ValueError(
+            f"instability is relative to an accuracy > 0, got {before} before, {after} after"
+        )
+    return (before - after) / before
+
+
+def mean_stability(instabilities: Sequence[float]) -> float:
+    """Return the mean of 100 (1 - instability), in percent.
+
+    >>> mean_stability([0.25, 0.0])
+    87.5
+    """
+    if not instabilities:
+        raise ValueError("there was no event to average over")
+    return 100 * (1 - sum(instabilities) / len(instabilities))
+
+
+def accuracy(
+    model: Module, split: Split, normalize: Normalization = "unit", batch_size: int = 1000
+) -> float:
+    """Return the fraction of images that a classifier gets right, in evaluation mode.
+
+    Parameters
+    ----------
+    model : Module
+        From images [n, height, width, channels] to logits [n, classes].
+    split : Split
+    normalize : "unit" or (mean, std)
+        As in training.
+    batch_size : int
+    """
+    home = model.parameters()[0]
+    xp, right = array_module(home._array), 0
+    with evaluating(model), no_grad():
+        for x, y in batches(split, batch_size, normalize=normalize, dtype=home.dtype):
+            found = model(xp.asarray(x))._array.argmax(axis=-1)
+            right += int((found == xp.asarray(y)).sum())
+    return right / len(split)
+
+
+__all__ = ["accuracy", "instability", "mean_stability"]
