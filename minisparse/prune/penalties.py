@@ -9,14 +9,15 @@ dL/dw, then w is moved on account of R alone,
 with eta the present learning rate.  So momentum and Adam's scaling do not touch the penalty, and
 where dL/dw = 0 the path of a weight is known:
 
-    ==========  =======================  ==================================  ====================
-    penalty     R(w)                     step                                alone, after t steps
-    ==========  =======================  ==================================  ====================
-    none        0                        w                                   w: frozen
-    L2          |w|^2 / 2                (1 - eta lambda) w                  (1 - eta lambda)^t w
-    L1          |w|                      sign(w) max(|w| - eta lambda, 0)    0 for t >= |w| / (eta lambda)
-    group       sum_g sqrt(n_g) |w_g|    w_g max(1 - eta lambda sqrt(n_g) / |w_g|, 0)   0, as a group
-    ==========  =======================  ==================================  ====================
+    =======  =====================  ==================================  ========================
+    penalty  R(w)                   step                                alone, after t steps
+    =======  =====================  ==================================  ========================
+    none     0                      w                                   w: frozen
+    L2       |w|^2 / 2              (1 - eta lambda) w                  (1 - eta lambda)^t w
+    L1       |w|                    sign(w) max(|w| - eta lambda, 0)    max(|w| - t eta lambda, 0)
+    group    sum_g sqrt(n_g) |w_g|  w_g max(1 - s_g / |w_g|, 0),        the same for the norm |w_g|
+                                    s_g = eta lambda sqrt(n_g)
+    =======  =====================  ==================================  ========================
 
 L2 takes the gradient step, as weight decay does; its prox, w / (1 + eta lambda), differs from it in
 second order.  L1 has the plain subgradient step too, w - eta lambda sign(w), for comparison: it
@@ -150,7 +151,7 @@ class Penalty(Method):
 
 
 class L2(Penalty):
-    """Weight decay, w <- (1 - eta lambda) w.  It reaches no zero: its mask keeps what others leave."""
+    """Weight decay, w <- (1 - eta lambda) w.  By itself it makes no weight zero."""
 
     def step(self, w: Any, amount: float) -> Any:
         """Return `l2_step`."""

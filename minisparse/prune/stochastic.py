@@ -26,8 +26,8 @@ so p is the upper tail of T's law, and -dp/d|w| its density:
 
 A weight that stays the same for n steps survives them with probability (1 - p)^n, so the rule acts
 like a hard threshold that grows with the number of steps, about sigma sqrt(2 ln n) for the first
-form.  A zeroed weight is moved by -eta dL/dw at the next step and zeroed again almost surely, unless
-eta |dL/dw| reaches the order of sigma.
+form.  A zeroed weight is moved by -eta dL/dw at the next step and is zeroed again almost surely,
+unless eta |dL/dw| reaches the order of sigma.
 
 How nodes die: a node with one input and one output
 ---------------------------------------------------

@@ -61,7 +61,11 @@ def test_incoming_and_outgoing_against_loops(rng, shape):
     assert has_incoming(w).tolist() == [any(v != 0 for v in flat[:, j]) for j in range(6)]
     for units in (4, 2, 1):
         want = [
-            any(w[..., i, :].flat[k] != 0 for i in range(j, 4, units) for k in range(w[..., i, :].size))
+            any(
+                w[..., i, :].flat[k] != 0
+                for i in range(j, 4, units)
+                for k in range(w[..., i, :].size)
+            )
             for j in range(units)
         ]
         assert has_outgoing(w, units).tolist() == want
@@ -232,7 +236,11 @@ def test_batch_norm_and_average_pooling_in_between(rng):
 def test_what_cannot_be_folded_exactly_stays(rng):
     def build(padding=0, bias=True):
         net = Sequential(
-            *(Conv2d(1, 3, 3, rng=rng), ReLU(), Conv2d(3, 2, 3, padding=padding, bias=bias, rng=rng)),
+            *(
+                Conv2d(1, 3, 3, rng=rng),
+                ReLU(),
+                Conv2d(3, 2, 3, padding=padding, bias=bias, rng=rng),
+            ),
             *(MaxPool2d(2), Flatten(), Linear(8 if not padding else 18, 2, rng=rng)),
         )
         random_everything(net, rng)
@@ -259,7 +267,9 @@ def test_what_cannot_be_folded_exactly_stays(rng):
 
 def test_removal_runs_through_the_layers(rng):
     net = random_everything(
-        Sequential(Linear(3, 2, rng=rng), ReLU(), Linear(2, 2, rng=rng), ReLU(), Linear(2, 1, rng=rng)),
+        Sequential(
+            Linear(3, 2, rng=rng), ReLU(), Linear(2, 2, rng=rng), ReLU(), Linear(2, 1, rng=rng)
+        ),
         rng,
     )
     with net[2].weight.writing() as w:

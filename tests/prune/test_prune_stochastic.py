@@ -45,7 +45,9 @@ def test_p_is_the_chance_that_the_threshold_is_larger(rng, name):
     for t in (THRESHOLDS[name](rng, n), form.draw(rng, n, SIGMA)):
         for w in (0.0, -0.3 * SIGMA, 0.9 * SIGMA, 1.1 * SIGMA, -2.5 * SIGMA):
             p = float(form.probability(np.array([w]), SIGMA)[0])
-            assert np.mean(t > abs(w)) == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / n) + 1e-6)
+            assert np.mean(t > abs(w)) == pytest.approx(
+                p, abs=4 * math.sqrt(p * (1 - p) / n) + 1e-6
+            )
 
 
 @pytest.mark.parametrize("name", ["gaussian", "exponential", "erfc"])
@@ -130,7 +132,8 @@ def test_the_effective_threshold_grows_with_the_root_of_the_logarithm():
 
 # ---- the two-weight net -------------------------------------------------------------------------
 #
-# y = v relu(w x + b) + c for the one input x = 1, trained towards 2 with eta = 0.1, one step an epoch.
+# y = v relu(w x + b) + c for the one input x = 1, trained towards 2 with eta = 0.1; an epoch is a
+# step.
 
 ETA = 0.1
 ONE = Split(np.full((1, 1, 1, 1), 255, np.uint8), np.array([0]))
@@ -330,7 +333,9 @@ def test_a_last_phase_without_zeroing_holds_the_mask():
     ends = 17  # 12 steps an epoch: the 18th, with index 17, is the last that zeroes
     for z in watch.zeros[ends + 1 :]:
         assert all(np.array_equal(a, b) for a, b in zip(z, watch.zeros[ends], strict=True))
-    assert any((a != b).any() for a, b in zip(watch.zeros[ends - 1], watch.zeros[ends], strict=True))
+    assert any(
+        (a != b).any() for a, b in zip(watch.zeros[ends - 1], watch.zeros[ends], strict=True)
+    )
     for (_, m), z in zip(method.mask().items(), watch.zeros[ends], strict=True):
         assert np.array_equal(m, ~z)
 
