@@ -41,8 +41,8 @@ class Tensor:
     Parameters
     ----------
     data : array, nested list or number
-        Floating-point arrays keep their dtype and share their memory with the tensor.  Python
-        numbers and lists become float32, the default of the package.
+        Arrays keep their dtype and share their memory with the tensor; NumPy's scalars keep their
+        dtype too.  Python numbers and lists become float32, the default of the package.
     dtype : dtype, optional
         Convert to this floating-point type, e.g. ``np.float64`` for gradient checks.
     requires_grad : bool
@@ -91,9 +91,11 @@ class Tensor:
         name: str | None = None,
     ) -> None:
         if isinstance(data, Tensor):
-            raise TypeError("this is a Tensor already; use .detach() for a copy outside the graph")
-        if is_array(data) and not isinstance(data, np.generic):
-            array = data if dtype is None else data.astype(dtype, copy=False)
+            raise TypeError("this is a Tensor already; use .detach() for one outside the graph")
+        if is_array(data):
+            array = np.asarray(data) if isinstance(data, np.generic) else data
+            if dtype is not None:
+                array = array.astype(dtype, copy=False)
         else:
             array = np.asarray(data)
             if dtype is not None:
@@ -252,6 +254,8 @@ class Tensor:
             Keep the graph for another backward.
         create_graph : bool
             Record the backward itself, for gradients of gradients.  Implies `retain_graph`.
+            ``x.grad`` then leads back to x, a cycle that Python's garbage collector must find;
+            `gradients` makes none.
 
         Raises
         ------
@@ -391,7 +395,7 @@ class Op:
                 f"{self.name} applies to Tensors, got {', '.join(type(x).__name__ for x in inputs)}"
             ) from None
         y = wrap(self.forward(*arrays))
-        if self.is_view or y._array is arrays[0]:
+        if self.is_view or (arrays and y._array is arrays[0]):
             y._memory = inputs[0].memory
         if _branch_log is not None:
             signature = self.branch(y._array, *arrays)

@@ -74,9 +74,9 @@ class PowConstant(Op):
     def forward(self, x: Array) -> Array:
         return x**self.p
 
-    def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor | None:
+    def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
         if self.p == 0:  # x^0 is 1 everywhere; p x^(p-1) would be 0 * inf at x = 0
-            return None
+            return grad * 0.0
         return grad * (self.p * power(x, self.p - 1))
 
 

@@ -75,7 +75,7 @@ class Clip(Op):
         xp = array_module(x)
         below = xp.zeros(x.shape, dtype=bool) if self.lo is None else x <= self.lo
         above = xp.zeros(x.shape, dtype=bool) if self.hi is None else x >= self.hi
-        self.side = above.astype("int8") - below.astype("int8")
+        self.side = (above & ~below).astype("int8") - below.astype("int8")
         return xp.clip(x, self.lo, self.hi)
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
