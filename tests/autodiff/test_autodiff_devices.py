@@ -8,7 +8,6 @@ import minisparse.autodiff as ad
 from minisparse import nn, optim
 from minisparse.autodiff import GraphError, Tensor, WriteError, gradients
 
-pytestmark = pytest.mark.filterwarnings("error")
 K = 2
 
 

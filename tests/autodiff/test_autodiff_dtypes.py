@@ -7,8 +7,6 @@ from cases import every_case
 import minisparse.autodiff as ad
 from minisparse.autodiff import Tensor, gradients, hvp, jacobian
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 def run(case, dtype):
     """Return the result, its gradients, and the gradients of these."""
@@ -89,7 +87,8 @@ def test_mixed_dtypes_widen_and_each_gradient_has_its_own(f, narrow_first):
 def test_what_a_tensor_is_made_of():
     assert Tensor(1.0).dtype == Tensor([1, 2]).dtype == Tensor([[1.5]]).dtype == np.float32
     assert Tensor(3).dtype == np.float32
-    assert Tensor(np.float64(3)).dtype == np.float32, "a NumPy number is a number"
+    assert Tensor(np.float64(3)).dtype == np.float64, "what NumPy gives for an array without axes"
+    assert Tensor(np.int64(3)).dtype == np.int64
     assert Tensor(np.zeros(2)).dtype == np.float64
     assert Tensor(np.array(1.0)).dtype == np.float64
     assert Tensor(np.arange(2)).dtype == np.int64
@@ -115,6 +114,7 @@ def test_float64_functions_of_float64_points():
     assert jacobian(ad.exp, x).dtype == np.float64
     assert hvp(lambda x: ad.exp(x).sum(), x, x).dtype == np.float64
     assert ad.grad(lambda x: (x * x).sum())(x).dtype == np.float64
+    assert ad.grad(lambda x: x * x)(np.float64(0.1)).dtype == np.float64
     assert ad.grad(lambda x: x * x)(0.1).dtype == np.float32
 
 

@@ -8,8 +8,6 @@ from differences import numeric_gradients
 import minisparse.autodiff as ad
 from minisparse.autodiff import Op, Tensor, gradients
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 def leaves(arrays, dtype=np.float64):
     return [Tensor(a, dtype=dtype, requires_grad=True) for a in arrays]

@@ -13,8 +13,6 @@ from differences import along, on_arrays
 
 from minisparse.autodiff import Tensor, gradients
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 def inner(gs, ds):
     return sum((g * Tensor(d)).sum() for g, d in zip(gs, ds, strict=True))
