@@ -61,13 +61,21 @@ def cotangents(labels: Any, classes: int, variant: str, dtype: Any) -> Any:
     variant : {"unspecific", "specific"}
         Unspecific: K = C, one unit vector each.  Specific: K = 1, the one-hot targets.
     dtype : dtype
+
+    Raises
+    ------
+    ValueError
+        An unknown variant, or (specific) a label that is no class.
     """
     xp = array_module(labels)
     if variant == "unspecific":
         one = xp.eye(classes, dtype=dtype)[:, None, :]
-        return xp.ascontiguousarray(xp.broadcast_to(one, (classes, labels.shape[0], classes)))
+        return xp.broadcast_to(one, (classes, labels.shape[0], classes)).copy()
     if variant == "specific":
-        return (labels[:, None] == xp.arange(classes)).astype(dtype)[None]
+        targets = labels[:, None] == xp.arange(classes)
+        if not targets.any(axis=1).all():
+            raise ValueError(f"labels are the classes 0 to {classes - 1}, got {labels}")
+        return targets.astype(dtype)[None]
     raise ValueError(f"variant is one of {', '.join(VARIANTS)}, got {variant!r}")
 
 
@@ -134,10 +142,10 @@ def conv_per_sample(seen: Any, delta: Any, alpha: float) -> Any:
     array, [q, c_out]
     """
     xp = array_module(seen)
-    total = xp.zeros((seen.shape[2], delta.shape[3]), dtype=seen.dtype)
+    total = xp.zeros((delta.shape[0], seen.shape[2], delta.shape[3]), dtype=seen.dtype)
     for n in range(seen.shape[0]):
-        total += xp.abs(seen[n].T @ delta[:, n]).sum(axis=0)
-    return (alpha / seen.shape[0]) * total
+        total += xp.abs(seen[n].T @ delta[:, n])
+    return (alpha / seen.shape[0]) * total.sum(axis=0)
 
 
 def conv_batch_mean(seen: Any, delta: Any, alpha: float) -> Any:
@@ -145,9 +153,10 @@ def conv_batch_mean(seen: Any, delta: Any, alpha: float) -> Any:
 
     Parameters and result are those of `conv_per_sample`.
     """
+    xp = array_module(seen)
     b, positions, q = seen.shape
-    flat = seen.reshape(b * positions, q)
-    return linear_batch_mean(flat, delta.reshape(delta.shape[0], b * positions, -1), alpha) * positions
+    flat = delta.reshape(delta.shape[0], b * positions, -1)
+    return (alpha / b) * xp.abs(seen.reshape(b * positions, q).T @ flat).sum(axis=0)
 
 
 def insensitivity(s: Any) -> Any:
@@ -177,6 +186,9 @@ def sensitivity(
 ) -> dict[str, Any]:
     """Return S of every weight of the recorded layers, at the present weights.
 
+    Per-sample values need examples that do not see each other: batch norm in training mode mixes
+    them, and dy_k/dw of an example then comes with what it changes in the others.
+
     Parameters
     ----------
     logits : Tensor, [B, C]
@@ -198,43 +210,62 @@ def sensitivity(
     Raises
     ------
     ValueError
-        An unknown option, or a layer that was applied more than once.
+        An unknown option, a weight that is used more than once in the forward or replaced by a
+        parametrization, or logits that are not [B, C].
     """
     for value, known in ((variant, VARIANTS), (form, FORMS), (output, OUTPUTS)):
         if value not in known:
             raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
-    names = [r.name for r in layers]
-    if len(set(names)) != len(names):
-        raise ValueError(f"a layer is applied more than once in this forward: {names}")
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"expected logits [B, C] and labels [B], got {logits.shape} and {labels.shape}"
+        )
+    _check_layers(layers)
     y = softmax(logits) if output == "softmax" else logits
     seeds = cotangents(labels, y.shape[1], variant, y.dtype)
     alpha = 1 / y.shape[1] if variant == "unspecific" else 1.0
     deltas = gradients(y, [r.output for r in layers], seeds, batched=True, retain_graph=True)
     found = {}
     for record, delta in zip(layers, deltas, strict=True):
-        s, s_bias = _of_layer(record, delta._array, alpha, form)
-        found[f"{record.name}.weight"] = s
-        if biases and record.module.bias is not None:
-            found[f"{record.name}.bias"] = s_bias
+        module, (x, d, rule) = record.module, _seen(record, delta._array, form)
+        found[_inside(record.name, "weight")] = rule(x, d, alpha).reshape(module.weight.shape)
+        if biases and module.bias is not None:
+            ones = array_module(x).ones((*x.shape[:-1], 1), dtype=x.dtype)
+            found[_inside(record.name, "bias")] = rule(ones, d, alpha)[0]
     return found
 
 
-def _of_layer(record: LayerRecord, delta: Any, alpha: float, form: str) -> tuple[Any, Any]:
-    """Return S of a layer's weight and bias from its recorded input and Delta."""
+def _seen(record: LayerRecord, delta: Any, form: str) -> tuple[Any, Any, Callable[..., Any]]:
+    """Return what a layer's weights are multiplied with, its Delta, and the formula for both."""
     x, module = record.input._array, record.module
-    xp = array_module(x)
     exact = form == "per-sample"
-    rule: Callable[[Any, Any, float], Any]
-    if isinstance(module, Linear):
-        rule = linear_per_sample if exact else linear_batch_mean
-        ones = xp.ones((x.shape[0], 1), dtype=x.dtype)
-    else:
-        rule = conv_per_sample if exact else conv_batch_mean
+    if isinstance(module, Linear) and x.ndim == 2:
+        return x, delta, linear_per_sample if exact else linear_batch_mean
+    if isinstance(module, Conv2d):
         kh, kw = module.weight.shape[:2]
         x = patches(x, (kh, kw), module.stride, module.padding)
-        delta = delta.reshape(*delta.shape[:2], -1, delta.shape[-1])
-        ones = xp.ones((*x.shape[:2], 1), dtype=x.dtype)
-    return rule(x, delta, alpha).reshape(module.weight.shape), rule(ones, delta, alpha)[0]
+    x = x.reshape(x.shape[0], -1, x.shape[-1])  # a linear layer at many positions is a 1x1 conv
+    delta = delta.reshape(*delta.shape[:2], -1, delta.shape[-1])
+    return x, delta, conv_per_sample if exact else conv_batch_mean
+
+
+def _inside(layer: str, name: str) -> str:
+    return f"{layer}.{name}" if layer else name
+
+
+def _check_layers(layers: Sequence[LayerRecord]) -> None:
+    seen: set[int] = set()
+    for r in layers:
+        if id(r.module.weight) in seen:
+            raise ValueError(
+                f"the weight of '{r.name}' is applied more than once in this forward: the parts "
+                "of its sensitivity cannot be told apart"
+            )
+        seen.add(id(r.module.weight))
+        if r.module.parametrization is not None:
+            raise ValueError(
+                f"the forward does not use the weight of '{r.name}', but maps it first"
+            )
 
 
 # ---- in training --------------------------------------------------------------------------------
@@ -250,10 +281,12 @@ class SensitivityPruning(MaskedTraining):
     threshold : float or callable
         T, or T as a function of the number of finished epochs.
     start, stop : float
-        The epochs between which the regularizer acts; outside, only the mask is held.
+        The epochs between which the regularizer acts; outside, only the mask is held.  A `stop`
+        between two whole epochs leaves steps after the last thresholding.
     variant, form, output, biases : see `sensitivity`
     regrow : bool
-        Let a weight that fell below T move again at the next step.
+        Let a weight that fell below T move again at the next step, as long as the regularizer acts.
+        The mask is then what the last thresholding left.
     names : list of str, optional
         Parameters to treat; all weights of Linear and Conv2d layers (with `biases`, their biases
         too) if left out.
@@ -291,52 +324,50 @@ class SensitivityPruning(MaskedTraining):
         for value, known in options:
             if value not in known:
                 raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
-        self.strength = strength
-        self.threshold = threshold if callable(threshold) else (lambda t: threshold)  # noqa: ARG005
+        self.strength, self.threshold = strength, threshold
         self.start, self.stop = start, stop
         self.variant, self.form, self.output = variant, form, output
         self.biases, self.regrow = biases, regrow
-        self._pull: dict[str, Any] = {}
+        self._acts = False  # in this step
+        self._pull: dict[str, Any] = {}  # parameter name -> what to take away in this step
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Find the layers; everything is kept at first."""
         layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)]
-        known = [f"{n}.weight" if n else "weight" for n, _ in layers]
+        known = [_inside(n, "weight") for n, _ in layers]
         if self.biases:
-            known += [f"{n}.bias" for n, m in layers if m.bias is not None]
-        if self.names is None:
-            self.names = known
-        elif set(self.names) - set(known):
-            prunable(model, self.names)  # says which names the model does not have
+            known += [_inside(n, "bias") for n, m in layers if m.bias is not None]
+        names = known if self.names is None else list(prunable(model, self.names))
+        if set(names) - set(known):
             raise ValueError(
-                f"sensitivity is defined for {known}, not for {sorted(set(self.names) - set(known))}"
+                f"sensitivity is defined for {known}, not for {sorted(set(names) - set(known))}"
             )
         super().attach(model, optimizer, rng)
-
-    def _active(self, run: Any) -> bool:
-        t = run.step / run.steps_per_epoch
-        return self.strength > 0 and self.start <= t < self.stop
+        self._mask = Mask.full(model, names)
 
     def before_loss(self, run: Any) -> None:
         """Measure S at the weights at which the loss is differentiated; note what to take away."""
+        self._acts = self.start <= run.step / run.steps_per_epoch < self.stop
         self._pull = {}
-        if not self._active(run):
+        if not (self._acts and self.strength):
             return
         found = sensitivity(
             run.logits, run.layers, run.y, self.variant, self.form, self.output, self.biases
         )
-        parameters = dict(self.model.named_parameters())
-        for name in self.names or ():
-            self._pull[name] = shrinkage(parameters[name]._array, found[name], self.strength)
+        for name, p, _ in self.mask().parameters(self.model):
+            if name not in found:
+                raise ValueError(
+                    f"'{name}' took no part in the forward: its sensitivity is unknown"
+                )
+            self._pull[name] = shrinkage(p._array, found[name], self.strength)
 
     def after_step(self, run: Any) -> None:
         """Take lambda w Sbar away, then hold the mask."""
-        if self._pull:
-            parameters = dict(self.model.named_parameters())
-            for name, pull in self._pull.items():
-                with parameters[name].writing() as w:
-                    w -= pull
-        if not self.regrow:
+        for name, p, _ in self.mask().parameters(self.model):
+            if name in self._pull:
+                with p.writing() as w:
+                    w -= self._pull[name]
+        if not (self.regrow and self._acts):
             super().after_step(run)
 
     def after_epoch(self, run: Any) -> None:
@@ -344,7 +375,7 @@ class SensitivityPruning(MaskedTraining):
         t = run.epoch + 1
         if not self.start < t <= self.stop:
             return
-        limit = self.threshold(t)
+        limit = self.threshold(t) if callable(self.threshold) else self.threshold
         if not (math.isfinite(limit) and limit >= 0):
             raise ValueError(f"the threshold schedule returned {limit} for epoch {t}")
         entries = {}
@@ -353,10 +384,3 @@ class SensitivityPruning(MaskedTraining):
             entries[name] = large if self.regrow else m & large
         self._mask = Mask(entries)
         self.enforce()
-
-    def mask(self) -> Mask:
-        """Return what is kept; with `regrow`, what is not zero now."""
-        present = super().mask()
-        if self.regrow:
-            return Mask.of_nonzeros(self.model, list(present))
-        return present
