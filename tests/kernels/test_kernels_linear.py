@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from definitions import run_elsewhere
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -90,15 +91,17 @@ def test_linear_backward(dtype, relu, shape):
         assert backward(g, x, w, None, (False, False, False)) == (None, None, None)
 
 
-def test_the_twins_run_elsewhere(twin_elsewhere):
+def test_the_twins_run_elsewhere(device):
     g, x, w, y, bias = draw((4, 3), (4, 6), (6, 3), (4, 3), (3,), dtype=np.float32)
-    np.testing.assert_array_equal(
-        twin_elsewhere(kernels.matmul_reference, x, w, bias, True),
+    np.testing.assert_allclose(
+        run_elsewhere(device, kernels.matmul_reference, x, w, bias, True),
         kernels.matmul_reference(x, w, bias, True),
+        rtol=1e-5,
+        atol=1e-5,
     )
     backward = kernels.linear_backward_reference
-    for a, b in zip(twin_elsewhere(backward, g, x, w, y), backward(g, x, w, y), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for a, b in zip(run_elsewhere(device, backward, g, x, w, y), backward(g, x, w, y), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
 def test_same_bits_twice():
