@@ -1,0 +1,67 @@
+"""From whatever the user has to a `Problem`, and to the command that checks it again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .adapt_numpy import NumpyProblem
+from .problem import Array, GradcheckError, Problem
+from .source import name_of, target_of
+
+
+def problem_for(
+    f: Any,
+    inputs: Sequence[Any],
+    backward: Callable[..., Any] | None,
+    seed: int,
+    order: int,
+    stored: Mapping[str | int, Array],
+    name: str | None,
+    dtype: Any = None,
+) -> Problem:
+    """Choose the adapter that fits `f`."""
+    title = name if name is not None else name_of(f)
+    if backward is not None:
+        if order == 2:
+            raise GradcheckError(
+                "order=2 needs a function of tensors: a hand-written backward in NumPy cannot be "
+                "differentiated. Check it as a pair of its own: forward = your backward."
+            )
+        return NumpyProblem(f, backward, inputs, title, seed, stored)
+    from ..autodiff import Op
+    from .adapt_tensor import TensorProblem, second_order
+
+    if isinstance(f, type) and issubclass(f, Op):
+        f = f()
+    if not callable(f):
+        raise GradcheckError(
+            f"gradcheck takes a function, an operation or a module, got {type(f).__name__}"
+        )
+    problem = TensorProblem(f, inputs, title, seed, stored, dtype=dtype)
+    return second_order(problem, seed) if order == 2 else problem
+
+
+def rerun_command(
+    f: Any, backward: Callable[..., Any] | None, seed: int, order: int, dtype: Any
+) -> str:
+    """Return the command, or the call, that repeats the check."""
+    target = target_of(f)
+    if (
+        target
+        and backward is not None
+        and getattr(backward, "__name__", "") != f"{f.__name__}_backward"
+    ):
+        target = ""
+    settings = "" if order == 1 else f" --order {order}"
+    if dtype is not None:
+        settings += f" --dtype {np.dtype(dtype).name}"
+    script = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0]
+    if script:
+        return f"pytest {script}"
+    if target:
+        return f"minisparse gradcheck {target} --seed {seed}{settings}"
+    return f"gradcheck({name_of(f)}, ..., seed={seed})"

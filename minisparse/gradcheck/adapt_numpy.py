@@ -1,0 +1,162 @@
+"""A hand-written pair in plain NumPy: ``forward(*arrays)`` and ``backward(cotangent, *arrays)``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .problem import Argument, Array, Fault, GradcheckError, Problem, stored_of
+from .randomness import CommonNumbers
+from .source import location
+
+
+class NumpyProblem(Problem):
+    """A pair of functions that know nothing of an autodiff engine.
+
+    The forward runs again before every backward, at the same arrays and with the same random
+    numbers, so a backward may read what the forward kept.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any],
+        inputs: Sequence[Any],
+        name: str,
+        seed: int,
+        stored: Mapping[str | int, Array],
+    ) -> None:
+        floats = (np.floating, np.ndarray)
+        positions = [
+            i
+            for i, x in enumerate(inputs)
+            if isinstance(x, floats) and np.asarray(x).dtype.kind == "f"
+        ]
+        if not positions:  # Python floats are settings beside arrays, but arguments if alone
+            positions = [i for i, x in enumerate(inputs) if isinstance(x, float)]
+        if not positions:
+            raise GradcheckError(
+                "nothing to differentiate: give at least one floating-point array "
+                "(integer and boolean arrays are passed on, but have no gradient)"
+            )
+        names = _parameter_names(forward, len(inputs))
+        super().__init__(
+            name=name,
+            arguments=tuple(
+                Argument(
+                    names[i],
+                    np.asarray(inputs[i]),
+                    stored_of(stored, i, names[i], np.shape(inputs[i])),
+                )
+                for i in positions
+            ),
+            constants={
+                names[i]: np.asarray(x)
+                for i, x in enumerate(inputs)
+                if i not in positions and isinstance(x, np.ndarray | list)
+            },
+            where=location(backward),
+        )
+        self._forward, self._backward = forward, backward
+        self._inputs, self._positions = tuple(inputs), positions
+        self._random = CommonNumbers((forward, backward, *inputs), seed)
+        self._one_output = True
+        self._scalar: list[bool] = [False]
+        self._cotangent_only = _takes_only_cotangent(backward, len(inputs))
+        if self._random.generators or self._random.keyword(forward, len(inputs)):
+            self.notes.append("random: every call sees the same random numbers")
+
+    def forward(self, values: Sequence[Array]) -> tuple[Array, ...]:
+        """Run the forward; a tuple or list of arrays means several outputs."""
+        return tuple(np.array(y, copy=True) for y in self._run(self._forward, values))
+
+    def pullback(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Any]:
+        """Run the forward, then the backward."""
+        arrays = self._arrays(values)
+        self._run(self._forward, values, arrays)
+        self._random.restore()
+        # A forward that returns a bare number gets a bare number back: `g *= 2` is then harmless.
+        sent = [g[()] if bare else g for g, bare in zip(cotangents, self._scalar, strict=True)]
+        cotangent: Any = sent[0] if self._one_output else tuple(sent)
+        extra = self._random.keyword(self._backward, 1 + len(arrays))
+        if self._cotangent_only:
+            result = self._backward(cotangent, **extra)
+        else:
+            result = self._backward(cotangent, *arrays, **extra)
+        return self._one_per_argument(result)
+
+    def complex_forward(self, values: Sequence[Array]) -> Any:
+        """Run the forward on complex arrays, outputs joined."""
+        outputs = self._run(self._forward, values)
+        return np.concatenate([np.asarray(y).ravel() for y in outputs])
+
+    def _arrays(self, values: Sequence[Array]) -> list[Any]:
+        arrays: list[Any] = list(self._inputs)
+        for i, v in zip(self._positions, values, strict=True):
+            arrays[i] = v
+        return arrays
+
+    def _run(
+        self, f: Callable[..., Any], values: Sequence[Array], arrays: list[Any] | None = None
+    ) -> tuple[Any, ...]:
+        arrays = self._arrays(values) if arrays is None else arrays
+        self._random.restore()
+        result = f(*arrays, **self._random.keyword(f, len(arrays)))
+        self._one_output = not isinstance(result, tuple | list)
+        outputs = (result,) if self._one_output else tuple(result)
+        self._scalar = [not isinstance(y, np.ndarray) for y in outputs]
+        return outputs
+
+    def _one_per_argument(self, result: Any) -> list[Any]:
+        """Match what the backward returned with the differentiable arguments."""
+        wanted, given = len(self._positions), len(self._inputs)
+        several = isinstance(result, tuple) or (
+            isinstance(result, list) and (wanted > 1 or len(result) == wanted)
+        )
+        if not several:
+            if wanted > 1:
+                raise Fault(
+                    "bad-shape",
+                    f"The backward returned one {type(result).__name__} for {wanted} arguments; "
+                    "it should return a tuple with one gradient for each array.",
+                )
+            return [result]
+        if len(result) == given:
+            return [result[i] for i in self._positions]
+        if len(result) == wanted:
+            return list(result)
+        raise Fault(
+            "bad-shape",
+            f"The backward returned {len(result)} gradients for {wanted} arguments; "
+            "it should return one for each array, in the order of the arguments.",
+        )
+
+
+def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
+    """Return the names of the first `count` parameters, x0, x1, ... where there are none."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return [named[i] if i < len(named) else f"x{i}" for i in range(count)]
+
+
+def _takes_only_cotangent(backward: Callable[..., Any], inputs: int) -> bool:
+    """Tell whether the backward has room for the cotangent alone: ``backward(cotangent)``."""
+    try:
+        signature = inspect.signature(backward)
+    except (TypeError, ValueError):
+        return False
+    try:
+        signature.bind(*range(1 + inputs))
+    except TypeError:
+        try:
+            signature.bind(0)
+        except TypeError:
+            return False
+        return True
+    return False

@@ -1,0 +1,147 @@
+"""What is known about a failing argument, and the test that an explanation has to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import numeric
+from ..examination import Examination, move
+from ..numeric import SAFETY, TINY, Floats, Slope, dot
+from ..problem import Array, flat
+from ..project import Comparison, Table
+
+FIT = 1e-6  # how well an explanation must fit, relative
+
+
+@dataclass
+class Evidence:
+    """One argument whose gradient failed, with everything that was measured."""
+
+    exam: Examination
+    found: Comparison
+    table: Table
+
+    @property
+    def i(self) -> int:
+        """The argument's position."""
+        return self.found.argument
+
+    @property
+    def name(self) -> str:
+        """The argument's name."""
+        return self.exam.problem.arguments[self.i].name
+
+    @property
+    def x(self) -> Array:
+        """The argument's value."""
+        return self.exam.values[self.i]
+
+    def claimed(self, cotangent: int = 0) -> Floats:
+        """Return the gradient that the backward gave for the first or the second cotangent."""
+        return self.exam.cotangents[cotangent].gradients[self.i]
+
+    def tolerance(self, error: Floats | float, size: Floats | float) -> Floats:
+        """Return how far a measured number of that error and size may be from a predicted one."""
+        allowed: Floats = 3 * SAFETY * np.asarray(error) + max(FIT, self.exam.floor) * np.asarray(
+            size
+        )
+        return allowed + TINY
+
+    def smooth_directions(self, cotangent: Floats) -> list[tuple[Array, Slope]]:
+        """Return the joint directions along which all outputs that count have a derivative."""
+        used = cotangent != 0
+        return [(u, s) for _, u, s in self.found.directions if not (s.kink | s.lost)[used].any()]
+
+    def fits(self, gradient: Floats, cotangent: Floats | None = None) -> bool:
+        """Tell whether `gradient` (flat) is what the measurements say, away from kinks.
+
+        Parameters
+        ----------
+        gradient : array
+            A corrected gradient for the argument.
+        cotangent : array, optional
+            The cotangent it should belong to; the first one, for which there is a table of
+            elements too, if left out.
+        """
+        g = self.exam.cotangents[0].vector if cotangent is None else cotangent
+        if not np.isfinite(gradient).all():
+            return False
+        telling = False
+        for u, s in self.smooth_directions(g):
+            terms, measured = gradient * u.ravel(), dot(g, s.value)
+            size = max(float(np.sqrt((terms**2).sum())), abs(measured))
+            allowed = float(self.tolerance(dot(np.abs(g), s.error), size))
+            if abs(float(terms.sum()) - measured) > allowed:
+                return False
+            telling |= abs(measured) > allowed
+        if cotangent is None:
+            smooth = ~self.table.kink
+            there, given = self.table.numeric[smooth], gradient[self.table.index][smooth]
+            size_each = np.maximum(np.abs(there), np.abs(given))
+            allowed_each = self.tolerance(self.table.tolerance[smooth] / SAFETY, size_each)
+            if (np.abs(there - given) > allowed_each).any():
+                return False
+            telling |= bool((np.abs(there) > allowed_each).any())
+        return telling
+
+    def right_at(self, values: list[Array], tries: int = 3) -> bool:
+        """Tell whether the gradient is right for the function at another point.
+
+        Transposing the result, the cotangent, or both is tried too (x g for x^T g).
+        """
+        slopes = self._slopes_at(values, tries)
+        if slopes is None:
+            return False
+        shape = self.x.shape
+        outputs = self.exam.outputs[0].shape if len(self.exam.outputs) == 1 else ()
+        square = len(shape) == 2 and shape[0] == shape[1]
+        both = square and len(outputs) == 2 and outputs[0] == outputs[1]
+        return any(
+            self._matches(slopes, turn_gradient, turn_cotangent)
+            for turn_gradient in ((False, True) if square else (False,))
+            for turn_cotangent in ((False, True) if both else (False,))
+        )
+
+    def _slopes_at(self, values: list[Array], tries: int) -> list[tuple[Array, Slope]] | None:
+        exam = self.exam
+        try:
+            here = flat(exam.problem.declared(values, values))
+        except Exception:  # noqa: BLE001  (another point may lie outside the domain)
+            return None
+        if here.size != exam.here.size or not np.isfinite(here).all():
+            return None
+        found = []
+        for _, u, _ in self.found.directions[:tries]:
+
+            def line(t: float, u: Array = u) -> Floats:
+                moved = list(values)
+                moved[self.i] = move(moved[self.i], t * u)
+                return exam.evaluate(moved)
+
+            s = numeric.slope(line, here, exam.noise, eps=exam.output_eps)
+            if (s.kink | s.lost).any():
+                return None
+            found.append((u, s))
+        return found
+
+    def _matches(
+        self, slopes: Sequence[tuple[Array, Slope]], turn_gradient: bool, turn_cotangent: bool
+    ) -> bool:
+        telling = False
+        for k, c in enumerate(self.exam.cotangents[:2]):
+            gradient = self.claimed(k).reshape(self.x.shape)
+            gradient = gradient.T if turn_gradient else gradient
+            g = c.vector
+            if turn_cotangent:
+                g = g.reshape(self.exam.outputs[0].shape).T.ravel()
+            for u, s in slopes:
+                terms, measured = gradient * u, dot(g, s.value)
+                size = max(float(np.sqrt((terms**2).sum())), abs(measured))
+                allowed = float(self.tolerance(dot(np.abs(g), s.error), size))
+                if abs(float(terms.sum()) - measured) > allowed:
+                    return False
+                telling |= abs(measured) > allowed
+        return telling

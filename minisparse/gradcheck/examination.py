@@ -1,0 +1,280 @@
+"""One run of the checker: the point, the cotangents, and the numbers that all stages share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import numeric
+from .numeric import Floats, Slope
+from .problem import Array, Fault, Problem, flat, like, split
+
+FLOOR = {np.float64: 4e-9, np.float32: 1e-5, np.float16: 1e-2}  # relative error never accused
+SMALL = 256  # up to so many elements in all, every one is checked by itself
+FEW_OUTPUTS = 128  # up to so many outputs, every row of the Jacobian is checked by itself
+
+
+@dataclass
+class Cotangent:
+    """A cotangent and the gradients that the backward returned for it, one vector per argument."""
+
+    vector: Floats
+    gradients: list[Floats]
+
+
+class Examination:
+    """Evaluates the problem, in float64, around the given point.
+
+    Parameters
+    ----------
+    problem : Problem
+    seed : int
+        For cotangents and directions.
+    """
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self.problem = problem
+        self.rng = np.random.default_rng(seed)
+        self.given = [a.value for a in problem.arguments]
+        self.values = [like(v.astype(np.float64), v) for v in self.given]
+        narrow = min((v.dtype for v in self.given), key=lambda d: d.itemsize)
+        self.nominal = narrow.type if narrow.type in FLOOR else np.float64
+        self.floor = FLOOR[self.nominal]
+        self.outputs: tuple[Array, ...] = ()  # at the point; set by the contract
+        self.evaluations = 0
+        self.first_call: list[Array] | None = None  # where the functions were first called
+        self._at_kink: dict[int, bool] = {}
+
+    def at(self, values: list[Array]) -> Examination | None:
+        """Return the same examination at another point, or None if the function refuses it."""
+        other = Examination.__new__(Examination)
+        other.problem, other.rng = self.problem, np.random.default_rng(5)
+        other.given, other.values = self.given, values
+        other.nominal, other.floor = self.nominal, self.floor
+        other.evaluations, other.first_call, other._at_kink = 0, None, {}
+        try:
+            other.outputs = self.problem.declared(values, values)
+            if [y.shape for y in other.outputs] != [y.shape for y in self.outputs]:
+                return None
+            finite = np.isfinite(other.here).all()
+            finite &= all(np.isfinite(g).all() for c in other.cotangents for g in c.gradients)
+        except Exception:  # noqa: BLE001  (outside its domain a function may raise anything)
+            return None
+        return other if finite else None
+
+    # ---- the function ---------------------------------------------------------------------
+
+    def evaluate(self, values: Sequence[Array]) -> Floats:
+        """Return all outputs as one vector, NaN where the function refuses the point."""
+        self.evaluations += 1
+        try:
+            vector = flat(self.problem.declared(values, self.values))
+        except Exception:  # noqa: BLE001  (outside its domain a function may raise anything)
+            return np.full(self.here.size, np.nan)
+        return vector if vector.size == self.here.size else np.full(self.here.size, np.nan)
+
+    @cached_property
+    def here(self) -> Floats:
+        """The outputs at the point."""
+        return flat(self.outputs)
+
+    @cached_property
+    def noise(self) -> Floats:
+        """Rounding noise of each output."""
+        signs = [units(v) * self.rng.choice([-1.0, 1.0], v.shape) for v in self.values]
+        return numeric.measure_noise(
+            lambda t: self.evaluate(
+                [move(v, t * u) for v, u in zip(self.values, signs, strict=True)]
+            ),
+            self.output_eps,
+        )
+
+    @cached_property
+    def output_eps(self) -> float:
+        """Relative spacing of the coarsest floating-point type among the outputs."""
+        kinds = [y.dtype for y in self.outputs if y.dtype.kind == "f"]
+        return max((float(np.finfo(d).eps) for d in kinds), default=2.0**-52)
+
+    def slope(self, argument: int, direction: Array, extra_levels: int = 0) -> Slope:
+        """Differentiate all outputs as one argument moves along `direction`."""
+
+        def at(t: float) -> list[Array]:
+            return self.moved(argument, t * direction)
+
+        same_branch = None
+        center = self._branch
+        if center is not None:
+
+            def same_branch(t: float) -> bool:
+                return all(self.problem.branches(at(s * t)) == center for s in (1, -1))
+
+        return numeric.slope(
+            lambda t: self.evaluate(at(t)),
+            self.here,
+            self.noise,
+            eps=self.output_eps,
+            extra_levels=extra_levels,
+            same_branch=same_branch,
+        )
+
+    def complex_slope(self, argument: int, direction: Array) -> Floats | None:
+        """Differentiate by a complex step, where the function allows it."""
+
+        def line(t: complex) -> Floats:
+            values: list[Array] = [v.astype(np.complex128) for v in self.values]
+            values[argument] = values[argument] + t * direction
+            joined: Floats = self.problem.complex_forward(values)
+            return joined
+
+        exact = numeric.complex_step(line)
+        return exact if exact is not None and exact.size == self.here.size else None
+
+    @cached_property
+    def takes_complex(self) -> bool:
+        """Whether the complex step agrees with difference quotients for every argument."""
+        for i, v in enumerate(self.values):
+            if v.size == 0:
+                continue
+            u = units(v) * spread(v.shape, np.random.default_rng(13))
+            exact = self.complex_slope(i, u)
+            if exact is None:
+                return False
+            s = self.slope(i, u)
+            allowed = numeric.SAFETY * s.error + 1e-9 * np.abs(s.value)
+            if (s.kink | s.lost | (np.abs(exact - s.value) > allowed)).any():
+                return False
+        return True
+
+    @cached_property
+    def _branch(self) -> bytes | None:
+        """Which branches the function takes at the point, None where nobody records them."""
+        return self.problem.branches(self.values)
+
+    def at_kink(self, argument: int) -> bool:
+        """Tell whether the point lies on a kink, as seen when this argument moves."""
+        if argument not in self._at_kink:
+            from .kinks import neighbours_differ
+
+            self._at_kink[argument] = neighbours_differ(self, argument)
+        return self._at_kink[argument]
+
+    def moved(self, argument: int, step: Array) -> list[Array]:
+        """Return the point with one argument moved."""
+        values = list(self.values)
+        values[argument] = move(values[argument], step)
+        return values
+
+    # ---- the gradient ---------------------------------------------------------------------
+
+    def pull(self, vector: Floats, values: Sequence[Array] | None = None) -> list[Floats]:
+        """Return the backward's gradients for a cotangent, as flat float64 vectors."""
+        values = self.values if values is None else values
+        raw = self.problem.pullback(values, split(vector, self.outputs))
+        gradients = []
+        for i, (v, r) in enumerate(zip(values, raw, strict=True)):
+            g = np.zeros(v.shape) if r is None else np.array(r, dtype=np.float64, copy=True)
+            if g.shape != v.shape:
+                raise Fault(
+                    "bad-shape",
+                    f"The gradient for {self.problem.arguments[i].name} has shape {g.shape} for "
+                    f"some cotangents, expected {v.shape}.",
+                    i,
+                )
+            gradients.append(g.ravel())
+        return gradients
+
+    def pull_raw(self, values: Sequence[Array]) -> None:
+        """Call forward and backward once, for the effect on whatever they keep."""
+        outputs = self.problem.forward(values)
+        self.problem.pullback(values, [np.ones_like(y) for y in outputs])
+
+    def cotangent(self, vector: Floats) -> Cotangent:
+        """Pair a cotangent with its gradients."""
+        return Cotangent(vector, self.pull(vector))
+
+    @cached_property
+    def cotangents(self) -> list[Cotangent]:
+        """Random cotangents: two dense ones, one with zeros, one weighing small outputs up."""
+        m = self.here.size
+        vectors = [self.rng.standard_normal(m), self.rng.standard_normal(m)]
+        if m > 1:
+            vectors.append(self.rng.standard_normal(m) * (self.rng.random(m) < 0.5))
+            size = np.abs(self.here)
+            if (size > 0).any() and size.max() > 1e3 * np.median(size[size > 0]):
+                smallest = size[size > 0].min()
+                vectors.append(self.rng.standard_normal(m) * smallest / np.maximum(size, smallest))
+        return [self.cotangent(v) for v in vectors]
+
+    @cached_property
+    def jacobian(self) -> list[Floats] | None:
+        """The Jacobian that the backward claims, [outputs, elements] per argument, if small."""
+        m = self.here.size
+        if m > FEW_OUTPUTS or sum(v.size for v in self.values) > 4 * SMALL:
+            return None
+        rows = [self.pull(row) for row in np.eye(m)]
+        return [
+            np.array([row[i] for row in rows]).reshape(m, v.size) for i, v in enumerate(self.values)
+        ]
+
+    def rounding(self, cotangent: Cotangent) -> list[Floats]:
+        """Return how uncertain the backward's own arithmetic leaves each gradient entry.
+
+        The point and the cotangent are moved by a unit in the last place, which rolls the dice of
+        rounding again.  Jumps (another branch of a kink) are not rounding and count as 0.
+        """
+        worst = [np.zeros_like(g) for g in cotangent.gradients]
+        for _ in range(3):
+            values = [_jitter(v, self.rng) for v in self.values]
+            again = self.pull(_jitter(cotangent.vector, self.rng), values)
+            for w, a, g in zip(worst, again, cotangent.gradients, strict=True):
+                change = np.abs(a - g)
+                change[~(change <= 1e-3 * np.abs(g).max(initial=0.0))] = 0.0
+                np.maximum(w, change, out=w)
+        return worst
+
+
+def move(value: Array, step: Array) -> Array:
+    """Return value + step in the value's memory layout."""
+    return like(value + step, value)
+
+
+def units(x: Array) -> Floats:
+    """Return a step's unit for each element: a power of two near its size, never far below others.
+
+    Powers of two keep x + t u exact, so that the quotient divides by the true step.
+    """
+    size = np.abs(np.where(np.isfinite(x), x, 0.0))
+    typical = float(np.median(size[size > 0])) if (size > 0).any() else 1.0
+    unit = 2.0 ** np.floor(np.log2(np.maximum(size, typical)))
+    return np.where(np.isfinite(x), unit, 0.0)
+
+
+def own_units(x: Array) -> Floats:
+    """Return a power of two near each element's own size, however small; `units` at zeros."""
+    size = np.abs(np.where(np.isfinite(x), x, 0.0))
+    with np.errstate(divide="ignore"):
+        unit = 2.0 ** np.floor(np.log2(size))
+    return np.where(size > 0, unit, units(x))
+
+
+def spread(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Return random signs times 1/2, 1 or 2."""
+    signs: Floats = rng.choice([-1.0, 1.0], shape) * 2.0 ** rng.integers(-1, 2, shape)
+    return signs
+
+
+def _jitter(x: Array, rng: np.random.Generator) -> Array:
+    return like(x * (1 + 2.0**-52 * rng.integers(-1, 2, x.shape)), x)
+
+
+def relative(a: Any, b: Any) -> NDArray[np.float64]:
+    """Return |a - b| / max(|a|, |b|), 0 where both are 0."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    size = np.maximum(np.abs(a), np.abs(b))
+    with np.errstate(invalid="ignore"):
+        return np.where(size > 0, np.abs(a - b) / np.where(size > 0, size, 1.0), 0.0)

@@ -1,0 +1,172 @@
+"""Stage 5: what a gradient may be where the function has none.
+
+At a kink the right and the left derivative differ, and any value between them is a legal choice:
+relu'(0) may be 0, 1/2 or 1, but not 2.  One element at a time is not enough: for max(a, b) with
+a = b each partial derivative may be 1, but not both, for along (1, 1) the maximum rises by 1 and
+[1, 1] claims 2.  So the rule is applied along joint directions too.
+
+Where several kinks meet in one output (a hidden layer of zeros), the legal values are those of the
+convex hull of the gradients nearby (Clarke 1983), which is sampled.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from .examination import Examination, move, own_units, spread
+from .numeric import DEEPEST, RATIO, SAFETY, TINY, Bools, Floats, Slope, dot
+from .problem import Array
+
+NEARBY = 2.0**-24  # how far away the neighbours lie, in units of each element
+SAMPLES = 24
+ONE_BY_ONE = 16  # so many outputs at a kink are judged each by itself
+
+
+def legal(exam: Examination, argument: int, u: Array, s: Slope, claimed: Floats) -> Bools:
+    """Judge the claimed derivatives of all outputs along `u`.
+
+    Parameters
+    ----------
+    s : Slope
+        The derivatives along `u`.
+    claimed : array
+        The gradient's own directional derivative of each output.
+
+    Returns
+    -------
+    array of bool
+        True where the output is smooth (that is judged elsewhere) or the claim is legal.
+    """
+    rough = s.kink | s.lost
+    with np.errstate(invalid="ignore"):
+        slack = SAFETY * s.error + 1e-6 * np.maximum(np.abs(s.low), np.abs(s.high))
+        between = s.kink & (claimed >= s.low - slack) & (claimed <= s.high + slack)
+    verdict: Bools = ~rough | between
+    # Where even the smallest step would leave the straight piece, nothing can be said.
+    verdict |= s.lost & (np.abs(claimed) * float(RATIO) ** -DEEPEST > 1e-4 * np.abs(exam.here))
+    if not verdict.all():
+        low, high = hull(exam, argument, u)
+        with np.errstate(invalid="ignore"):
+            verdict |= ~(claimed < low) & ~(claimed > high)
+    return verdict
+
+
+def hull(exam: Examination, argument: int, u: Array) -> tuple[Floats, Floats]:
+    """Return the range of every output's derivative along `u` at points nearby.
+
+    NaN where too few neighbours have a derivative to tell.
+    """
+    slopes, rounding = nearby_slopes(exam, argument, u)
+    return slopes_range(slopes, rounding)
+
+
+def nearby_slopes(exam: Examination, argument: int, u: Array) -> tuple[Floats, Floats]:
+    """Return derivatives along `u` at neighbouring points, [samples, outputs], and their rounding.
+
+    All arguments move, for a kink may be left through any of them.
+    """
+    rng = np.random.default_rng(7)
+    slopes, rounding = [], np.zeros(exam.here.size)
+    for k in range(SAMPLES):
+        if k < 2:  # along the direction itself, both ways
+            around = exam.moved(argument, NEARBY * (1 - 2 * k) * u)
+        else:
+            around = [move(v, NEARBY * own_units(v) * spread(v.shape, rng)) for v in exam.values]
+        pair = []
+        for t in (NEARBY / 32, NEARBY / 256):
+            ends = []
+            for sign in (1, -1):
+                values = list(around)
+                values[argument] = move(values[argument], sign * t * u)
+                ends.append(exam.evaluate(values))
+            pair.append((ends[0] - ends[1]) / (2 * t))
+            rounding = np.fmax(rounding, exam.noise / t)
+        with np.errstate(invalid="ignore"):
+            agree = np.abs(pair[0] - pair[1]) <= 1e-2 * np.abs(pair[0]) + 8 * rounding
+        slopes.append(np.where(agree, pair[0], np.nan))
+    return np.array(slopes), 4 * rounding
+
+
+def slopes_range(slopes: Floats, rounding: Floats) -> tuple[Floats, Floats]:
+    """Return the interval that sampled derivatives span, column by column, with some slack."""
+    found = np.sort(slopes, axis=0)  # NaN last
+    count = np.isfinite(found).sum(axis=0)
+    low = found[0]
+    high = found[np.maximum(count - 1, 0), np.arange(found.shape[1])]
+    with np.errstate(invalid="ignore"):
+        # Many different slopes mean many kinks in one output; samples then miss the extremes.
+        size = np.abs(low) + np.abs(high) + TINY
+        distinct = (np.diff(found, axis=0) > 1e-3 * size + 2 * rounding).sum(axis=0)
+        wide = np.where(distinct >= 3, (high - low) / 2, 0.0)
+        slack = wide + rounding + 1e-5 * size
+    known = count >= SAMPLES // 4
+    return np.where(known, low - slack, np.nan), np.where(known, high + slack, np.nan)
+
+
+def excused(exam: Examination, argument: int, u: Array, vector: Floats, claimed: float) -> bool:
+    """Tell whether a claim that misses the derivative along `u` is legal all the same.
+
+    Where more than two pieces meet, the function can be smooth along u and yet have a kink: the
+    median of three equal numbers follows the median of u, and a legal gradient any one of them.
+    """
+    if not exam.at_kink(argument):
+        return False
+    slopes, rounding = nearby_slopes(exam, argument, u)
+    used = vector != 0
+    sums = (slopes[:, used] * vector[used]).sum(axis=1)[:, None]
+    noise = np.array([dot(np.abs(vector), rounding)])
+    low, high = slopes_range(sums, noise)
+    bends = high[0] - low[0] > 1e-3 * (abs(low[0]) + abs(high[0])) + 4 * noise[0]
+    return bool(bends and low[0] <= claimed <= high[0])
+
+
+def neighbours_differ(exam: Examination, argument: int) -> bool:
+    """Tell whether the gradient jumps between points next to the one being checked."""
+    x = exam.values[argument]
+    u = own_units(x) * spread(x.shape, np.random.default_rng(11))
+    slopes, rounding = nearby_slopes(exam, argument, u)
+    with np.errstate(invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # all-NaN columns
+        width = np.nanmax(slopes, axis=0) - np.nanmin(slopes, axis=0)
+        size = np.nanmax(np.abs(slopes), axis=0)
+        return bool((width > 1e-3 * size + 4 * rounding).any())
+
+
+def jointly_legal(exam: Examination, argument: int, u: Array, s: Slope) -> bool:
+    """Judge the outputs at a kink along `u` together, and a sample of them one by one.
+
+    For problems with too many outputs to know the whole Jacobian.
+    """
+    rough = np.flatnonzero(s.kink | s.lost)
+    if rough.size > ONE_BY_ONE:
+        rough = np.sort(exam.rng.choice(rough, ONE_BY_ONE, replace=False))
+    claimed = np.zeros(exam.here.size)
+    judged = np.zeros(exam.here.size, bool)
+    for j in rough:
+        row = np.zeros(exam.here.size)
+        row[j] = 1.0
+        claimed[j] = dot(u.ravel(), exam.pull(row)[argument])
+        judged[j] = True
+    if not bool((legal(exam, argument, u, s, claimed) | ~judged).all()):
+        return False
+    return _sum_is_legal(exam, argument, u, s)
+
+
+def _sum_is_legal(exam: Examination, argument: int, u: Array, s: Slope) -> bool:
+    """Judge a random combination of all outputs at a kink, for which a derivative is known."""
+    vector = np.where(s.kink, exam.cotangents[0].vector, 0.0)
+    if not vector.any():
+        return True
+    claimed = dot(u.ravel(), exam.pull(vector)[argument])
+    ends = np.sort(np.array([vector * s.low, vector * s.high]), axis=0).sum(axis=1)
+    slack = SAFETY * dot(np.abs(vector), s.error) + 1e-6 * float(np.abs(ends).max())
+    if ends[0] - slack <= claimed <= ends[1] + slack:
+        return True
+    low, high = hull(exam, argument, u)
+    if not np.isfinite(low[s.kink]).all():
+        return True
+    low, high = np.where(s.kink, low, 0.0), np.where(s.kink, high, 0.0)
+    widest = np.sort(np.array([vector * low, vector * high]), axis=0).sum(axis=1)
+    return bool(widest[0] - slack <= claimed <= widest[1] + slack)

@@ -1,0 +1,124 @@
+"""Whether something inside computes in float32 or float16, although the inputs are float64.
+
+Rounding leaves traces that need no finite difference: results that are all representable in the
+narrow type, or that do not change at all when an input is rounded to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .examination import Examination, move
+from .numeric import Bools, Floats
+from .problem import Array, Fault
+
+Narrow = type[np.floating[Any]]
+
+WIDER: dict[Narrow, int] = {
+    np.float16: 8,
+    np.float32: 64,
+}  # how much farther a step goes to see the slope
+TRIES = 4
+
+
+def check_precision(exam: Examination) -> None:
+    """Raise `Fault` ("low-precision") if digits are lost inside a float64 function."""
+    if exam.nominal is not np.float64 or exam.here.size == 0:
+        return
+    for narrow in WIDER:
+        _check_backward_results(exam, narrow)
+        check_cotangent(exam, narrow)
+        for i in range(len(exam.values)):
+            _check_input(exam, i, narrow)
+
+
+def _check_backward_results(exam: Examination, narrow: Narrow) -> None:
+    for i, argument in enumerate(exam.problem.arguments):
+        found = [c.gradients[i][c.gradients[i] != 0] for c in exam.cotangents]
+        if all(g.size and (_rounded(g, narrow) == g).all() for g in found[:2]):
+            raise _fault(f"The gradient for {argument.name} is rounded to", narrow, i)
+
+
+def check_cotangent(exam: Examination, narrow: Narrow) -> None:
+    """Raise `Fault` if the backward does not see more of the cotangent than `narrow` keeps."""
+    first = exam.cotangents[0]
+    rounded = _rounded(first.vector, narrow)
+    if not np.isfinite(rounded).all():
+        return
+    for i, g in enumerate(exam.pull(rounded)):
+        if g.any() and (g == first.gradients[i]).all():
+            name = exam.problem.arguments[i].name
+            raise _fault(
+                f"The backward rounds the cotangent, and so the gradient for {name}, to", narrow, i
+            )
+
+
+def _check_input(exam: Examination, i: int, narrow: Narrow) -> None:
+    """Compare results at an input with those at the same input rounded to the narrow type."""
+    vector = exam.cotangents[0].vector
+    count = len(exam.values)
+    suspects = np.ones(count + 1, bool)  # the gradients, and the forward
+    for _ in range(TRIES):
+        x = exam.values[i]
+        jitter = 1 + 1e-3 * exam.rng.uniform(-1, 1, x.shape)
+        at = move(x, np.where(np.isfinite(x), x * jitter - x, 0.0))
+        nearest = _rounded(at, narrow)
+        away = at + WIDER[narrow] * (nearest - at)
+        if not np.isfinite(nearest).all() or (nearest == at).all():
+            return
+        here, there, near = (_results(exam, i, v, vector) for v in (at, away, nearest))
+        if here is None or there is None or near is None:
+            return
+        for k in np.flatnonzero(suspects).tolist():
+            visible = _visible(here[k], there[k], WIDER[narrow])
+            unmoved = (near[k] == here[k]) | (k == count) & (_rounded(here[k], narrow) == here[k])
+            suspects[k] = visible.any() and bool(unmoved[visible].all())
+        if not suspects.any():
+            return
+    name = exam.problem.arguments[i].name
+    if suspects[count]:
+        raise _fault(f"The forward rounds {name}, or what it computes from it, to", narrow, i)
+    wrong = int(np.flatnonzero(suspects)[0])
+    raise _fault(
+        f"The backward rounds {name}, and so the gradient for "
+        f"{exam.problem.arguments[wrong].name}, to",
+        narrow,
+        wrong,
+    )
+
+
+def _results(exam: Examination, i: int, value: Array, vector: Floats) -> Sequence[Floats] | None:
+    values = list(exam.values)
+    values[i] = move(value, np.zeros_like(value))
+    outputs = exam.evaluate(values)
+    if not np.isfinite(outputs).all():
+        return None
+    return [*exam.pull(vector, values), outputs]
+
+
+def _visible(here: Floats, there: Floats, wider: int) -> Bools:
+    """Tell of each entry whether it moved smoothly, and by more than float64 rounding hides."""
+    with np.errstate(invalid="ignore"):
+        change = np.abs(there - here)
+        seen: Bools = (change > wider * 16 * 2.0**-52 * np.abs(here)) & (
+            change < 0.1 * np.abs(here)
+        )
+    return seen
+
+
+def _rounded(x: Array, narrow: Narrow) -> Array:
+    with np.errstate(over="ignore"):
+        return x.astype(narrow).astype(np.float64)
+
+
+def _fault(what: str, narrow: Narrow, argument: int) -> Fault:
+    name = np.dtype(narrow).name
+    return Fault(
+        "low-precision",
+        f"{what} {name}, although everything it was given is float64. Look for np.{name}, astype, "
+        f"or arrays made with dtype={name}.",
+        argument,
+    )

@@ -1,0 +1,344 @@
+"""Stage 3: the gradient against difference quotients, along directions and element by element.
+
+For a cotangent g and a direction u the backward claims <vjp(g), u>, and the forward shows
+<g, D_u f>.  Both are one number, whatever the sizes; a random u sees every element at once.
+
+What a single random direction would hide has its own: constant directions (ties), each element's
+own scale (mixed magnitudes), groups of elements whose gradients are of one magnitude (the small
+ones, and those claimed to be exactly zero), and in small problems every single element.  Each
+argument is checked by itself, so a bias is never drowned by a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import kinks
+from .examination import SMALL, Cotangent, Examination, own_units, spread, units
+from .numeric import RATIO, SAFETY, TINY, Bools, Floats, Slope, dot
+from .problem import Array
+
+SAMPLE = 24  # elements of a large argument that are checked by themselves all the same
+
+
+@dataclass
+class Trouble:
+    """A comparison that failed."""
+
+    direction: str
+    analytic: float
+    numeric: float
+    tolerance: float
+    step: float
+    kink: bool
+
+
+@dataclass
+class Table:
+    """Element by element, for one argument and the first cotangent.
+
+    Attributes
+    ----------
+    index : array of int
+        Which elements, in the argument's flat order.
+    analytic, numeric, tolerance : array
+    wrong, kink : array of bool
+    step : array
+    complete : bool
+        Every stored element is there.
+    rows : array, optional
+        The numeric Jacobian [outputs, elements], where it is small.
+    """
+
+    index: NDArray[np.int_]
+    analytic: Floats
+    numeric: Floats
+    tolerance: Floats
+    wrong: Bools
+    kink: Bools
+    step: Floats
+    complete: bool
+    rows: Floats | None = None
+
+
+@dataclass
+class Comparison:
+    """All that was found about one argument.
+
+    Attributes
+    ----------
+    argument : int
+    troubles : list of Trouble
+    directions : list of (label, direction, Slope)
+        What was measured, for the diagnosis.
+    table : Table
+    kinks : int
+        Elements, or outputs along joint directions, that were judged at a kink.
+    worst : float
+        The largest relative error among the comparisons that passed.
+    order : float
+        With which power of the step the difference quotient's error fell.
+    """
+
+    argument: int
+    troubles: list[Trouble] = field(default_factory=list)
+    directions: list[tuple[str, Array, Slope]] = field(default_factory=list)
+    table: Table | None = None
+    kinks: int = 0
+    worst: float = 0.0
+    order: float = float("nan")
+
+    @property
+    def only_kinks(self) -> bool:
+        """Nothing is wrong where the function is smooth."""
+        return bool(self.troubles) and all(t.kink for t in self.troubles)
+
+
+def compare(exam: Examination) -> list[Comparison]:
+    """Check every argument along its directions."""
+    return [compare_argument(exam, i) for i in range(len(exam.values))]
+
+
+def compare_argument(exam: Examination, i: int) -> Comparison:
+    """Check one argument along joint directions and by elements."""
+    found = Comparison(i)
+    for label, u in directions(exam, i):
+        s = exam.slope(i, u)
+        found.directions.append((label, u, s))
+        examine(exam, found, label, u, s)
+        if np.isnan(found.order):
+            found.order = s.order
+    found.table = tabulate(exam, found, _chosen_elements(exam, i))
+    return found
+
+
+def directions(exam: Examination, i: int) -> Iterator[tuple[str, Array]]:
+    """Yield labelled joint directions for argument `i`."""
+    x, argument = exam.values[i], exam.problem.arguments[i]
+    if x.size == 0:
+        yield "nothing", np.zeros(x.shape)
+        return
+    stored = np.ones(x.shape) if argument.stored is None else argument.stored.astype(np.float64)
+    rng = exam.rng
+    yield "random", stored * units(x) * spread(x.shape, rng)
+    if x.size == 1:
+        return
+    constant = units(x)
+    yield "constant", stored * np.where(constant > 0, constant[constant > 0].min(initial=1.0), 0.0)
+    yield "random", stored * units(x) * spread(x.shape, rng)
+    yield "relative", stored * own_units(x) * spread(x.shape, rng)
+    if x.size > SMALL:
+        for label, group in _magnitudes(exam.cotangents[0].gradients[i].reshape(x.shape)):
+            if (group & (stored > 0)).any():
+                yield label, stored * np.where(group, units(x) * spread(x.shape, rng), 0.0)
+
+
+def _magnitudes(gradient: Array) -> Iterator[tuple[str, Bools]]:
+    """Yield groups of elements whose claimed gradients are alike in size."""
+    size = np.abs(gradient)
+    largest = size.max()
+    yield "where the gradient is zero", size == 0
+    edges = (1.0, 1e-3, 1e-6, 1e-9, 0.0)
+    for top, bottom in pairwise(edges):
+        group = (size <= top * largest) & (size > bottom * largest)
+        if group.any() and not group.all():
+            yield "where the gradient is small" if top < 1 else "where it is large", group
+
+
+def examine(exam: Examination, found: Comparison, label: str, u: Array, s: Slope) -> None:
+    """Compare claims and measurements along one direction; note what does not fit."""
+    i, rough = found.argument, s.kink | s.lost
+    jacobian = exam.jacobian
+    if jacobian is not None:
+        claimed = jacobian[i] @ u.ravel()
+        _compare_outputs(exam, found, label, u, s, claimed)
+    for number, c in enumerate(exam.cotangents):
+        if rough.any():
+            if number > 1 or rough.all():
+                break
+            c = exam.cotangent(np.where(rough, 0.0, c.vector))
+        trouble = gap(exam, i, label, u, s, c, found)
+        if trouble is not None:
+            found.troubles.append(trouble)
+    if rough.any():
+        found.kinks = max(found.kinks, int(rough.sum()))
+        if jacobian is None and not kinks.jointly_legal(exam, i, u, s):
+            found.troubles.append(
+                Trouble(label, np.nan, np.nan, 0.0, float(s.step.min()), kink=True)
+            )
+
+
+def _compare_outputs(
+    exam: Examination, found: Comparison, label: str, u: Array, s: Slope, claimed: Floats
+) -> Bools:
+    """Compare output by output; return which are wrong."""
+    rough = s.kink | s.lost
+    with np.errstate(invalid="ignore"):
+        tolerance = SAFETY * s.error + exam.floor * np.maximum(np.abs(claimed), np.abs(s.value))
+        wrong: Bools = ~rough & (np.abs(claimed - s.value) > tolerance + TINY)
+    for j in np.flatnonzero(wrong):
+        row = np.zeros(exam.here.size)
+        row[j] = 1.0
+        trouble = gap(exam, found.argument, label, u, s, exam.cotangent(row), found)
+        wrong[j] = trouble is not None
+        if trouble is not None:
+            found.troubles.append(trouble)
+            break  # one is enough to know; the table counts
+    if rough.any():
+        illegal = ~kinks.legal(exam, found.argument, u, s, claimed)
+        for j in np.flatnonzero(illegal)[:1]:
+            found.troubles.append(
+                Trouble(label, claimed[j], s.value[j], s.error[j], s.step[j], kink=True)
+            )
+        wrong |= illegal
+    return wrong
+
+
+def gap(
+    exam: Examination,
+    i: int,
+    label: str,
+    u: Array,
+    s: Slope,
+    c: Cotangent,
+    found: Comparison | None = None,
+    sure: bool = True,
+) -> Trouble | None:
+    """Compare <vjp(g), u> with <g, D_u f> over the smooth outputs; None if they agree.
+
+    With `sure`, a disagreement gets a second look before it counts.
+    """
+    terms = c.gradients[i] * u.ravel()
+    used = c.vector != 0
+    analytic, numeric = float(terms.sum()), dot(c.vector, s.value)
+    size = max(float(np.sqrt((terms**2).sum())), abs(numeric))
+    error = dot(np.abs(c.vector), s.error)
+    tolerance = SAFETY * error + exam.floor * size + TINY
+    distance = abs(analytic - numeric)
+    if distance > tolerance and sure:
+        tolerance = _second_look(exam, i, u, c, analytic, numeric, error) + exam.floor * size
+    if distance > tolerance:
+        return Trouble(
+            label, analytic, numeric, tolerance, float(s.step[used].min(initial=1.0)), kink=False
+        )
+    if found is not None and size > 0:
+        found.worst = max(found.worst, distance / size)
+    return None
+
+
+def _second_look(
+    exam: Examination,
+    i: int,
+    u: Array,
+    c: Cotangent,
+    analytic: float,
+    numeric: float,
+    error: float,
+) -> float:
+    """Return a wider tolerance, before anybody is accused; infinite for an acquittal.
+
+    Steps a third as long, or imaginary ones, may tell another derivative; the backward's own
+    rounding may be large; and at a kink there is a choice.
+    """
+    used = c.vector != 0
+    if exam.takes_complex:
+        exact = exam.complex_slope(i, u)
+        size = float(np.sqrt(((c.gradients[i] * u.ravel()) ** 2).sum()))
+        if exact is not None and abs(analytic - dot(c.vector, exact)) <= exam.floor * size:
+            return np.inf
+    else:
+        again = exam.slope(i, u / 3)
+        if not (again.lost | again.kink)[used].any():
+            error = max(error, abs(3 * dot(c.vector, again.value) - numeric))
+    rounding = dot(np.abs(u.ravel()), exam.rounding(c)[i])
+    tolerance = SAFETY * (error + rounding) + TINY
+    if abs(analytic - numeric) > tolerance and kinks.excused(exam, i, u, c.vector, analytic):
+        return np.inf
+    return tolerance
+
+
+def _sharpen(exam: Examination, i: int, u: Array, s: Slope) -> None:
+    """Put the complex step in place of differences that noise has made vague."""
+    two_sided = np.isfinite(s.quotients).any(axis=0)
+    vague = two_sided & ~(s.kink | s.lost) & (s.error > 1e-7 * np.abs(s.value))
+    if not vague.any():
+        return
+    exact = exam.complex_slope(i, u)
+    if exact is None:
+        return
+    vague &= np.abs(exact - s.value) <= SAFETY * s.error
+    s.value[vague] = exact[vague]
+    s.error[vague] = np.minimum(s.error, 1e-7 * np.abs(exact))[vague]
+
+
+def _chosen_elements(exam: Examination, i: int) -> NDArray[np.int_]:
+    """Return the elements to check one by one: all of a small problem, else a spread of them."""
+    stored = exam.problem.arguments[i].stored
+    every = np.arange(exam.values[i].size) if stored is None else np.flatnonzero(stored)
+    if sum(v.size for v in exam.values) <= SMALL or every.size <= SAMPLE:
+        return every
+    x = exam.values[i].ravel()
+    special = [every[0], every[-1], *every[x[every] == 0][:4]]
+    chosen = exam.rng.choice(every, SAMPLE - len(special), replace=False)
+    return np.unique(np.concatenate([np.array(special), chosen]))
+
+
+def tabulate(exam: Examination, found: Comparison, index: NDArray[np.int_]) -> Table:
+    """Check elements one by one."""
+    i, x, c = found.argument, exam.values[found.argument], exam.cotangents[0]
+    n, m, jacobian = index.size, exam.here.size, exam.jacobian
+    table = Table(
+        index=index,
+        analytic=c.gradients[i][index],
+        numeric=np.zeros(n),
+        tolerance=np.zeros(n),
+        wrong=np.zeros(n, bool),
+        kink=np.zeros(n, bool),
+        step=np.zeros(n),
+        complete=n == _stored_count(exam, i),
+        rows=np.zeros((m, n)) if m * n <= 1_000_000 else None,
+    )
+    unit = units(x).ravel()
+    for k, e in enumerate(index):
+        if unit[e] == 0:  # not a finite number
+            continue
+        u = np.zeros(x.shape)
+        u.ravel()[e] = unit[e]
+        s = exam.slope(i, u, _levels_down_to(abs(float(x.ravel()[e])), float(unit[e])))
+        if exam.takes_complex:
+            _sharpen(exam, i, u, s)
+        before = len(found.troubles)
+        examine(exam, found, f"element {e}", u, s)
+        table.wrong[k] = len(found.troubles) > before
+        rough = s.kink | s.lost
+        table.kink[k] = rough.any()
+        value = np.where(s.lost, 0.0, s.value) / unit[e]
+        table.numeric[k] = dot(c.vector, value)
+        error = np.where(s.lost, 0.0, s.error) / unit[e]
+        table.tolerance[k] = SAFETY * dot(np.abs(c.vector), error) + exam.floor * abs(
+            table.numeric[k]
+        )
+        table.step[k] = s.step.min(initial=1.0) * unit[e]
+        if table.rows is not None:
+            table.rows[:, k] = value
+        if jacobian is None and not np.isfinite(table.numeric[k]):
+            table.numeric[k] = 0.0
+    found.kinks = max(found.kinks, int(table.kink.sum()))
+    return table
+
+
+def _stored_count(exam: Examination, i: int) -> int:
+    stored = exam.problem.arguments[i].stored
+    return exam.values[i].size if stored is None else int(np.count_nonzero(stored))
+
+
+def _levels_down_to(size: float, unit: float) -> int:
+    """Return how many more levels reach steps as small as the element itself asks for."""
+    if size == 0 or size >= unit:
+        return 0
+    return int(np.ceil(np.log(unit / size) / np.log(RATIO)))
