@@ -83,8 +83,14 @@ def has_outgoing(reader: np.ndarray, units: int) -> np.ndarray:
     n_in = reader.shape[-2]
     if units < 1 or n_in % units:
         raise ValueError(f"{n_in} inputs are not positions of {units} units")
-    rows = (reader != 0).any(axis=tuple(i for i in range(reader.ndim) if i != reader.ndim - 2))
-    found: np.ndarray = rows.reshape(-1, units).any(axis=0)
+    found: np.ndarray = _read(reader).reshape(-1, units).any(axis=0)
+    return found
+
+
+def _read(reader: np.ndarray) -> np.ndarray:
+    """Return which inputs have a nonzero weight, [in]."""
+    axes = tuple(i for i in range(reader.ndim) if i != reader.ndim - 2)
+    found: np.ndarray = (reader != 0).any(axis=axes)
     return found
 
 
@@ -226,7 +232,7 @@ def remove_dead_nodes(model: Module, x: Any) -> dict[str, int]:
         As `hidden_units`.
     """
     layers, modules = _layers(model), dict(model.named_modules())
-    trace = _follow(model, x)
+    trace = _follow(model, x)  # once: what the living see stays the same
     gone = {u.layer: np.zeros(u.count, bool) for u in trace.hidden}
     while True:
         changed = False
@@ -244,9 +250,7 @@ def remove_dead_nodes(model: Module, x: Any) -> dict[str, int]:
                 _zero_units(modules[name].weight, dead)  # type: ignore[attr-defined]
                 _zero_units(modules[name].bias, dead)  # type: ignore[attr-defined]
             gone[units.layer] |= dead
-            if dead.any():
-                changed = True
-                trace = _follow(model, x)  # the constants further on are others now
+            changed |= bool(dead.any())
         if not changed:
             return {name: int(np.count_nonzero(g)) for name, g in gone.items()}
 
@@ -378,7 +382,7 @@ def _fold(layer: Any, dead: np.ndarray, constant: np.ndarray, values: np.ndarray
     """Move the constants of units into a reader's bias, and forget the rows of the dead ones."""
     w = _weight(layer)
     repeat = w.shape[-2] // dead.size
-    rows = np.tile(constant, repeat) & (values != 0)
+    rows = np.tile(constant, repeat) & (values != 0) & _read(w)
     if rows.any():
         with layer.bias.writing() as b:
             folded = folded_bias(to_numpy(b), values[rows], w[..., rows, :])

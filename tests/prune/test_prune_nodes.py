@@ -261,8 +261,22 @@ def test_what_cannot_be_folded_exactly_stays(rng):
         w[:, 0] = 0  # a constant, but something else is added to it
     x = rng.standard_normal((5, 4))
     before = outputs(residual, x)
-    assert remove_dead_nodes(residual, x) == {"a": 0, "b": 0}
+    assert remove_dead_nodes(residual, x[:1]) == {"a": 0, "b": 0}
     assert np.array_equal(outputs(residual, x), before)
+
+
+def test_a_constant_that_nobody_reads_needs_no_bias(rng):
+    net = Sequential(Linear(3, 2, rng=rng), ReLU(), Linear(2, 2, bias=False, rng=rng))
+    random_everything(net, rng)
+    for p, dead in ((net[0].weight, np.s_[:, 1]), (net[2].weight, np.s_[1])):
+        with p.writing() as w:
+            w[dead] = 0
+    with net[0].bias.writing() as b:
+        b[:] = 1
+    x = rng.standard_normal((5, 3))
+    before = outputs(net, x)
+    assert remove_dead_nodes(net, x[:1]) == {"0": 1}
+    assert np.array_equal(outputs(net, x), before)
 
 
 def test_removal_runs_through_the_layers(rng):
@@ -281,6 +295,28 @@ def test_removal_runs_through_the_layers(rng):
     assert remove_dead_nodes(net, x) == {"0": 1, "2": 1}
     np.testing.assert_allclose(outputs(net, x), before, rtol=1e-12)
     assert not net[0].weight.numpy()[:, 1].any()
+
+
+def test_constants_run_through_the_layers(rng):
+    net = random_everything(
+        Sequential(
+            *(Linear(3, 2, rng=rng), ReLU(), Linear(2, 2, rng=rng), ReLU(), Linear(2, 2, rng=rng)),
+        ),
+        rng,
+    )
+    with net[0].weight.writing() as w:
+        w[:, 1] = 0
+    with net[0].bias.writing() as b:
+        b[1] = 0.7
+    with net[2].weight.writing() as w:
+        w[:] = [[1, 0], [2, 3]]  # node 1 of the second layer sees a constant only
+    x = rng.standard_normal((5, 3))
+    before, last = outputs(net, x), net[4].bias.numpy()
+    constant = max(net[2].bias.numpy()[1] + 3 * 0.7, 0)
+    v = net[4].weight.numpy()[1]
+    assert remove_dead_nodes(net, x[:1]) == {"0": 1, "2": 1}
+    np.testing.assert_allclose(outputs(net, x), before, rtol=1e-12)
+    np.testing.assert_allclose(net[4].bias.numpy(), last + constant * v, rtol=1e-12)
 
 
 def test_mapped_weights_are_refused(rng):
