@@ -130,7 +130,7 @@ class MaskedTraining(Method):
                 w[removed] = 0
             self.optimizer.reset_state(p, removed)
 
-    def after_step(self, run: Any) -> None:  # noqa: ARG002
+    def after_step(self, run: Any) -> None:
         """Put the removed weights back to zero, which the optimizer may have moved."""
         if self.mask().kept < self.mask().total:
             self.mask().apply(self.model)
@@ -252,10 +252,10 @@ class HanPruning(MaskedTraining):
         if finished not in self.at:
             return
         entries = {}
-        for name, p, m in self.mask().parameters(self.model):
+        for name, p, _ in self.mask().parameters(self.model):
             w = to_numpy(p._array)
             q = self.quality[name] if isinstance(self.quality, dict) else self.quality
-            entries[name] = m & (np.abs(w) >= han_threshold(w, q))
+            entries[name] = np.abs(w) >= han_threshold(w, q)
         self.tighten(Mask(entries))
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
