@@ -153,6 +153,7 @@ def test_a_state_that_does_not_fit_changes_nothing(name):
     missing = {k: v for k, v in other.items() if k != name}
     for state, error, message in (
         (missing, KeyError, rf"missing \['{name}'\], unknown nothing"),
+        ({**other, "gamma": other[name]}, KeyError, r"missing nothing, unknown \['gamma'\]"),
         ({**missing, "beta.weight": other[name]}, KeyError, r"unknown \['beta.weight'\]"),
         ({**other, name: other[name][:1]}, ValueError, rf"{name} is \(1,.*expected \("),
     ):

@@ -225,6 +225,8 @@ def test_momentum_moves_a_pruned_weight_unless_its_state_is_reset(name):
         p.data[pruned] = 0
         if reset:
             optimizer.reset_state(p, pruned)
+            for slot in optimizer.slots:
+                assert (optimizer.state[slot][0][pruned] == 0).all(), slot
         kept = p.numpy()
         for t in range(2, 4):
             give_gradient(p, np.where(pruned, 0, GRADIENTS[t]))

@@ -245,16 +245,14 @@ def test_the_end_of_the_schedule_is_reached_even_if_no_step_falls_on_it():
 
 def test_removed_weights_rank_below_kept_ones_that_are_zero():
     model = build()
-    w = np.zeros((6, 8), np.float32)
-    w[3:] = 1.0  # the first half is zero but wanted later
-    model[1].weight.data = w
-    model[3].weight.data[...] = 1.0
-    method = MagnitudePruning(lambda t: {0: 12, 1: 20, 2: 30}[t] / 72)
-    optimizer = SGD(model, 0.1)
-    method.attach(model, optimizer, rng())
-    assert method.mask().kept == 60
+    for name in WEIGHTS:
+        dict(model.named_parameters())[name].data[...] = 1.0
+    model[1].weight.data.flat[:12] = 0.001
+    method = MagnitudePruning(lambda t: [12, 20, 30][round(t)] / 72)
+    method.attach(model, SGD(model, 0.1), rng())
+    assert not method.mask()["1.weight"].flat[:12].any()
+    model[1].weight.data.flat[20:40] = 0  # kept, as the mask says, and equal to the removed ones
     for epoch, kept in ((0, 52), (1, 42)):
-        # Zeros that came first were removed first; those still kept lie behind them.
         method.after_epoch(SimpleNamespace(epoch=epoch))
         assert method.mask().kept == kept
 

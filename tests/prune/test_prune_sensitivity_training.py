@@ -242,6 +242,16 @@ def test_a_weight_at_the_threshold_stays():
     assert method.mask()["second.weight"][0].tolist() == [True, True, False]
 
 
+def test_a_threshold_that_falls_brings_nothing_back():
+    model = Net()
+    method = SensitivityPruning(0.01, lambda t: 0.3 if t == 1 else 0.0)
+    masks = []
+    watch = Watch(after_epoch=lambda _: masks.append(method.mask()))
+    fit(model, method, SGD(model, 0.3), epochs=3, watch=watch)
+    assert masks[0].density < 1
+    assert masks[0] == masks[1] == masks[2]
+
+
 def test_a_bad_threshold_of_a_schedule():
     for bad in (math.nan, -1.0, math.inf):
         model = Net()
