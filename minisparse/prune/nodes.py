@@ -83,8 +83,8 @@ def has_outgoing(reader: np.ndarray, units: int) -> np.ndarray:
     n_in = reader.shape[-2]
     if units < 1 or n_in % units:
         raise ValueError(f"{n_in} inputs are not positions of {units} units")
-    found: np.ndarray = _read(reader).reshape(-1, units).any(axis=0)
-    return found
+    positions = _read(reader).reshape(-1, units)
+    return np.asarray(positions.any(axis=0))
 
 
 def _read(reader: np.ndarray) -> np.ndarray:
