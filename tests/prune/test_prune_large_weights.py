@@ -1,5 +1,6 @@
 import math
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -490,6 +491,24 @@ def test_a_resumed_run_with_other_settings_is_refused(tmp_path):
     fit(LargeWeightPruning(0.6, [1], DATA), 1, checkpoint=path)
     with pytest.raises(Exception, match="target was 'largest', is 'random'"):
         fit(LargeWeightPruning(0.6, [1], DATA, target="random"), 1, checkpoint=path)
+
+
+@pytest.mark.parametrize("kind", ["remove", "zero", "noise"])
+def test_on_a_device(kind, device):
+    def after_the_event(array_module):
+        rng = np.random.default_rng(3)
+        model = mlp(rng).to(array_module=array_module)
+        method = LargeWeightPruning(0.5, [1], DATA, kind=kind, granularity="unit")
+        method.attach(model, SGD(model, lr=0.1), rng)
+        run = SimpleNamespace(model=model, rng=rng, epochs=1, epoch=0, metrics={})
+        method.after_epoch(run)
+        return method.events, model.state_dict()
+
+    (events, state), (events_there, state_there) = after_the_event(np), after_the_event(device)
+    assert events[0].keys() == events_there[0].keys()
+    assert events_there[0]["targets"] == 16
+    for name in state:
+        np.testing.assert_allclose(state_there[name], state[name], rtol=1e-6)
 
 
 # ---- settings -----------------------------------------------------------------------------------

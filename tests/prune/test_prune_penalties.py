@@ -146,6 +146,18 @@ def test_group_lasso_removes_whole_units(rng):
     assert set(per_unit.tolist()) == {0, 20}
 
 
+def test_on_a_device(rng, device):
+    for method in (L2(0.1), L1(0.1), L1(0.1, proximal=False)):
+        here = Linear(4, 3, rng=rng)
+        there = Linear(4, 3, rng=rng)
+        there.load_state_dict(here.state_dict())
+        there.to(array_module=device)
+        for model in (here, there):
+            method.after_step(attached(method, model))
+        assert isinstance(there.weight._array, device.ndarray)
+        np.testing.assert_allclose(there.weight.numpy(), here.weight.numpy(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("strength", [-0.1, np.nan, np.inf])
 @pytest.mark.parametrize("kind", [L1, L2, GroupLasso])
 def test_strengths_that_make_no_sense(kind, strength):

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -361,6 +362,36 @@ def test_a_form_of_ones_own():
     for w in weights(run.model):
         assert w.min() >= -0.5
         assert w.any()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_on_a_device_the_same_weights_are_zeroed(form, device):
+    def zeros(array_module):
+        rng = np.random.default_rng(3)
+        model = LeNet300(rng=rng, widths=(20, 12)).to(array_module=array_module)
+        optimizer = SGD(model, lr=0.1, momentum=0.9)
+        method = StochasticPruning(SIGMA, form)
+        method.attach(model, optimizer, rng)
+        run = SimpleNamespace(
+            model=model,
+            optimizer=optimizer,
+            rng=rng,
+            step=1,
+            steps_per_epoch=10,
+            epoch=0,
+            metrics={},
+            x=Tensor(array_module.asarray(np.ones((2, 28, 28, 1), np.float32))),
+        )
+        method.after_step(run)
+        method.after_epoch(run)
+        return method.mask(), run.metrics
+
+    (here, metrics), (there, metrics_there) = zeros(np), zeros(device)
+    differing = sum(np.count_nonzero(m != there[name]) for name, m in here.items())
+    assert differing <= 2  # exp may round otherwise
+    assert 0.1 < here.sparsity < 0.5
+    assert metrics_there.keys() == metrics.keys()
+    assert metrics_there["nodes_left_fc1"] == 20
 
 
 class Stop(Exception):
