@@ -78,9 +78,7 @@ class Linear(_Weighted):
                 f"this Linear layer takes {self.weight.shape[0]} inputs in the last axis, "
                 f"got shape {x.shape}"
             )
-        weight, bias = self.effective()
-        y = x @ weight
-        return y if bias is None else y + bias
+        return ad.linear(x, *self.effective())
 
     def _describe(self) -> str:
         return f"{self.weight.shape[0]}, {self.weight.shape[1]}, bias={self.bias is not None}"

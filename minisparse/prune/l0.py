@@ -422,7 +422,7 @@ class L0Method(Method):
                 )
         return self.penalty()
 
-    def after_step(self, run: Any) -> None:  # noqa: ARG002
+    def after_step(self, run: Any) -> None:
         """Clip log alpha."""
         for _, gates in gated_layers(self.model).values():
             with gates.log_alpha.writing() as log_alpha:

@@ -33,6 +33,7 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, gradients, softmax
+from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module
 from ..optim import Optimizer
 from .magnitude import MaskedTraining
@@ -98,7 +99,7 @@ def linear_per_sample(x: Any, delta: Any, alpha: float) -> Any:
     array, [in, out]
     """
     xp = array_module(x)
-    return (alpha / x.shape[0]) * (xp.abs(x).T @ xp.abs(delta).sum(axis=0))
+    return (alpha / x.shape[0]) * kernel("matmul", x)(xp.abs(x).T, xp.abs(delta).sum(axis=0))
 
 
 def linear_batch_mean(x: Any, delta: Any, alpha: float) -> Any:

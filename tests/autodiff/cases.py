@@ -80,6 +80,8 @@ CASES = [
     Case("matmul matrix, vector", ad.matmul, _real((3, 4), (4,))),
     Case("matmul vector, stack", ad.matmul, _real((4,), (2, 4, 3))),
     Case("matmul vectors", ad.matmul, _real((4,), (4,))),
+    Case("linear", ad.linear, _real((3, 4), (4, 2), (2,))),
+    Case("linear stack", ad.linear, _real((2, 3, 4), (4, 2), (2,))),
     # reductions
     Case("sum", lambda x: x.sum((0, 2)), _real((2, 3, 2))),
     Case("sum all", lambda x: x.sum(), _real((2, 3))),

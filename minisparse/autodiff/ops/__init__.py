@@ -10,7 +10,7 @@ from .arithmetic import add, div, mul, neg, power, sub
 from .broadcast import broadcast_to
 from .conv import conv2d
 from .elementwise import absolute, clip, exp, log, maximum, minimum, sqrt, where
-from .linalg import matmul
+from .linalg import linear, matmul
 from .losses import cross_entropy, mean_squared_error
 from .noise import dropout
 from .norm import batch_norm
@@ -20,7 +20,7 @@ from .shape import concatenate, flatten, getitem, matrix_transpose, pad, reshape
 
 _FUNCTIONS: tuple[Callable[..., Any], ...] = (  # in the order of the files
     *(add, sub, mul, div, neg, power, exp, log, sqrt, absolute, clip, maximum, minimum, where),
-    *(matmul, sum_, mean, max_, min_, logsumexp),
+    *(matmul, linear, sum_, mean, max_, min_, logsumexp),
     *(reshape, flatten, transpose, matrix_transpose, getitem, concatenate, stack, pad),
     *(broadcast_to, astype),
     *(relu, sigmoid, tanh, softplus, softmax, log_softmax),
@@ -47,6 +47,7 @@ __all__ = [
     "exp",
     "flatten",
     "getitem",
+    "linear",
     "log",
     "log_softmax",
     "logsumexp",

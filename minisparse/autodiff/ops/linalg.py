@@ -1,9 +1,12 @@
-"""Matrix products."""
+"""Matrix products, and the linear layer."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor
 from ._pair import same_dtype
 from .broadcast import broadcast_to, common_shape
@@ -16,10 +19,42 @@ class MatMul(Op):
     saves = (0, 1)
 
     def forward(self, a: Array, b: Array) -> Array:
-        return a @ b
+        return product(a, b)
 
     def backward(self, grad: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Any:
         return lambda: matmul(grad, b.mT), lambda: matmul(a.mT, grad)
+
+
+class Affine(Op):
+    """Y = X W + b;  Xbar = Ybar W^T,  Wbar = X^T Ybar,  bbar = sum of the rows of Ybar."""
+
+    saves = (0, 1)
+
+    def forward(self, x: Array, w: Array, b: Array) -> Array:
+        return kernel("matmul", x)(x, w, b)
+
+    def backward(self, grad: Tensor, y: Tensor, x: Tensor, w: Tensor, b: Tensor) -> Any:
+        return (
+            lambda: matmul(grad, w.mT),
+            lambda: matmul(x.mT, grad),
+            lambda: grad.sum(axis=-2),
+        )
+
+
+_SMALL = 1 << 13  # multiply-adds below which the kernel's own overhead is what would count
+
+
+def product(a: Array, b: Array) -> Array:
+    """Multiply two matrices, or stacks of them, with the kernel for large ones."""
+    stack = b.ndim - 2
+    if stack > 0 and type(b) is np.ndarray and b.strides[:stack] == (0,) * stack:
+        b = b[(0,) * stack]  # one matrix, broadcast
+    if b.ndim == 2 and a.ndim > 2 and a.size:
+        rows = product(a.reshape(-1, a.shape[-1]), b)
+        return rows.reshape(*a.shape[:-1], b.shape[-1])
+    if a.ndim == b.ndim == 2 and a.size * b.shape[1] > _SMALL:
+        return kernel("matmul", a)(a, b)
+    return a @ b
 
 
 def matmul(a: Any, b: Any) -> Tensor:
@@ -53,3 +88,29 @@ def matmul(a: Any, b: Any) -> Tensor:
         stack = y.shape[:-2]
         y = reshape(y, stack + (() if row else y.shape[-2:-1]) + (() if column else y.shape[-1:]))
     return y
+
+
+def linear(x: Any, w: Any, b: Any = None) -> Tensor:
+    """Return ``x @ w + b`` in one operation.
+
+    Parameters
+    ----------
+    x : Tensor, [n, k] or [..., k]
+    w : Tensor, [k, m]
+    b : Tensor, [m], optional
+
+    Raises
+    ------
+    ValueError
+        The lengths do not fit.
+    """
+    if b is None:
+        return matmul(x, w)
+    x, w = same_dtype(x, w)
+    w, b = same_dtype(w, b)
+    if x.ndim != 2 or w.ndim != 2 or b.shape != w.shape[1:] or x.dtype != w.dtype:
+        y: Tensor = matmul(x, w) + b
+        return y
+    if x.shape[1] != w.shape[0]:
+        raise ValueError(f"linear: the inner lengths of {x.shape} @ {w.shape} differ")
+    return Affine()(x, w, b)
