@@ -125,17 +125,19 @@ class TensorProblem(Problem):
         with _each_surrogate(moved):
             return self.forward(values)
 
-    def branches(self, values: Sequence[Array]) -> bytes | None:
-        """Return a digest of all branch signatures, None if no operation has a kink."""
+    def traced(
+        self, values: Sequence[Array], center: Sequence[Array]
+    ) -> tuple[tuple[Array, ...], bytes | None]:
+        """Run the function, and digest all branch signatures; None if no operation has a kink."""
         with record_branches() as log:
-            self.forward(values)
+            outputs = self.declared(values, center)
         if not log:
-            return None
+            return outputs, None
         digest = hashlib.blake2b(digest_size=16)
         for op, signature in log:
             digest.update(op.name.encode())
             digest.update(np.ascontiguousarray(signature).tobytes())
-        return digest.digest()
+        return outputs, digest.digest()
 
     # ---- how it is run ----------------------------------------------------------------------
 

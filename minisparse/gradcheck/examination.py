@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,12 +72,19 @@ class Examination:
 
     def evaluate(self, values: Sequence[Array]) -> Floats:
         """Return all outputs as one vector, NaN where the function refuses the point."""
+        return self._trace(values)[0]
+
+    def _trace(self, values: Sequence[Array]) -> tuple[Floats, bytes | None]:
+        """Return the outputs and the branches that were taken."""
         self.evaluations += 1
         try:
-            vector = flat(self.problem.declared(values, self.values))
+            outputs, branch = self.problem.traced(values, self.values)
+            vector = flat(outputs)
         except Exception:  # noqa: BLE001  (outside its domain a function may raise anything)
-            return np.full(self.here.size, np.nan)
-        return vector if vector.size == self.here.size else np.full(self.here.size, np.nan)
+            return np.full(self.here.size, np.nan), b"outside"
+        if vector.size != self.here.size:
+            return np.full(self.here.size, np.nan), b"outside"
+        return vector, branch
 
     @cached_property
     def here(self) -> Floats:
@@ -103,23 +111,23 @@ class Examination:
     def slope(self, argument: int, direction: Array, extra_levels: int = 0) -> Slope:
         """Differentiate all outputs as one argument moves along `direction`."""
 
-        def at(t: float) -> list[Array]:
-            return self.moved(argument, t * direction)
+        traces: dict[float, tuple[Floats, bytes | None]] = {}
 
-        same_branch = None
-        center = self._branch
-        if center is not None:
+        def trace(t: float) -> tuple[Floats, bytes | None]:
+            if t not in traces:
+                traces[t] = self._trace(self.moved(argument, t * direction))
+            return traces[t]
 
-            def same_branch(t: float) -> bool:
-                return all(self.problem.branches(at(s * t)) == center for s in (1, -1))
+        def same_branch(t: float) -> bool:
+            return trace(t)[1] == trace(-t)[1] == self._branch
 
         return numeric.slope(
-            lambda t: self.evaluate(at(t)),
+            lambda t: trace(t)[0],
             self.here,
             self.noise,
             eps=self.output_eps,
             extra_levels=extra_levels,
-            same_branch=same_branch,
+            same_branch=None if self._branch is None else same_branch,
         )
 
     def complex_slope(self, argument: int, direction: Array) -> Floats | None:
@@ -153,7 +161,17 @@ class Examination:
     @cached_property
     def _branch(self) -> bytes | None:
         """Which branches the function takes at the point, None where nobody records them."""
-        return self.problem.branches(self.values)
+        return self._trace(self.values)[1]
+
+    @cached_property
+    def pace(self) -> float:
+        """Seconds that one evaluation takes."""
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            self.evaluate(self.values)
+            times.append(time.perf_counter() - start)
+        return min(times)
 
     def at_kink(self, argument: int) -> bool:
         """Tell whether the point lies on a kink, as seen when this argument moves."""

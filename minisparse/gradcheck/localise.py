@@ -7,8 +7,6 @@ is split until single elements are left, some forty projections for one in half 
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +27,8 @@ def localise(exam: Examination, found: Comparison) -> Table:
     stored = exam.problem.arguments[found.argument].stored
     size = exam.values[found.argument].size
     every = np.arange(size) if stored is None else np.flatnonzero(stored)
-    limit = min(MANY, _affordable(exam), every.size)
+    affordable = max(32, int(PATIENCE / (14 * exam.pace + 3e-4)))
+    limit = min(MANY, affordable, every.size)
     probe = Comparison(found.argument)
     chosen = exam.rng.choice(every, limit, replace=False)
     if table.wrong.mean() < 0.1:
@@ -74,12 +73,3 @@ def _fails(
             if gap(exam, found.argument, "", direction, s, c, sure=group.size == 1):
                 return True
     return False
-
-
-def _affordable(exam: Examination) -> int:
-    """Return how many elements can be checked within the patience of whoever waits."""
-    start = time.perf_counter()
-    exam.evaluate(exam.values)
-    exam.evaluate(exam.values)
-    seconds = (time.perf_counter() - start) / 2
-    return max(32, int(PATIENCE / (14 * seconds + 3e-4)))

@@ -140,21 +140,27 @@ def slope(
         return _estimate(np.array(levels), plus, minus, here, noise, eps)
 
     deepest = DEEPEST + extra_levels
-    if same_branch is not None:
-        # From small steps to large ones, up to the first that leaves the branch of the center.
-        inside = []
-        for k in range(GUARD + 1, 1, -1):
-            if not same_branch(float(RATIO) ** -k):
-                break
-            inside.append(k)
-        if len(inside) >= 4:
-            careful = estimate(inside[::-1])
-            if not (careful.kink | careful.lost | _could_be_better(careful)).any():
-                return careful
-    elif extra_levels == 0:
+    if same_branch is None and extra_levels == 0:
         glance = estimate((*GLANCE, GUARD))
         if not (glance.kink | glance.lost | _could_be_better(glance)).any():
             return glance
+    if same_branch is not None:
+        # From small steps to large ones, up to the first that leaves the branch of the center.
+        inside: list[int] = []
+        for k in range(GUARD + 1, 0, -1):
+            if not same_branch(float(RATIO) ** -k):
+                break
+            inside.append(k)
+            if len(inside) == 4 or k == 1:
+                careful = estimate(inside[::-1])
+                if not (careful.kink | careful.lost | _could_be_better(careful)).any():
+                    return careful
+        while inside and len(inside) < 4 and inside[0] < deepest:  # a kink nearby: even smaller
+            inside.insert(0, inside[0] + 1)
+        if len(inside) >= 4:
+            careful = estimate(inside[::-1])
+            if not (careful.kink | careful.lost).any():
+                return careful
     return estimate(range(deepest + 1))
 
 

@@ -118,10 +118,14 @@ class Problem(ABC):
         del center
         return self.forward(values)
 
-    def branches(self, values: Sequence[Array]) -> bytes | None:
-        """Return which branches the function takes at kinks, or None where nobody records them."""
-        del values
-        return None
+    def traced(
+        self, values: Sequence[Array], center: Sequence[Array]
+    ) -> tuple[tuple[Array, ...], bytes | None]:
+        """Return what `declared` does, and which branches the function took at kinks.
+
+        None stands for branches that nobody records.
+        """
+        return self.declared(values, center), None
 
     def complex_forward(self, values: Sequence[Array]) -> Any:
         """Return the outputs for complex values; raises where the function refuses them."""

@@ -24,6 +24,7 @@ from .numeric import RATIO, SAFETY, TINY, Bools, Floats, Slope, dot
 from .problem import Array
 
 SAMPLE = 24  # elements of a large argument that are checked by themselves all the same
+PATIENCE = 3.0  # seconds for single elements, as long as nothing is wrong
 
 
 @dataclass
@@ -280,12 +281,17 @@ def _chosen_elements(exam: Examination, i: int) -> NDArray[np.int_]:
     """Return the elements to check one by one: all of a small problem, else a spread of them."""
     stored = exam.problem.arguments[i].stored
     every = np.arange(exam.values[i].size) if stored is None else np.flatnonzero(stored)
-    if sum(v.size for v in exam.values) <= SMALL or every.size <= SAMPLE:
+    total = sum(v.size for v in exam.values)
+    affordable = int(PATIENCE / (12 * exam.pace + 3e-4))
+    if total <= min(SMALL, affordable):
+        return every
+    count = min(max(3, affordable // len(exam.values)), SAMPLE)
+    if every.size <= count:
         return every
     x = exam.values[i].ravel()
-    special = [every[0], every[-1], *every[x[every] == 0][:4]]
-    chosen = exam.rng.choice(every, SAMPLE - len(special), replace=False)
-    return np.unique(np.concatenate([np.array(special), chosen]))
+    special = np.array([every[0], every[-1], *every[x[every] == 0][:4]])[: max(count // 4, 1)]
+    chosen = exam.rng.choice(every, count - special.size, replace=False)
+    return np.unique(np.concatenate([special, chosen]))
 
 
 def tabulate(exam: Examination, found: Comparison, index: NDArray[np.int_]) -> Table:

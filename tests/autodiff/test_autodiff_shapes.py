@@ -129,7 +129,9 @@ def test_means_and_extremes(name, reduction, seed):
 def products(draw):
     """Draw shapes that matmul accepts: vectors, matrices, stacks that broadcast."""
     n, k, m = (draw(st.integers(0, 3)) for _ in range(3))
-    stacks = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=2, max_side=3))
+    stacks = draw(
+        hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=2, min_side=0, max_side=3)
+    )
     a, b = stacks.input_shapes
     return (
         draw(st.sampled_from([(k,), (*a, n, k)])),

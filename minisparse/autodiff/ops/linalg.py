@@ -47,7 +47,7 @@ _SMALL = 1 << 13  # multiply-adds below which the kernel's own overhead is what 
 def product(a: Array, b: Array) -> Array:
     """Multiply two matrices, or stacks of them, with the kernel for large ones."""
     stack = b.ndim - 2
-    if stack > 0 and type(b) is np.ndarray and b.strides[:stack] == (0,) * stack:
+    if stack > 0 and b.size and type(b) is np.ndarray and b.strides[:stack] == (0,) * stack:
         b = b[(0,) * stack]  # one matrix, broadcast
     if b.ndim == 2 and a.ndim > 2 and a.size:
         rows = product(a.reshape(-1, a.shape[-1]), b)
