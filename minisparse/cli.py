@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\nminisparse: interrupted. {stop}".rstrip(), file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `minisparse list | head`
+    except BrokenPipeError:  # `minisparse list | head`; nothing more to flush at the exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

@@ -8,6 +8,7 @@ import types
 import pytest
 
 from minisparse import __version__, cli, data
+from minisparse.checkpoint import CheckpointError
 from minisparse.experiments import catalogue, listing
 
 
@@ -111,6 +112,7 @@ def test_a_number_of_seeds_that_cannot_be(text, capsys):
     [
         (catalogue.UnknownExperimentError("what was wrong"), False),
         (data.MissingDataError("what was wrong"), False),
+        (CheckpointError("what was wrong"), False),
         (ValueError("what was wrong"), True),
         (OSError("what was wrong"), True),
     ],

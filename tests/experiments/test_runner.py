@@ -66,11 +66,12 @@ def test_force_repeats_and_starts_from_the_beginning(publish, here):
     assert not phase.exists()
 
 
-def test_rows_and_experiments_share_runs(publish, here):  # noqa: ARG001
+def test_rows_and_experiments_share_runs(publish, here, capsys):  # noqa: ARG001
     rows = {"a": Row(Counted()), "same": Row(Counted(error=1.5))}
     one, two = publish("one", rows), publish("two", {**rows, "b": Row(Counted(error=2.0))})
     found = reproduce(one, two)
     assert calls == [(1.5, 0), (2.0, 0)]
+    assert capsys.readouterr().out.startswith("2 runs to do, about 4 minutes")  # 3 / 1 + 3 / 2
     assert [len(each["rows"]) for each in found] == [2, 3]
 
 
