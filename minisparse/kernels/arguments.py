@@ -34,7 +34,7 @@ def flat(array: Array) -> Array:
     Numba compiles a function anew for every combination of read-only and writeable arguments, so
     what a kernel only reads is read-only always.
     """
-    view = np.ascontiguousarray(array).reshape(-1)  # reshape alone keeps gaps and a reversed order
+    view = array.reshape(-1)
     view.setflags(write=False)
     return view
 

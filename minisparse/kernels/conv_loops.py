@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
+from minisparse.kernels import simd
 from minisparse.kernels.arguments import flat
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.jit import jit
-from minisparse.kernels.product import grid_offsets, multiply_rows, row_offsets
+from minisparse.kernels.product import BLOCK, grid_offsets, multiply_rows, row_offsets
 from minisparse.kernels.shapes import Pair
 from minisparse.kernels.threads import run, threads_for
 
@@ -68,6 +69,41 @@ class Geometry(NamedTuple):
         return grid_offsets(self.kh, self.line, self.run, 1)
 
 
+@jit()
+def pool_window_plain(z, at, right, below, y, winner, out, o, relu):
+    """Find the largest of four pixels, and which it is, for each of o channels."""
+    z0, z1 = z[at : at + o], z[at + right : at + right + o]
+    z2, z3 = z[at + below : at + below + o], z[at + below + right : at + below + right + o]
+    y_, winner_ = y[out : out + o], winner[out : out + o]
+    for k in range(o):
+        v, number = z0[k], np.uint8(0)
+        for other, its_number in ((z1, 1), (z2, 2), (z3, 3)):
+            u = other[k]
+            take = (u > v) | ((u != u) & (v == v))  # noqa: PLR0124 (NaN)
+            v, number = (u, np.uint8(its_number)) if take else (v, number)
+        y_[k] = v
+        winner_[k] = np.uint8(4) if relu and v == 0 else number
+
+
+@jit()
+def unpool_window_plain(g, winner, at_g, z, at, right, below, o):
+    """Give the gradient to the pixel that was the largest, and zero to the other three."""
+    z0, z1 = z[at : at + o], z[at + right : at + right + o]
+    z2, z3 = z[at + below : at + below + o], z[at + below + right : at + below + right + o]
+    g_, winner_, zero = g[at_g : at_g + o], winner[at_g : at_g + o], g.dtype.type(0)
+    for k in range(o):
+        z0[k] = g_[k] if winner_[k] == 0 else zero
+        z1[k] = g_[k] if winner_[k] == 1 else zero
+        z2[k] = g_[k] if winner_[k] == 2 else zero
+        z3[k] = g_[k] if winner_[k] == 3 else zero
+
+
+# Masked bytes are slow on CPUs without AVX-512.
+_WIDE = simd.VECTOR_BYTES == 64
+pool_window: Any = simd.pool_window if _WIDE else pool_window_plain
+unpool_window: Any = simd.unpool_window if _WIDE else unpool_window_plain
+
+
 # --- forward ------------------------------------------------------------------------------------
 
 
@@ -100,19 +136,8 @@ def _pool_image(z, y, winner, wo, o, relu):
     4 stands for a maximum that a ReLU has switched off. A NaN wins.
     """
     for p in range(y.size // o):
-        at = (p // (wo // 2) * 2 * wo + p % (wo // 2) * 2) * o
-        below = at + wo * o
-        z0, z1 = z[at : at + o], z[at + o : at + 2 * o]
-        z2, z3 = z[below : below + o], z[below + o : below + 2 * o]
-        y_, winner_ = y[p * o : (p + 1) * o], winner[p * o : (p + 1) * o]
-        for k in range(o):
-            v, number = z0[k], np.uint8(0)
-            for other, its_number in ((z1, 1), (z2, 2), (z3, 3)):
-                u = other[k]
-                take = (u > v) | ((u != u) & (v == v))  # noqa: PLR0124 (NaN)
-                v, number = (u, np.uint8(its_number)) if take else (v, number)
-            y_[k] = v
-            winner_[k] = np.uint8(4) if relu and v == 0 else number
+        i, j = p // (wo // 2), p % (wo // 2)
+        pool_window(z, (2 * i * wo + 2 * j) * o, o, wo * o, y, winner, p * o, o, relu)
 
 
 def forward(
@@ -137,9 +162,45 @@ def forward(
 # --- backward -----------------------------------------------------------------------------------
 
 
+class WeightGrad(NamedTuple):
+    """Which factor of the weights' gradient gives the rows, and which the columns.
+
+    Columns are computed a vector at a time, so the better choice is the one that fills its vectors:
+    20 numbers fill two vectors of 16 badly, 100 fill seven well.
+    """
+
+    by_channel: bool  # rows are output channels, columns a run of a patch; once for each run
+    passes: int
+    columns: int
+
+    @classmethod
+    def of(cls, geometry: Geometry) -> "WeightGrad":
+        """Choose."""
+        _, kh, run, *_, o = geometry
+        lanes = BLOCK[1]
+        if o * kh * -(-run // lanes) < kh * run * -(-o // lanes):
+            return cls(True, kh, run)
+        return cls(False, 1, o)
+
+    def rows(self, geometry: Geometry) -> tuple[Array, Array]:
+        """Return where the rows begin in their factor, and in the gradient."""
+        if self.by_channel:
+            return row_offsets(geometry.o, 1), row_offsets(geometry.o, geometry.run)
+        taps = geometry.taps()
+        return taps, row_offsets(taps.size, geometry.o)
+
+    def in_order(self, gw: Array, w_shape: tuple[int, ...]) -> Array:
+        """Return the gradient as [kh, kw, C, O]."""
+        kh, kw, c, o = w_shape
+        if self.by_channel:
+            return np.ascontiguousarray(gw.reshape(kh, o, kw, c).transpose(0, 2, 3, 1))
+        return gw.reshape(w_shape)
+
+
 @jit(parallel=True)
 def _backward(
-    g, y, winner, x, wt, gx, gw, gb, scratch, patches, pixels, taps, tap_rows, geometry, none
+    g, y, winner, x, wt, gx, gw, gb, scratch, patches, pixels, geometry, weights, rows_in, rows_out,
+    none,
 ):  # fmt: skip
     """Fill those of gx, gw and gb that are not empty; gw and gb have a row per thread.
 
@@ -166,10 +227,18 @@ def _backward(
                 z, z0 = g, m * rows * o
                 _add_rows(g[z0 : z0 + rows * o], winner, gb[t])
             if gw.size:
-                multiply_rows(
-                    0, taps.size, o, ho, wo, x, m * image, taps, geometry.down, geometry.across,
-                    z, z0, wo * o, o, gw[t], 0, tap_rows, True, none, -np.inf,
-                )  # fmt: skip
+                if weights.by_channel:
+                    a, a0, aq, ak = z, z0, wo * o, o
+                    b, b0, bq, bk = x, m * image, geometry.down, geometry.across
+                else:
+                    a, a0, aq, ak = x, m * image, geometry.down, geometry.across
+                    b, b0, bq, bk = z, z0, wo * o, o
+                for r in range(weights.passes):
+                    multiply_rows(
+                        0, rows_in.size, weights.columns, ho, wo, a, a0, rows_in, aq, ak,
+                        b, b0 + r * geometry.line, bq, bk, gw[t], r * o * run, rows_out,
+                        True, none, -np.inf,
+                    )  # fmt: skip
             if gx.size:
                 gx[m * image : (m + 1) * image] = 0
                 for r in range(geometry.kh):
@@ -182,7 +251,6 @@ def _backward(
 @jit()
 def _unpool_image(g, winner, z, ho, wo, o):
     """Put each gradient where its maximum was, and zero elsewhere."""
-    zero = g.dtype.type(0)
     if ho % 2:
         z[(ho - 1) * wo * o : ho * wo * o] = 0
     for i in range(ho // 2):
@@ -190,16 +258,8 @@ def _unpool_image(g, winner, z, ho, wo, o):
             for row in (2 * i, 2 * i + 1):
                 z[(row * wo + wo - 1) * o : (row * wo + wo) * o] = 0
         for j in range(wo // 2):
-            p, at = (i * (wo // 2) + j) * o, (2 * i * wo + 2 * j) * o
-            below = at + wo * o
-            z0, z1 = z[at : at + o], z[at + o : at + 2 * o]
-            z2, z3 = z[below : below + o], z[below + o : below + 2 * o]
-            g_, winner_ = g[p : p + o], winner[p : p + o]
-            for k in range(o):
-                z0[k] = g_[k] if winner_[k] == 0 else zero
-                z1[k] = g_[k] if winner_[k] == 1 else zero
-                z2[k] = g_[k] if winner_[k] == 2 else zero
-                z3[k] = g_[k] if winner_[k] == 3 else zero
+            p = (i * (wo // 2) + j) * o
+            unpool_window(g, winner, p, z, (2 * i * wo + 2 * j) * o, o, wo * o, o)
 
 
 @jit()
@@ -233,25 +293,27 @@ def backward(
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Return the gradients of x (needs w), of w (needs x) and of a bias; None for the others."""
     geometry = Geometry.of(x_shape, w_shape, out, stride)
-    taps, o = geometry.taps(), geometry.o
-    threads = threads_for(len(g) * geometry.ho * geometry.wo * taps.size * o)
+    o, pixels = geometry.o, geometry.ho * geometry.wo
+    size = geometry.kh * geometry.run * o
+    threads = threads_for(len(g) * pixels * size)
+    weights = WeightGrad.of(geometry)
     nothing = flat(np.empty(0, g.dtype))
     gx = empty((0,) if w is None else x_shape, g.dtype)
-    gw = np.zeros((threads, 0 if x is None else taps.size * o), g.dtype)
+    gw = np.zeros((threads, 0 if x is None else size), g.dtype)
     gb = np.zeros((threads, o if bias else 0), g.dtype)
     apart = winner is not None or y is not None
-    scratch = empty((threads, geometry.ho * geometry.wo * o if apart else 0), g.dtype)
+    scratch = empty((threads, pixels * o if apart else 0), g.dtype)
     run(
         threads, _backward,
         flat(g), nothing if y is None else flat(y),
         flat(np.empty(0, np.uint8) if winner is None else winner),
         nothing if x is None else flat(x),
         nothing if w is None else flat(w.transpose(0, 3, 1, 2)),
-        gx.reshape(-1), gw, gb, scratch, geometry.patches(), geometry.pixels(), taps,
-        row_offsets(taps.size, o), geometry, nothing,
+        gx.reshape(-1), gw, gb, scratch, geometry.patches(), geometry.pixels(), geometry,
+        weights, *weights.rows(geometry), nothing,
     )  # fmt: skip
     return (
         None if w is None else gx,
-        None if x is None else gw.sum(axis=0).reshape(w_shape),
+        None if x is None else weights.in_order(gw.sum(axis=0), w_shape),
         gb.sum(axis=0) if bias else None,
     )

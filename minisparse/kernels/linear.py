@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 
 from minisparse.arrays import array_module
-from minisparse.kernels.arguments import flat, same_numbers
+from minisparse.kernels.arguments import contiguous, flat, same_numbers
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.jit import jit
 from minisparse.kernels.product import BLOCK, multiply_rows, row_offsets
@@ -31,8 +31,10 @@ def linear_backward_reference(
     g: Array, x: Array, w: Array, y: Array | None = None, wants: Wants = (True, True, True)
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Define :func:`linear_backward`."""
+    _check_linear(g, x, w, y)
     if y is not None:
-        g = array_module(g).where(y > 0, g, 0 * g)
+        xp = array_module(g, y)
+        g = xp.where(y > 0, g, xp.zeros_like(g))
     return (
         g @ w.T if wants[0] else None,
         x.T @ g if wants[1] else None,
@@ -53,6 +55,16 @@ def _check_product(a: Array, b: Array, bias: Array | None) -> None:
         )
 
 
+def _check_linear(g: Array, x: Array, w: Array, y: Array | None) -> None:
+    fits = x.ndim == w.ndim == 2 and tuple(g.shape) == (x.shape[0], w.shape[1])
+    if not fits or x.shape[1] != w.shape[0] or (y is not None and y.shape != g.shape):
+        raise ValueError(
+            "the gradients of a linear layer need g [m, n], x [m, k], w [k, n] and y [m, n] if it "
+            f"is given, got {list(g.shape)}, {list(x.shape)}, {list(w.shape)} and "
+            f"{None if y is None else list(y.shape)}"
+        )
+
+
 # --- Numba --------------------------------------------------------------------------------------
 
 
@@ -68,6 +80,27 @@ def _matmul(a, a_rows, ak, b, bias, c, c_rows, floor, down, across, row_step, co
                 i, i1, columns, 1, b.size // n, a, 0, a_rows, 0, ak, b, j, 0, n,
                 c, j, c_rows, False, bias[j : j + columns], floor,
             )  # fmt: skip
+
+
+@jit(parallel=True)
+def _mask_and_sum(g, y, through, total, step):
+    """Let g through where y > 0, everywhere if there is no y; add up its rows."""
+    n = total.size
+    for block in prange((n + step - 1) // step):
+        j0, j1 = block * step, min(n, (block + 1) * step)
+        total_ = total[j0:j1]
+        total_[:] = 0
+        for row in range(0, g.size, n):
+            g_ = g[row + j0 : row + j1]
+            if y.size:
+                y_, through_ = y[row + j0 : row + j1], through[row + j0 : row + j1]
+                for j in range(g_.size):
+                    value = g_[j] if y_[j] > 0 else g.dtype.type(0)
+                    through_[j] = value
+                    total_[j] += value
+            else:
+                for j in range(g_.size):
+                    total_[j] += g_[j]
 
 
 @lru_cache(maxsize=1024)
@@ -96,14 +129,13 @@ def _transpose(a, t):
                 line[i] = a[i0 + i, j]
 
 
-def _row_by_row(b: Array) -> Array:
-    if b.flags.f_contiguous and not b.flags.c_contiguous and b.size > 1 << 16:
-        t = empty(b.shape, b.dtype)
-        source = b.T.view()
-        source.setflags(write=False)
-        _transpose(source, t)
-        return flat(t)
-    return flat(b)
+def _row_by_row(a: Array) -> Array:
+    """Return the array itself in C order, or such a copy."""
+    if a.flags.c_contiguous or not a.flags.f_contiguous or a.size < 1 << 13:
+        return np.ascontiguousarray(a)
+    copy = empty(a.shape, a.dtype)
+    run(threads_for(a.size), _transpose, contiguous(a.T), copy)
+    return copy
 
 
 def matmul(a: Array, b: Array, bias: Array | None = None, relu: bool = False) -> Array:
@@ -140,6 +172,8 @@ def matmul(a: Array, b: Array, bias: Array | None = None, relu: bool = False) ->
     (m, k), n = a.shape, b.shape[1]
     if m * k * n == 0:
         return matmul_reference(a, b, rest[0] if rest else None, relu)
+    if not b.flags.c_contiguous and b.size > a.size + m * n and not rest and not relu:
+        return _row_by_row(matmul(b.T, a.T).T)  # b is the largest: do not copy it
     if a.flags.f_contiguous and not a.flags.c_contiguous:
         a, rows, step = a.T, row_offsets(m, 1), m
     else:
@@ -147,7 +181,7 @@ def matmul(a: Array, b: Array, bias: Array | None = None, relu: bool = False) ->
     c = empty((m, n), a.dtype)
     threads = threads_for(m * k * n)
     run(
-        threads, _matmul, flat(a), rows, step, _row_by_row(b), flat(rest[0] if rest else c[:0]),
+        threads, _matmul, flat(a), rows, step, flat(_row_by_row(b)), flat(rest[0] if rest else c[:0]),
         c.reshape(-1), row_offsets(m, n), 0.0 if relu else -np.inf, *_cut(m, n, threads),
     )  # fmt: skip
     return c
@@ -186,10 +220,21 @@ def linear_backward(
     ValueError
         If the shapes do not fit.
     """
-    if y is not None:
-        g = np.where(y > 0, g, g.dtype.type(0))
+    _check_linear(g, x, w, y)
+    if g.size == 0 or x.size == 0:
+        return linear_backward_reference(g, x, w, y, wants)
+    g, x, w, *rest = same_numbers(g, x, w) if y is None else same_numbers(g, x, w, y)
+    gb = np.empty(g.shape[1], g.dtype)
+    if wants[2] or rest:
+        through = empty(g.shape if rest else (0,), g.dtype)
+        threads = threads_for(g.size)
+        run(
+            threads, _mask_and_sum, flat(g), flat(rest[0] if rest else g[:0]),
+            through.reshape(-1), gb, _cut(1, len(gb), threads)[3],
+        )  # fmt: skip
+        g = through if rest else g
     return (
         matmul(g, w.T) if wants[0] else None,
         matmul(x.T, g) if wants[1] else None,
-        g.sum(axis=0) if wants[2] else None,
+        gb if wants[2] else None,
     )

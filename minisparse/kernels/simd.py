@@ -18,8 +18,11 @@ falls to a third. Numba cannot say "keep this in a register", so this file speak
 compiler under Numba: an `intrinsic` is a function that writes its own LLVM code. Each accumulator
 is declared as a slot on the stack (`alloca`); LLVM turns slots into registers.
 
-Where the CPU has no suitable vectors, `VECTOR_BYTES` is 0, nothing here is used, and
-:mod:`minisparse.kernels.product` runs an ordinary loop.
+Two more functions here, `pool_window` and `unpool_window`, need no registers to be told, only masks:
+channels rarely come in multiples of 16, and compilers do the odd ones singly.
+
+Where the CPU has no suitable vectors, `VECTOR_BYTES` is 0, nothing here is used, and the callers
+run ordinary loops.
 """
 
 from collections.abc import Iterator
@@ -60,14 +63,15 @@ def _integer(value: int) -> ir.Constant:
 class _Vectors:
     """Writes vector instructions for numbers of one type into the function being built."""
 
-    def __init__(self, builder: Any, number: Any, number_bytes: int) -> None:
+    def __init__(
+        self, builder: Any, number: Any, number_bytes: int, lanes: int | None = None
+    ) -> None:
         self.builder = builder
-        self.lanes = VECTOR_BYTES // number_bytes
+        self.lanes = lanes or VECTOR_BYTES // number_bytes
         self.type = ir.VectorType(number, self.lanes)
         self.mask_type = ir.VectorType(_BIT, self.lanes)
         self.align = ir.Constant(_INT32, number_bytes)
-        self.zero = ir.Constant(self.type, [0.0] * self.lanes)
-        self.suffix = f"v{self.lanes}f{8 * number_bytes}"
+        self.suffix = f"v{self.lanes}{'f' if lanes is None else 'i'}{8 * number_bytes}"
 
     def call(self, name: str, result: Any, *args: Any) -> Any:
         signature = ir.FunctionType(result, [a.type for a in args])
@@ -78,12 +82,15 @@ class _Vectors:
         """Lanes outside the mask read nothing and are 0."""
         place = self.builder.bitcast(place, self.type.as_pointer())
         name = f"llvm.masked.load.{self.suffix}.p0"
-        return self.call(name, self.type, place, self.align, mask, self.zero)
+        return self.call(name, self.type, place, self.align, mask, self.constant(0))
 
     def store(self, value: Any, place: Any, mask: Any) -> None:
         place = self.builder.bitcast(place, self.type.as_pointer())
         name = f"llvm.masked.store.{self.suffix}.p0"
         self.call(name, ir.VoidType(), value, place, self.align, mask)
+
+    def constant(self, value: int) -> Any:
+        return ir.Constant(self.type, [value] * self.lanes)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         return self.call(f"llvm.fma.{self.suffix}", self.type, a, b, c)
@@ -215,3 +222,83 @@ def make_tile(rows: int, vectors: int) -> Any:
         return signature, generate
 
     return tile
+
+
+@intrinsic
+def pool_window(typing_context, z, at, right, below, y, winner, out, o, relu):
+    """Find the maxima of a 2 x 2 window, channel by channel; see `conv_loops.pool_window_plain`."""
+    index = types.intp
+    signature = types.void(z, index, index, index, y, winner, index, index, types.boolean)
+
+    def generate(context, builder, signature, args):
+        v, w, z, y, winner = _arrays(context, builder, signature, args, (0, 4, 5))
+        _, at, right, below, _, _, out, o, relu = args
+        corners = _corners(builder, at, right, below)
+        with _channels(builder, v, o) as (j, mask):
+            best, number = None, w.constant(0)
+            for q, corner in enumerate(corners):
+                u = v.load(builder.gep(z, [builder.add(corner, j)]), mask)
+                if best is None:
+                    best = u
+                    continue
+                # ordered and not <=: a NaN beats a number, nothing beats a NaN
+                take = builder.and_(
+                    builder.fcmp_unordered(">", u, best), builder.fcmp_ordered("ord", best, best)
+                )
+                best = builder.select(take, u, best)
+                number = builder.select(take, w.constant(q), number)
+            dead = builder.and_(v.splat(relu), builder.fcmp_ordered("==", best, v.constant(0)))
+            number = builder.select(dead, w.constant(4), number)
+            place = builder.add(out, j)
+            v.store(best, builder.gep(y, [place]), mask)
+            w.store(number, builder.gep(winner, [place]), mask)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def unpool_window(typing_context, g, winner, at_g, z, at, right, below, o):
+    """Put gradients where the maxima of a 2 x 2 window were; see `conv_loops.unpool_window_plain`."""
+    index = types.intp
+    signature = types.void(g, winner, index, z, index, index, index, index)
+
+    def generate(context, builder, signature, args):
+        v, w, g, winner, z = _arrays(context, builder, signature, args, (0, 1, 3))
+        _, _, at_g, _, at, right, below, o = args
+        corners = _corners(builder, at, right, below)
+        with _channels(builder, v, o) as (j, mask):
+            place = builder.add(at_g, j)
+            gradient = v.load(builder.gep(g, [place]), mask)
+            number = w.load(builder.gep(winner, [place]), mask)
+            for q, corner in enumerate(corners):
+                here = builder.icmp_unsigned("==", number, w.constant(q))
+                value = builder.select(here, gradient, v.constant(0))
+                v.store(value, builder.gep(z, [builder.add(corner, j)]), mask)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _corners(builder, at, right, below):
+    below = builder.add(at, below)
+    return at, builder.add(at, right), below, builder.add(below, right)
+
+
+def _arrays(context, builder, signature, args, places):
+    """Return vectors of numbers and of bytes, as many of each, and the arrays at these places."""
+    number = context.get_data_type(signature.args[places[0]].dtype)
+    v = _Vectors(builder, number, context.get_abi_sizeof(number))
+    pointers = (
+        context.make_array(signature.args[p])(context, builder, args[p]).data for p in places
+    )
+    return v, _Vectors(builder, ir.IntType(8), 1, lanes=v.lanes), *pointers
+
+
+@contextmanager
+def _channels(builder, v, o):
+    """Write a loop over channels, a vector at a time; yield the first, and the mask of those left."""
+    count = builder.sdiv(builder.add(o, _integer(v.lanes - 1)), _integer(v.lanes))
+    with _loop(builder, count) as k:
+        j = builder.mul(k, _integer(v.lanes))
+        yield j, v.first(builder.sub(o, j))

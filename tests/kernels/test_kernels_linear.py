@@ -91,6 +91,23 @@ def test_linear_backward(dtype, relu, shape):
         assert backward(g, x, w, None, (False, False, False)) == (None, None, None)
 
 
+@pytest.mark.parametrize("suffix", ["", "_reference"])
+def test_gradients_that_do_not_fit(suffix):
+    backward = getattr(kernels, "linear_backward" + suffix)
+    g, x, w = draw((4, 3), (4, 6), (6, 3))
+    for bad in [(g[1:], x, w), (g, x[:, 1:], w), (g, x, w[:, 1:]), (g, x, w, g[:, 1:])]:
+        with pytest.raises(ValueError, match=r"need g \[m, n\], x \[m, k\], w \[k, n\]"):
+            backward(*bad)
+
+
+def test_an_infinite_gradient_that_the_relu_stops():
+    g, x, w, y = draw((4, 3), (4, 6), (6, 3), (4, 3))
+    g[y <= 0] = np.inf
+    for suffix in ("", "_reference"):
+        for gradient in getattr(kernels, "linear_backward" + suffix)(g, x, w, y):
+            assert np.isfinite(gradient).all()
+
+
 def test_the_twins_run_elsewhere(device):
     g, x, w, y, bias = draw((4, 3), (4, 6), (6, 3), (4, 3), (3,), dtype=np.float32)
     np.testing.assert_allclose(
