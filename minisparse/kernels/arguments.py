@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 Array = Any
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def same_numbers(*arrays: Array) -> list[Array]:
@@ -21,9 +22,14 @@ def same_numbers(*arrays: Array) -> list[Array]:
     ['float64', 'float64']
     """
     dtype = arrays[0].dtype
-    if any(a.dtype != dtype for a in arrays) or dtype not in (np.float32, np.float64):
-        dtype = np.result_type(np.float32, *arrays)
-    if dtype not in (np.float32, np.float64):
+    if dtype is _FLOAT32 or dtype is _FLOAT64:
+        for a in arrays:
+            if a.dtype is not dtype:
+                break
+        else:
+            return list(arrays)
+    dtype = np.result_type(np.float32, *arrays)
+    if dtype not in (_FLOAT32, _FLOAT64):
         raise TypeError(f"kernels compute in float32 or float64, got {dtype}; convert with astype")
     return [np.asarray(a, dtype) for a in arrays]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 
 from minisparse.arrays import array_module
-from minisparse.kernels.arguments import contiguous, flat, same_numbers
+from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.jit import jit
 from minisparse.kernels.product import BLOCK, multiply_rows, row_offsets
@@ -83,24 +83,70 @@ def _matmul(a, a_rows, ak, b, bias, c, c_rows, floor, down, across, row_step, co
 
 
 @jit(parallel=True)
-def _mask_and_sum(g, y, through, total, step):
-    """Let g through where y > 0, everywhere if there is no y; add up its rows."""
-    n = total.size
-    for block in prange((n + step - 1) // step):
-        j0, j1 = block * step, min(n, (block + 1) * step)
-        total_ = total[j0:j1]
-        total_[:] = 0
-        for row in range(0, g.size, n):
-            g_ = g[row + j0 : row + j1]
-            if y.size:
-                y_, through_ = y[row + j0 : row + j1], through[row + j0 : row + j1]
-                for j in range(g_.size):
-                    value = g_[j] if y_[j] > 0 else g.dtype.type(0)
-                    through_[j] = value
-                    total_[j] += value
-            else:
-                for j in range(g_.size):
-                    total_[j] += g_[j]
+def _linear_backward(
+    g, y, x, w, gx, gw, gb, masked, wt, x_rows, g_rows, gx_rows, gw_rows, threads, none
+):  # fmt: skip
+    """Fill those of gx, gw and gb that are not empty; g passes where y > 0, if there is a y."""
+    m, k, n = g_rows.size, x_rows.size, g.size // g_rows.size
+    for t in prange(threads):
+        _mask_and_sum(g, y, masked, gb, n, *_share(n, t, threads, 16))
+        if gx.size:
+            _transpose_rows(w, wt, k, n, *_share(k, t, threads, 16))
+    z = masked if y.size else g
+    for t in prange(threads):
+        if gw.size:
+            i0, i1 = _share(k, t, threads, BLOCK[0])
+            multiply_rows(
+                i0, i1, n, 1, m, x, 0, x_rows, 0, k, z, 0, 0, n, gw, 0, gw_rows,
+                False, none, -np.inf,
+            )  # fmt: skip
+        if gx.size:
+            i0, i1 = _share(m, t, threads, BLOCK[0])
+            multiply_rows(
+                i0, i1, k, 1, n, z, 0, g_rows, 0, 1, wt, 0, 0, k, gx, 0, gx_rows,
+                False, none, -np.inf,
+            )  # fmt: skip
+
+
+@jit()
+def _share(count, t, threads, unit):
+    """Return from where to where thread t works, in whole units."""
+    units = (count + unit - 1) // unit
+    return min(count, t * units // threads * unit), min(count, (t + 1) * units // threads * unit)
+
+
+@jit()
+def _mask_and_sum(g, y, masked, gb, n, j0, j1):
+    if gb.size:
+        gb[j0:j1] = 0
+    for row in range(0, g.size, n):
+        z = g[row + j0 : row + j1]
+        if y.size:
+            y_, z_ = y[row + j0 : row + j1], masked[row + j0 : row + j1]
+            for j in range(z.size):
+                z_[j] = z[j] if y_[j] > 0 else g.dtype.type(0)
+            z = masked[row + j0 : row + j1]
+        if gb.size:
+            gb_ = gb[j0:j1]
+            for j in range(z.size):
+                gb_[j] += z[j]
+
+
+@jit()
+def _transpose_rows(a, t, rows, columns, i0, i1):
+    """Copy rows i0 ... i1 of a to columns of t, 16 at a time: whole cache lines are written."""
+    for i in range(i0, i1, 16):
+        count = min(16, i1 - i)
+        for j in range(columns):
+            line = t[j * rows + i : j * rows + i + count]
+            for k in range(count):
+                line[k] = a[(i + k) * columns + j]
+
+
+@jit(parallel=True)
+def _transpose(a, t, rows, columns, threads):
+    for part in prange(threads):
+        _transpose_rows(a, t, rows, columns, *_share(rows, part, threads, 16))
 
 
 @lru_cache(maxsize=1024)
@@ -117,24 +163,13 @@ def _cut(m: int, n: int, threads: int) -> tuple[int, int, int, int]:
     return min(choices, key=lambda part: part[2] * part[3])
 
 
-@jit(parallel=True)
-def _transpose(a, t):
-    """Fill t with the transpose of a, 16 rows of a at a time: then whole cache lines are written."""
-    rows, columns = a.shape
-    for block in prange((rows + 15) // 16):
-        i0, i1 = 16 * block, min(rows, 16 * block + 16)
-        for j in range(columns):
-            line = t[j, i0:i1]
-            for i in range(i1 - i0):
-                line[i] = a[i0 + i, j]
-
-
 def _row_by_row(a: Array) -> Array:
     """Return the array itself in C order, or such a copy."""
     if a.flags.c_contiguous or not a.flags.f_contiguous or a.size < 1 << 13:
         return np.ascontiguousarray(a)
-    copy = empty(a.shape, a.dtype)
-    run(threads_for(a.size), _transpose, contiguous(a.T), copy)
+    copy, (columns, rows) = empty(a.shape, a.dtype), a.shape
+    threads = threads_for(a.size)
+    run(threads, _transpose, flat(a.T), copy.reshape(-1), rows, columns, threads)
     return copy
 
 
@@ -224,17 +259,17 @@ def linear_backward(
     if g.size == 0 or x.size == 0:
         return linear_backward_reference(g, x, w, y, wants)
     g, x, w, *rest = same_numbers(g, x, w) if y is None else same_numbers(g, x, w, y)
-    gb = np.empty(g.shape[1], g.dtype)
-    if wants[2] or rest:
-        through = empty(g.shape if rest else (0,), g.dtype)
-        threads = threads_for(g.size)
-        run(
-            threads, _mask_and_sum, flat(g), flat(rest[0] if rest else g[:0]),
-            through.reshape(-1), gb, _cut(1, len(gb), threads)[3],
-        )  # fmt: skip
-        g = through if rest else g
-    return (
-        matmul(g, w.T) if wants[0] else None,
-        matmul(x.T, g) if wants[1] else None,
-        gb if wants[2] else None,
-    )
+    (m, k), n = x.shape, g.shape[1]
+    gx = empty((m, k) if wants[0] else (0,), g.dtype)
+    gw = empty((k, n) if wants[1] else (0,), g.dtype)
+    gb = np.empty(n if wants[2] else 0, g.dtype)
+    none = flat(gb[:0])
+    threads = threads_for(m * k * n)
+    run(
+        threads, _linear_backward,
+        flat(g), flat(rest[0]) if rest else none, flat(x), flat(w) if wants[0] else none,
+        gx.reshape(-1), gw.reshape(-1), gb,
+        empty((m * n if rest else 0,), g.dtype), empty((k * n if wants[0] else 0,), g.dtype),
+        row_offsets(k, 1), row_offsets(m, n), row_offsets(m, k), row_offsets(k, n), threads, none,
+    )  # fmt: skip
+    return gx if wants[0] else None, gw if wants[1] else None, gb if wants[2] else None

@@ -241,7 +241,7 @@ def pool_window(typing_context, z, at, right, below, y, winner, out, o, relu):
                 if best is None:
                     best = u
                     continue
-                # ordered and not <=: a NaN beats a number, nothing beats a NaN
+                # "unordered" is true of a NaN: it beats a number, and nothing beats it
                 take = builder.and_(
                     builder.fcmp_unordered(">", u, best), builder.fcmp_ordered("ord", best, best)
                 )
