@@ -40,7 +40,7 @@ def flat(array: Array) -> Array:
     Numba compiles a function anew for every combination of read-only and writeable arguments, so
     what a kernel only reads is read-only always.
     """
-    view = array.reshape(-1)
+    view = array.ravel()  # unlike reshape(-1), never a view with gaps
     view.setflags(write=False)
     return view
 

@@ -44,11 +44,12 @@ def test_matmul(dtype, m, k, n, relu, biased, order):
         np.testing.assert_allclose(y, expected, **close(dtype, k))
 
 
-def test_matmul_of_strided_views():
-    a, b = draw((10, 24), (24, 15), dtype=np.float32)
+@pytest.mark.parametrize("step", [-1, 2, -3])
+def test_matmul_of_views_with_gaps(step):
+    a, b, bias = draw((10, 24), (24, 15), (15,), dtype=np.float32)
+    a, b, bias = a[::step, ::3], b[::3, ::step], bias[::step]
     np.testing.assert_array_equal(
-        kernels.matmul(a[::2, ::3], b[::3, ::2]),
-        kernels.matmul(a[::2, ::3].copy(), b[::3, ::2].copy()),
+        kernels.matmul(a, b, bias), kernels.matmul(a.copy(), b.copy(), bias.copy())
     )
 
 
