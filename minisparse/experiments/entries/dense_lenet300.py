@@ -19,7 +19,7 @@ EXPERIMENT = Experiment(
     where="Table 1, baseline",
     home=__file__,
     minutes=0.6,
-    rows={"dense": Row(Dense(epochs=30), series="dense")},
+    rows={"dense": Row(Dense(epochs=30, decay_epochs=15), series="dense")},
     sentence=_sentence,
     seeds=3,
     quick_minutes=0.1,

@@ -1,5 +1,7 @@
 """Tartaglione et al. 2018, Table 1: LeNet-300-100 on MNIST."""
 
+from dataclasses import replace
+
 from minisparse.experiments.experiment import Experiment, Results, Row
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.sensitivity import Sensitivity
@@ -7,13 +9,17 @@ from minisparse.experiments.recipes.sensitivity import Sensitivity
 UNSPECIFIC = "unspecific"
 SPECIFIC = "specific"
 
+_METHOD = Sensitivity(lr=0.2, sparsify_epochs=100, finetune_epochs=30)
+
 ROWS = {
-    "dense": Row(Dense(epochs=30), series="dense"),
-    "unspecific, low error": Row(Sensitivity(threshold=0.07), series=UNSPECIFIC),
-    "specific, low error": Row(Sensitivity(variant="specific", threshold=0.07), series=SPECIFIC),
-    "unspecific, high compression": Row(Sensitivity(threshold=0.15), series=UNSPECIFIC),
+    "dense": Row(Dense(epochs=30, decay_epochs=15), series="dense"),
+    "unspecific, low error": Row(replace(_METHOD, threshold=0.095), series=UNSPECIFIC),
+    "specific, low error": Row(
+        replace(_METHOD, variant="specific", threshold=0.06), series=SPECIFIC
+    ),
+    "unspecific, high compression": Row(replace(_METHOD, threshold=0.175), series=UNSPECIFIC),
     "specific, high compression": Row(
-        Sensitivity(variant="specific", threshold=0.15), series=SPECIFIC
+        replace(_METHOD, variant="specific", threshold=0.165), series=SPECIFIC
     ),
 }
 
