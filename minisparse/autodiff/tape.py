@@ -570,6 +570,7 @@ def _run_backward(
 
     grads: dict[int, Tensor] = {id(y): seed}
     found: list[tuple[Tensor, Tensor]] = []
+    lead = seed.shape[: seed.ndim - y.ndim]
     ready = [y]
     global _recording
     before, _recording = _recording, create_graph
@@ -583,7 +584,7 @@ def _run_backward(
             if op is None:
                 continue
             if g is not None:
-                _contribute(t, op, g, inputs, wanted, grads)
+                _contribute(t, op, g, inputs, lead, wanted, grads)
             for x in inputs:
                 if x.requires_grad:
                     uses[id(x)] -= 1
@@ -620,6 +621,7 @@ def _contribute(
     op: Op,
     g: Tensor,
     inputs: tuple[Tensor, ...],
+    lead: tuple[int, ...],
     wanted: set[int] | None,
     grads: dict[int, Tensor],
 ) -> None:
@@ -635,14 +637,13 @@ def _contribute(
         raise GraphError(
             f"backward of {op.name} returned {len(rules)} gradients for {len(inputs)} inputs"
         )
-    lead = g._array.shape[: g._array.ndim - t._array.ndim]
     for x, r in zip(inputs, rules, strict=True):
         if r is None or not x.requires_grad or (wanted is not None and id(x) not in wanted):
             continue
-        if callable(r):
-            r = r()
         if not isinstance(r, Tensor):
-            raise GraphError(f"backward of {op.name} returned {type(r).__name__}, not a Tensor")
+            r = r() if callable(r) else r
+            if not isinstance(r, Tensor):
+                raise GraphError(f"backward of {op.name} returned {type(r).__name__}, not a Tensor")
         if r._array.shape != lead + x._array.shape:
             raise GraphError(
                 f"backward of {op.name} returned a gradient of shape {r.shape[len(lead) :]} for "
