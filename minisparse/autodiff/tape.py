@@ -226,6 +226,14 @@ class Tensor:
         extra = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({body}, dtype={self.dtype}{extra})"
 
+    def __getstate__(self) -> dict[str, Any]:  # what copy.deepcopy and pickle take along
+        if self.op is not None:
+            raise TypeError(
+                f"{self._label()} of shape {self.shape} was computed, and a copy would need its "
+                "whole graph: copy .detach() of it, or .numpy()"
+            )
+        return {name: value for name, value in vars(self).items() if name != "_memory"}
+
     def __bool__(self) -> bool:
         return bool(self.item())
 

@@ -1,5 +1,8 @@
 """No route of writing to a saved array gives a wrong gradient without a word."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -434,6 +437,33 @@ def test_computing_with_held_data():
     own = held[[0, 1]]  # a copy, which may be written
     own *= 2
     y.backward()
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))],
+    ids=["deepcopy", "pickle"],
+)
+def test_copies_are_tensors_of_their_own(duplicate):
+    """Such as the copy of a model with the best weights so far."""
+    w = leaf()
+    w.name = "w"
+    y = (w * w).sum()
+    (w * 1.0).sum().backward()
+    twin = duplicate(w)
+    assert (twin.requires_grad, twin.name, twin.dtype) == (True, "w", w.dtype)
+    twin.data[0] = 7  # the original is held, the copy is not
+    twin.grad.data *= 0
+    np.testing.assert_array_equal(twin.numpy(), [7, 2, 3])
+    z = (twin * twin).sum()
+    with pytest.raises(WriteError, match="Mul"):
+        twin.data[0] = 1
+    y.backward()
+    z.backward()
+    np.testing.assert_array_equal(w.grad.numpy(), [3, 5, 7])
+    np.testing.assert_array_equal(twin.grad.numpy(), [14, 4, 6])
+    with pytest.raises(TypeError, match=r"whole graph: copy .detach\(\) of it"):
+        duplicate(w * 2)
 
 
 # ---- aliases that nobody can lock -------------------------------------------------------------
