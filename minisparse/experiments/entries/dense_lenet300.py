@@ -1,7 +1,7 @@
 """LeNet-300-100 on MNIST without pruning: what every method starts from."""
 
+from minisparse.experiments.entries.sensitivity_table1 import DENSE
 from minisparse.experiments.experiment import Experiment, Results, Row
-from minisparse.experiments.recipes.dense import Dense
 
 
 def _sentence(results: Results) -> str:
@@ -19,7 +19,7 @@ EXPERIMENT = Experiment(
     where="Table 1, baseline",
     home=__file__,
     minutes=0.6,
-    rows={"dense": Row(Dense(epochs=30, decay_epochs=15), series="dense")},
+    rows={"dense": Row(DENSE, series="dense")},
     sentence=_sentence,
     seeds=3,
     quick_minutes=0.1,

@@ -9,10 +9,11 @@ from minisparse.experiments.recipes.sensitivity import Sensitivity
 UNSPECIFIC = "unspecific"
 SPECIFIC = "specific"
 
+DENSE = Dense(lr=0.3, weight_decay=1e-4, epochs=30, decay_epochs=15)
 _METHOD = Sensitivity(lr=0.2, sparsify_epochs=100, finetune_epochs=30)
 
 ROWS = {
-    "dense": Row(Dense(epochs=30, decay_epochs=15), series="dense"),
+    "dense": Row(DENSE, series="dense"),
     "unspecific, low error": Row(replace(_METHOD, threshold=0.095), series=UNSPECIFIC),
     "specific, low error": Row(
         replace(_METHOD, variant="specific", threshold=0.06), series=SPECIFIC

@@ -30,8 +30,8 @@ class Classifier(Recipe):
     model : {"lenet300", "lenet5"}
     dataset : str
         A name that `minisparse.data.load` knows.
-    lr, momentum : float
-        Of plain stochastic gradient descent.
+    lr, momentum, weight_decay : float
+        Of stochastic gradient descent.
     batch_size : int
     average : float
         Decay of the moving average of weights that is measured; 0 measures the weights.
@@ -46,6 +46,7 @@ class Classifier(Recipe):
     dataset: str = "mnist"
     lr: float = 0.1
     momentum: float = 0.0
+    weight_decay: float = 0.0
     batch_size: int = 100
     average: float = 0.0
     images: int | None = None
@@ -96,7 +97,9 @@ class Session:
         A finished phase of an interrupted run is read back, not trained again.
         """
         recipe = self.recipe
-        optimizer = SGD(self.model, recipe.lr, momentum=recipe.momentum)
+        optimizer = SGD(
+            self.model, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
         average = EMA(self.model, recipe.average) if recipe.average else None
 
         def tell(run: Run) -> None:
