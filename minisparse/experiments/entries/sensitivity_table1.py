@@ -16,11 +16,11 @@ ROWS = {
     "dense": Row(DENSE, series="dense"),
     "unspecific, low error": Row(replace(_METHOD, threshold=0.095), series=UNSPECIFIC),
     "specific, low error": Row(
-        replace(_METHOD, variant="specific", threshold=0.06), series=SPECIFIC
+        replace(_METHOD, variant="specific", threshold=0.07), series=SPECIFIC
     ),
-    "unspecific, high compression": Row(replace(_METHOD, threshold=0.175), series=UNSPECIFIC),
+    "unspecific, high compression": Row(replace(_METHOD, threshold=0.19), series=UNSPECIFIC),
     "specific, high compression": Row(
-        replace(_METHOD, variant="specific", threshold=0.165), series=SPECIFIC
+        replace(_METHOD, variant="specific", threshold=0.18), series=SPECIFIC
     ),
 }
 
