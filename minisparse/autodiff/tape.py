@@ -215,11 +215,17 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
-    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        raise TypeError(
-            "a Tensor does not turn into a NumPy array by itself, since that would end its graph: "
-            "call .numpy() for the values, or join tensors with stack or concatenate"
-        )
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Let NumPy read results and gradients; what has a graph would silently lose it."""
+        if self.requires_grad or not isinstance(self._array, np.ndarray):
+            raise TypeError(
+                "this Tensor does not turn into a NumPy array by itself, since that would end its "
+                "graph or leave its device: call .numpy() for the values, or join tensors with "
+                "stack or concatenate"
+            )
+        if copy is False:
+            raise ValueError("the values of a Tensor are given to NumPy as a copy")
+        return self.numpy() if dtype is None else self.numpy().astype(dtype, copy=False)
 
     def __repr__(self) -> str:
         body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(", threshold=60)

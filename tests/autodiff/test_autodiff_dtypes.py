@@ -129,3 +129,14 @@ def test_a_rule_that_computes_in_float64_is_brought_back():
     x = Tensor(np.ones(3, np.float32), requires_grad=True)
     Half()(x).sum().backward()
     assert x.grad.dtype == np.float32
+
+
+def test_numpy_reads_results_and_gradients_as_copies():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    seen = np.asarray(x.grad)
+    np.testing.assert_array_equal(seen, [2, 4])
+    assert seen.dtype == np.float32
+    seen[0] = 7
+    np.testing.assert_array_equal(x.grad, [2, 4])
+    assert np.asarray(x.grad, dtype=np.float64).dtype == np.float64
