@@ -21,7 +21,14 @@ EXPERIMENT = Experiment(
     minutes=3,
     rows={
         "dense": Row(
-            Dense(model="lenet5", lr=0.02, momentum=0.9, epochs=15, decay_epochs=10),
+            Dense(
+                model="lenet5",
+                lr=0.02,
+                momentum=0.9,
+                weight_decay=5e-4,
+                epochs=15,
+                decay_epochs=10,
+            ),
             series="dense",
         )
     },

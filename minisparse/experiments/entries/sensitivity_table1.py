@@ -9,7 +9,7 @@ from minisparse.experiments.recipes.sensitivity import Sensitivity
 UNSPECIFIC = "unspecific"
 SPECIFIC = "specific"
 
-DENSE = Dense(lr=0.3, weight_decay=1e-4, epochs=30, decay_epochs=15)
+DENSE = Dense(lr=0.3, weight_decay=3e-4, epochs=30, decay_epochs=15)
 _METHOD = Sensitivity(lr=0.2, sparsify_epochs=100, finetune_epochs=30)
 
 ROWS = {
