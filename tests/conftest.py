@@ -1,7 +1,16 @@
+import os
+
+import hypothesis
 import pytest
 from strict import StrictArray, strict
 
 from minisparse import arrays
+
+# No test is about time, and a check that gates a change tries the same examples every time.
+hypothesis.settings.register_profile(
+    "minisparse", deadline=None, derandomize=bool(os.environ.get("CI"))
+)
+hypothesis.settings.load_profile("minisparse")
 
 
 @pytest.fixture(params=["strict", pytest.param("cupy", marks=pytest.mark.gpu)])
