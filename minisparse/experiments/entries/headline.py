@@ -1,29 +1,18 @@
 """What `minisparse reproduce` shows: a dense network, the oldest method and the first paper."""
 
-from dataclasses import replace
-
-from minisparse.experiments.entries.sensitivity_table1 import DENSE, SPECIFIC, UNSPECIFIC
+from minisparse.experiments.entries.sensitivity_table1 import ROWS as TABLE1
 from minisparse.experiments.experiment import Experiment, Results, Row
 from minisparse.experiments.recipes.magnitude import MagnitudeCurve
-from minisparse.experiments.recipes.sensitivity import Sensitivity
 
 _CURVE = MagnitudeCurve()
-_METHOD = Sensitivity(lr=0.2)  # two thirds of the epochs that Table 1 gets
 
 ROWS = {
-    "dense": Row(DENSE, series="dense"),
+    "dense": TABLE1["dense"],
     **{
         f"magnitude, {c:g}x": Row(_CURVE, series="magnitude (iterative)", point=f"{c:g}x")
         for c in _CURVE.compressions
     },
-    "unspecific, low error": Row(replace(_METHOD, threshold=0.1), series=UNSPECIFIC),
-    "unspecific, high compression": Row(replace(_METHOD, threshold=0.18), series=UNSPECIFIC),
-    "specific, low error": Row(
-        replace(_METHOD, variant="specific", threshold=0.08), series=SPECIFIC
-    ),
-    "specific, high compression": Row(
-        replace(_METHOD, variant="specific", threshold=0.17), series=SPECIFIC
-    ),
+    **{name: row for name, row in TABLE1.items() if name != "dense"},
 }
 
 
