@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -48,20 +49,19 @@ def problem_for(
 def rerun_command(
     f: Any, backward: Callable[..., Any] | None, seed: int, order: int, dtype: Any
 ) -> str:
-    """Return the command, or the call, that repeats the check."""
-    target = target_of(f)
-    if (
-        target
-        and backward is not None
-        and getattr(backward, "__name__", "") != f"{f.__name__}_backward"
-    ):
-        target = ""
+    """Return the command that repeats a check which was called from Python.
+
+    The test that runs; the shell's command if the function's own file knows its inputs; else the
+    call.
+    """
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    if test:
+        return f"pytest {shlex.quote(test)}"
     settings = "" if order == 1 else f" --order {order}"
     if dtype is not None:
         settings += f" --dtype {np.dtype(dtype).name}"
-    script = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0]
-    if script:
-        return f"pytest {script}"
+    target = target_of(f)
     if target:
         return f"minisparse gradcheck {target} --seed {seed}{settings}"
-    return f"gradcheck({name_of(f)}, ..., seed={seed})"
+    pair = "" if backward is None else f", backward={name_of(backward)}"
+    return f"gradcheck({name_of(f)}, ...{pair}, seed={seed})"

@@ -13,7 +13,7 @@ import numpy as np
 from .. import autodiff
 from ..autodiff import Op, Tensor, record_branches
 from .problem import Argument, Array, GradcheckError, Problem, flat, stored_of
-from .randomness import CommonNumbers
+from .randomness import CommonNumbers, own_stream
 from .source import location
 
 
@@ -91,6 +91,15 @@ class TensorProblem(Problem):
 
     def pullback(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Any]:
         """Run the function and its backward on the tape."""
+        return self._gradients(values, cotangents, batched=False)
+
+    def batched(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Any]:
+        """Send several cotangents, stacked along a first axis, through one backward."""
+        return self._gradients(values, cotangents, batched=True)
+
+    def _gradients(
+        self, values: Sequence[Array], cotangents: Sequence[Array], batched: bool
+    ) -> list[Any]:
         with self._running(values, True) as tensors:
             outputs = self._call(tensors)
             leaves = [*tensors[0], *tensors[1], *tensors[2]]
@@ -98,7 +107,9 @@ class TensorProblem(Problem):
             for y, g in zip(outputs, cotangents, strict=True):
                 if not y.requires_grad or y.dtype.kind != "f":
                     continue
-                found = autodiff.gradients(y, leaves, g, retain_graph=True, allow_unused=True)
+                found = autodiff.gradients(
+                    y, leaves, g, batched=batched, retain_graph=True, allow_unused=True
+                )
                 for k, t in enumerate(found):
                     array = t.numpy()
                     total[k] = array if total[k] is None else total[k] + array
@@ -181,8 +192,8 @@ class TensorProblem(Problem):
         for y in outputs:
             if not isinstance(y, Tensor):
                 raise GradcheckError(
-                    f"{self.name} returned {type(y).__name__}, not a Tensor; for functions of "
-                    "NumPy arrays give their backward too: gradcheck(f, x, backward=...)"
+                    f"{self.name} returned {type(y).__name__}, not a Tensor; a function of NumPy "
+                    f"arrays needs its backward (backward=..., or {self.name}_backward beside it)"
                 )
         return outputs
 
@@ -198,8 +209,9 @@ class TensorProblem(Problem):
             raise
         except Exception as error:
             raise GradcheckError(
-                f"{self.name} raised {type(error).__name__}: {error} at the inputs it was to be "
-                "checked with; give inputs that it accepts"
+                f"{self.name} raised {type(error).__name__}: {error}. It was called with tensors; "
+                "give inputs that it accepts, or, if it is written in plain NumPy, its backward "
+                f"(backward=..., or {self.name}_backward beside it)"
             ) from error
         while stack:
             t = stack.pop()
@@ -217,7 +229,7 @@ def second_order(problem: TensorProblem, seed: int) -> TensorProblem:
     Its arguments are those of the function and a cotangent v:  (x, v) -> (df/dx)^T v.
     """
     outputs = problem.forward([a.value for a in problem.arguments])
-    rng = np.random.default_rng(seed + 1)
+    rng = own_stream(seed + 1)
     cotangents = [rng.standard_normal(y.shape).astype(y.dtype) for y in outputs]
     twice = _SecondOrder.__new__(_SecondOrder)
     twice.__dict__.update(problem.__dict__)

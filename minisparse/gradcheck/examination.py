@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import numeric
-from .numeric import Floats, Slope
+from .numeric import TINY, Floats, Slope
 from .problem import Array, Fault, Problem, flat, like, split
+from .randomness import own_stream
 
 FLOOR = {np.float64: 4e-9, np.float32: 1e-5, np.float16: 1e-2}  # relative error never accused
 SMALL = 256  # up to so many elements in all, every one is checked by itself
@@ -40,24 +41,24 @@ class Examination:
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem = problem
-        self.rng = np.random.default_rng(seed)
+        self.rng = own_stream(seed)
         self.given = [a.value for a in problem.arguments]
         self.values = [like(v.astype(np.float64), v) for v in self.given]
         narrow = min((v.dtype for v in self.given), key=lambda d: d.itemsize)
         self.nominal = narrow.type if narrow.type in FLOOR else np.float64
         self.floor = FLOOR[self.nominal]
         self.outputs: tuple[Array, ...] = ()  # at the point; set by the contract
-        self.evaluations = 0
+        self.evaluations, self._seconds = 0, 0.0
         self.first_call: list[Array] | None = None  # where the functions were first called
         self._at_kink: dict[int, bool] = {}
 
     def at(self, values: list[Array]) -> Examination | None:
         """Return the same examination at another point, or None if the function refuses it."""
         other = Examination.__new__(Examination)
-        other.problem, other.rng = self.problem, np.random.default_rng(5)
+        other.problem, other.rng = self.problem, own_stream(5)
         other.given, other.values = self.given, values
         other.nominal, other.floor = self.nominal, self.floor
-        other.evaluations, other.first_call, other._at_kink = 0, None, {}
+        other.evaluations, other._seconds, other.first_call, other._at_kink = 0, 0.0, None, {}
         try:
             other.outputs = self.problem.declared(values, values)
             if [y.shape for y in other.outputs] != [y.shape for y in self.outputs]:
@@ -77,11 +78,14 @@ class Examination:
     def _trace(self, values: Sequence[Array]) -> tuple[Floats, bytes | None]:
         """Return the outputs and the branches that were taken."""
         self.evaluations += 1
+        start = time.perf_counter()
         try:
             outputs, branch = self.problem.traced(values, self.values)
             vector = flat(outputs)
         except Exception:  # noqa: BLE001  (outside its domain a function may raise anything)
             return np.full(self.here.size, np.nan), b"outside"
+        finally:
+            self._seconds += time.perf_counter() - start
         if vector.size != self.here.size:
             return np.full(self.here.size, np.nan), b"outside"
         return vector, branch
@@ -93,8 +97,11 @@ class Examination:
 
     @cached_property
     def noise(self) -> Floats:
-        """Rounding noise of each output."""
-        signs = [units(v) * self.rng.choice([-1.0, 1.0], v.shape) for v in self.values]
+        """Rounding noise of each output.
+
+        Seen along a direction of full mantissas: neat numbers would hide it.
+        """
+        signs = [units(v) * self.rng.uniform(-1, 1, v.shape) for v in self.values]
         return numeric.measure_noise(
             lambda t: self.evaluate(
                 [move(v, t * u) for v, u in zip(self.values, signs, strict=True)]
@@ -110,7 +117,6 @@ class Examination:
 
     def slope(self, argument: int, direction: Array, extra_levels: int = 0) -> Slope:
         """Differentiate all outputs as one argument moves along `direction`."""
-
         traces: dict[float, tuple[Floats, bytes | None]] = {}
 
         def trace(t: float) -> tuple[Floats, bytes | None]:
@@ -126,6 +132,7 @@ class Examination:
             self.here,
             self.noise,
             eps=self.output_eps,
+            scale=float(np.abs(direction).max(initial=0.0)),
             extra_levels=extra_levels,
             same_branch=None if self._branch is None else same_branch,
         )
@@ -148,7 +155,7 @@ class Examination:
         for i, v in enumerate(self.values):
             if v.size == 0:
                 continue
-            u = units(v) * spread(v.shape, np.random.default_rng(13))
+            u = units(v) * spread(v.shape, own_stream(13))
             exact = self.complex_slope(i, u)
             if exact is None:
                 return False
@@ -163,15 +170,10 @@ class Examination:
         """Which branches the function takes at the point, None where nobody records them."""
         return self._trace(self.values)[1]
 
-    @cached_property
+    @property
     def pace(self) -> float:
-        """Seconds that one evaluation takes."""
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            self.evaluate(self.values)
-            times.append(time.perf_counter() - start)
-        return min(times)
+        """Seconds that one evaluation has taken so far, on average."""
+        return self._seconds / max(self.evaluations, 1)
 
     def at_kink(self, argument: int) -> bool:
         """Tell whether the point lies on a kink, as seen when this argument moves."""
@@ -223,7 +225,8 @@ class Examination:
         if m > 1:
             vectors.append(self.rng.standard_normal(m) * (self.rng.random(m) < 0.5))
             size = np.abs(self.here)
-            if (size > 0).any() and size.max() > 1e3 * np.median(size[size > 0]):
+            rows_known = self.jacobian is not None  # then every output is checked by itself anyway
+            if not rows_known and (size > 0).any() and size.max() > 1e3 * np.median(size[size > 0]):
                 smallest = size[size > 0].min()
                 vectors.append(self.rng.standard_normal(m) * smallest / np.maximum(size, smallest))
         return [self.cotangent(v) for v in vectors]
@@ -242,18 +245,37 @@ class Examination:
     def rounding(self, cotangent: Cotangent) -> list[Floats]:
         """Return how uncertain the backward's own arithmetic leaves each gradient entry.
 
-        The point and the cotangent are moved by a unit in the last place, which rolls the dice of
+        The point and the cotangent are moved by units in the last place, which rolls the dice of
         rounding again.  Jumps (another branch of a kink) are not rounding and count as 0.
         """
+        size = np.abs(cotangent.vector).max(initial=0.0)
         worst = [np.zeros_like(g) for g in cotangent.gradients]
-        for _ in range(3):
+        for _ in range(8):
             values = [_jitter(v, self.rng) for v in self.values]
             again = self.pull(_jitter(cotangent.vector, self.rng), values)
-            for w, a, g in zip(worst, again, cotangent.gradients, strict=True):
+            for i, (w, a, g) in enumerate(zip(worst, again, cotangent.gradients, strict=True)):
                 change = np.abs(a - g)
-                change[~(change <= 1e-3 * np.abs(g).max(initial=0.0))] = 0.0
-                np.maximum(w, change, out=w)
+                jump = np.maximum(1e-3 * np.abs(g).max(initial=0.0), 1e-13 * size * self._gains[i])
+                np.maximum(w, np.where(change <= jump, change, 0.0), out=w)
         return worst
+
+    def rest(self, argument: int, u: Array, size: float = 1.0) -> float:
+        """Return what rounding may leave of a derivative along `u` that cancels to 0.
+
+        For cotangents of the given size.
+        """
+        return 16 * self.output_eps * size * self._gains[argument] * float(np.abs(u).sum())
+
+    @cached_property
+    def _gains(self) -> list[float]:
+        """How large each argument's gradient gets for cotangents of size 1."""
+        return [
+            max(
+                float(np.abs(c.gradients[i]).max(initial=0.0) / np.abs(c.vector).max(initial=TINY))
+                for c in self.cotangents
+            )
+            for i in range(len(self.values))
+        ]
 
 
 def move(value: Array, step: Array) -> Array:
@@ -287,7 +309,7 @@ def spread(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
 
 
 def _jitter(x: Array, rng: np.random.Generator) -> Array:
-    return like(x * (1 + 2.0**-52 * rng.integers(-1, 2, x.shape)), x)
+    return like(x * (1 + 2.0**-52 * rng.integers(-4, 5, x.shape)), x)
 
 
 def relative(a: Any, b: Any) -> NDArray[np.float64]:

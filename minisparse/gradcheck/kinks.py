@@ -18,6 +18,7 @@ import numpy as np
 from .examination import Examination, move, own_units, spread
 from .numeric import DEEPEST, RATIO, SAFETY, TINY, Bools, Floats, Slope, dot
 from .problem import Array
+from .randomness import own_stream
 
 NEARBY = 2.0**-24  # how far away the neighbours lie, in units of each element
 SAMPLES = 24
@@ -41,7 +42,8 @@ def legal(exam: Examination, argument: int, u: Array, s: Slope, claimed: Floats)
     """
     rough = s.kink | s.lost
     with np.errstate(invalid="ignore"):
-        slack = SAFETY * s.error + 1e-6 * np.maximum(np.abs(s.low), np.abs(s.high))
+        rest = exam.rest(argument, u)
+        slack = SAFETY * s.error + 1e-6 * np.maximum(np.abs(s.low), np.abs(s.high)) + rest
         between = s.kink & (claimed >= s.low - slack) & (claimed <= s.high + slack)
     verdict: Bools = ~rough | between
     # Where even the smallest step would leave the straight piece, nothing can be said.
@@ -49,7 +51,7 @@ def legal(exam: Examination, argument: int, u: Array, s: Slope, claimed: Floats)
     if not verdict.all():
         low, high = hull(exam, argument, u)
         with np.errstate(invalid="ignore"):
-            verdict |= ~(claimed < low) & ~(claimed > high)
+            verdict |= ~(claimed < low - rest) & ~(claimed > high + rest)
     return verdict
 
 
@@ -67,7 +69,7 @@ def nearby_slopes(exam: Examination, argument: int, u: Array) -> tuple[Floats, F
 
     All arguments move, for a kink may be left through any of them.
     """
-    rng = np.random.default_rng(7)
+    rng = own_stream(7)
     slopes, rounding = [], np.zeros(exam.here.size)
     for k in range(SAMPLES):
         if k < 2:  # along the direction itself, both ways
@@ -117,7 +119,9 @@ def excused(exam: Examination, argument: int, u: Array, vector: Floats, claimed:
     used = vector != 0
     sums = (slopes[:, used] * vector[used]).sum(axis=1)[:, None]
     noise = np.array([dot(np.abs(vector), rounding)])
-    low, high = slopes_range(sums, noise)
+    low, high = slopes_range(
+        sums, noise + exam.rest(argument, u, float(np.abs(vector).max(initial=0.0)))
+    )
     bends = high[0] - low[0] > 1e-3 * (abs(low[0]) + abs(high[0])) + 4 * noise[0]
     return bool(bends and low[0] <= claimed <= high[0])
 
@@ -125,7 +129,7 @@ def excused(exam: Examination, argument: int, u: Array, vector: Floats, claimed:
 def neighbours_differ(exam: Examination, argument: int) -> bool:
     """Tell whether the gradient jumps between points next to the one being checked."""
     x = exam.values[argument]
-    u = own_units(x) * spread(x.shape, np.random.default_rng(11))
+    u = own_units(x) * spread(x.shape, own_stream(11))
     slopes, rounding = nearby_slopes(exam, argument, u)
     with np.errstate(invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # all-NaN columns
@@ -162,6 +166,7 @@ def _sum_is_legal(exam: Examination, argument: int, u: Array, s: Slope) -> bool:
     claimed = dot(u.ravel(), exam.pull(vector)[argument])
     ends = np.sort(np.array([vector * s.low, vector * s.high]), axis=0).sum(axis=1)
     slack = SAFETY * dot(np.abs(vector), s.error) + 1e-6 * float(np.abs(ends).max())
+    slack += exam.rest(argument, u, float(np.abs(vector).max(initial=0.0)))
     if ends[0] - slack <= claimed <= ends[1] + slack:
         return True
     low, high = hull(exam, argument, u)

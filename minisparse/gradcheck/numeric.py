@@ -35,6 +35,7 @@ GLANCE = (2, 3, 4, 5)  # exponents k of the steps 8^-k that suffice for a smooth
 GUARD = 8  # ... and one far smaller step that would contradict them near a kink
 DEEPEST = 13  # the smallest step of a full sweep is 1.8e-12
 SAFETY = 10.0  # how many error bounds a gradient may be away
+SLIGHT = 2.0**-44  # a stair as low as this is rounding beside numbers like 1
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -108,6 +109,7 @@ def slope(
     noise: Floats,
     *,
     eps: float = 2.0**-52,
+    scale: float = 0.0,
     extra_levels: int = 0,
     same_branch: Callable[[float], bool] | None = None,
 ) -> Slope:
@@ -123,12 +125,15 @@ def slope(
         Measured rounding noise of each output, see `measure_noise`.
     eps : float
         Spacing of the outputs' floating-point type relative to their size.
+    scale : float
+        How large u is: an output that is exactly 0 may be the rest of numbers of that size.
     extra_levels : int
         Further, smaller steps, for coordinates far smaller than the step's unit.
     same_branch : callable, optional
         Tells of a step that neither side has left the branch of the center.  Steps that have
         are not used, if enough others remain.
     """
+    noise = np.where(here == 0, np.fmax(noise, eps * scale), noise)
     sampled: dict[int, tuple[Floats, Floats]] = {}
 
     def estimate(levels: Sequence[int]) -> Slope:
@@ -137,7 +142,7 @@ def slope(
                 sampled[k] = (line(float(RATIO) ** -k), line(-(float(RATIO) ** -k)))
         plus = np.array([sampled[k][0] for k in levels])
         minus = np.array([sampled[k][1] for k in levels])
-        return _estimate(np.array(levels), plus, minus, here, noise, eps)
+        return _estimate(np.array(levels), plus, minus, here, noise, eps, scale)
 
     deepest = DEEPEST + extra_levels
     if same_branch is None and extra_levels == 0:
@@ -179,7 +184,7 @@ def measure_noise(line: Line, eps: float = 2.0**-52) -> Floats:
     So close together, a smooth function is a straight line; what its third and fourth differences
     see is rounding.  For noise of standard deviation sigma, E[(D^k f)^2] = (2k)!/(k!)^2 sigma^2.
     """
-    values = np.array([line(j * 2.0**-48) for j in range(1, 9)])
+    values = np.array([line(j * 2.0**-46) for j in range(1, 9)])
     sigma = np.zeros(values.shape[1])
     for k in (3, 4):
         spread = factorial(2 * k) / factorial(k) ** 2
@@ -189,7 +194,17 @@ def measure_noise(line: Line, eps: float = 2.0**-52) -> Floats:
     noise: Floats = 3 * np.nan_to_num(sigma, nan=0.0, posinf=0.0) + eps * np.abs(values[0])
     # Few significant digits betray a large number that cancelled inside: log(1 + e^-30).
     quantum = _last_digit(values).min(axis=0)
-    return np.fmax(noise, np.where(quantum < 1e-10, quantum, 0.0))
+    noise = np.fmax(noise, np.where(quantum < 1e-10, quantum, 0.0))
+    # So do outputs that do not move at all, and then by a little: a (b - a b) with a = 1 - 1e-9.
+    resting = (values == values[0]).all(axis=0)
+    for k in range(40, 4, -6):
+        if not resting.any():
+            break
+        moved = np.abs(line(2.0**-k) - values[0])
+        first = resting & (moved > 0)
+        noise = np.where(first & (moved < SLIGHT), np.fmax(noise, moved), noise)
+        resting &= ~first
+    return noise
 
 
 def _last_digit(x: Floats) -> Floats:
@@ -201,20 +216,26 @@ def _last_digit(x: Floats) -> Floats:
 
 
 def _estimate(
-    levels: NDArray[np.int_], plus: Floats, minus: Floats, here: Floats, noise: Floats, eps: float
+    levels: NDArray[np.int_],
+    plus: Floats,
+    minus: Floats,
+    here: Floats,
+    noise: Floats,
+    eps: float,
+    scale: float,
 ) -> Slope:
     still = ((plus == here) & (minus == here)).all(axis=0)
     if still.any() and not still.all():  # most outputs do not depend on one single element
         moving = np.flatnonzero(~still)
         part = _estimate(
-            levels, plus[:, moving], minus[:, moving], here[moving], noise[moving], eps
+            levels, plus[:, moving], minus[:, moving], here[moving], noise[moving], eps, scale
         )
         return part.widened(moving, still.size, np.fmax(noise, eps * np.abs(here)))
     t: Floats = float(RATIO) ** -levels[:, None].astype(np.float64)
     size = np.fmax(np.fmax(np.abs(plus), np.abs(minus)), np.abs(here))
     central = (plus - minus) / (2 * t)
     noise = _noise_seen(central, t, noise)
-    nu = np.fmax(noise, eps * size) + _staircase(plus, minus, here)
+    nu = np.fmax(np.fmax(noise, eps * size), _staircase(plus, minus, here, 4 * eps * scale))
     second = ((plus - here) + (minus - here)) / t
     steps = np.diff(levels)
     value, error, chosen = _limit(central, nu / t, steps, 2, 4)
@@ -231,9 +252,7 @@ def _estimate(
             bend = np.where(alone, 0.0, bend)
             bend_error = np.where(alone, 0.0, bend_error)
 
-    scale = np.maximum(np.abs(value), np.abs(here)) + TINY
-    scale = np.fmax(scale, np.abs(np.fmax(plus[0] - here, here - minus[0])) / t[0])
-    lost = ~np.isfinite(error) | (error > 0.05 * scale) & (error > SAFETY * nu[0] / t[0])
+    lost = ~np.isfinite(error) | _jumps(plus, minus, here, nu)
     kink = np.isfinite(bend) & (np.abs(bend) > 8 * bend_error) & ~lost
     bend = np.where(kink, bend, 0.0)
     return Slope(
@@ -247,6 +266,14 @@ def _estimate(
         steps=t[:, 0],
         quotients=central,
     )
+
+
+def _jumps(plus: Floats, minus: Floats, here: Floats, nu: Floats) -> Bools:
+    """Tell of each output whether it moves as far for the smallest step as for larger ones."""
+    moved = np.fmax(np.abs(plus - here), np.abs(minus - here))
+    smallest, farthest = moved[-1], np.fmax.reduce(moved, axis=0)
+    jumps: Bools = (smallest > 1e-3 * farthest) & (smallest > 8 * nu[-1])
+    return jumps
 
 
 def _noise_seen(central: Floats, t: Floats, noise: Floats) -> Floats:
@@ -312,17 +339,20 @@ def _limit(
         highest_low = np.maximum.accumulate(low[::-1], axis=0)[::-1]
         lowest_high = np.minimum.accumulate(high[::-1], axis=0)[::-1]
         consistent = (value + 3 * error >= highest_low) & (value - 3 * error <= lowest_high)
+        consistent |= ~(consistent & np.isfinite(error)).any(axis=0)
     chosen = np.where(consistent, error, np.inf).argmin(axis=0)
     columns = np.arange(m)
     return value[chosen, columns], error[chosen, columns], chosen
 
 
-def _staircase(plus: Floats, minus: Floats, here: Floats) -> Floats:
-    """Return the height of the first stair, where an output does not move at all for small steps.
+def _staircase(plus: Floats, minus: Floats, here: Floats, hidden: float) -> Floats:
+    """Return the noise of outputs that do not move at all for small steps.
 
     A function that rounds somewhere inside is a staircase under the microscope.  Stairs of a
     millionth of the output's size or less that lie on a slope are rounding noise; higher ones are
-    the function's own (`round`, `floor`), and their derivative is 0.
+    the function's own (`round`, `floor`), and their derivative is 0.  In any case a flat piece may
+    be all that is left of numbers as large as the step's unit, whose rounding is `hidden`:
+    1 - tanh x is 0 for x = 20.
     """
     up, down = plus - here, here - minus
     moved = np.fmax(np.abs(up), np.abs(down))
@@ -332,8 +362,8 @@ def _staircase(plus: Floats, minus: Floats, here: Floats) -> Floats:
     height = moved[np.maximum(first, 0), columns]
     above = np.maximum(first - 1, 0)  # a slope goes on, at eight times the step, on both sides
     u, d = up[above, columns], down[above, columns]
-    sloping = np.abs(u - d) <= 0.5 * np.abs(u + d)
-    noise: Floats = np.where((first >= 1) & sloping & (height <= 1e-6 * np.abs(here)), height, 0.0)
+    noisy = (np.abs(u - d) <= 0.5 * np.abs(u + d)) & (height <= 1e-6 * np.abs(here))
+    noise: Floats = np.where(first >= 0, np.fmax(np.where(noisy, height, 0.0), hidden), 0.0)
     return noise
 
 

@@ -6,7 +6,6 @@ narrow type, or that do not change at all when an input is rounded to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,16 +64,19 @@ def _check_input(exam: Examination, i: int, narrow: Narrow) -> None:
         x = exam.values[i]
         jitter = 1 + 1e-3 * exam.rng.uniform(-1, 1, x.shape)
         at = move(x, np.where(np.isfinite(x), x * jitter - x, 0.0))
-        nearest = _rounded(at, narrow)
-        away = at + WIDER[narrow] * (nearest - at)
-        if not np.isfinite(nearest).all() or (nearest == at).all():
+        step = _rounded(at, narrow) - at
+        if not np.isfinite(step).all() or not step.any():
             return
-        here, there, near = (_results(exam, i, v, vector) for v in (at, away, nearest))
-        if here is None or there is None or near is None:
-            return
+        near, halfway, there = (at + k * step for k in (1, WIDER[narrow] / 2, WIDER[narrow]))
+        results = [_results(exam, i, v, vector) for v in (at, near, halfway, there)]
         for k in np.flatnonzero(suspects).tolist():
-            visible = _visible(here[k], there[k], WIDER[narrow])
-            unmoved = (near[k] == here[k]) | (k == count) & (_rounded(here[k], narrow) == here[k])
+            values = [r[k] for r in results if r is not None]
+            if len(values) < 4:
+                return
+            visible = _visible(values[0], values[2], values[3], WIDER[narrow])
+            unmoved = values[1] == values[0]
+            if k == count:  # or the forward's results are narrow themselves
+                unmoved |= _rounded(values[0], narrow) == values[0]
             suspects[k] = visible.any() and bool(unmoved[visible].all())
         if not suspects.any():
             return
@@ -90,7 +92,8 @@ def _check_input(exam: Examination, i: int, narrow: Narrow) -> None:
     )
 
 
-def _results(exam: Examination, i: int, value: Array, vector: Floats) -> Sequence[Floats] | None:
+def _results(exam: Examination, i: int, value: Array, vector: Floats) -> list[Floats] | None:
+    """Return all gradients and the outputs with one input changed, None outside the domain."""
     values = list(exam.values)
     values[i] = move(value, np.zeros_like(value))
     outputs = exam.evaluate(values)
@@ -99,13 +102,14 @@ def _results(exam: Examination, i: int, value: Array, vector: Floats) -> Sequenc
     return [*exam.pull(vector, values), outputs]
 
 
-def _visible(here: Floats, there: Floats, wider: int) -> Bools:
-    """Tell of each entry whether it moved smoothly, and by more than float64 rounding hides."""
-    with np.errstate(invalid="ignore"):
-        change = np.abs(there - here)
-        seen: Bools = (change > wider * 16 * 2.0**-52 * np.abs(here)) & (
-            change < 0.1 * np.abs(here)
-        )
+def _visible(here: Floats, halfway: Floats, there: Floats, wider: int) -> Bools:
+    """Tell of each entry whether it moves smoothly, and by more than float64 rounding hides."""
+    change = np.abs(there - here)
+    seen: Bools = (
+        (change > wider * 16 * 2.0**-52 * np.abs(here))
+        & (change < 0.1 * np.abs(here))
+        & (np.abs(2 * (halfway - here) - (there - here)) < 0.3 * change)
+    )
     return seen
 
 

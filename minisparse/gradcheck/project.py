@@ -221,8 +221,10 @@ def gap(
     error = dot(np.abs(c.vector), s.error)
     tolerance = SAFETY * error + exam.floor * size + TINY
     distance = abs(analytic - numeric)
+    if abs(numeric) <= SAFETY * error:  # 0 as far as can be seen: then rounding will do
+        tolerance += exam.rest(i, u, float(np.abs(c.vector).max(initial=0.0)))
     if distance > tolerance and sure:
-        tolerance = _second_look(exam, i, u, c, analytic, numeric, error) + exam.floor * size
+        tolerance += _second_look(exam, i, u, c, analytic, numeric, error)
     if distance > tolerance:
         return Trouble(
             label, analytic, numeric, tolerance, float(s.step[used].min(initial=1.0)), kink=False

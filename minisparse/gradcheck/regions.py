@@ -65,7 +65,7 @@ def regions(exam: Examination, i: int, table: Table, wrong: Bools) -> Iterator[R
     yield from _places(x)
     yield from _outputs(exam, x)
     yield from _uses(table, x)
-    yield from _thresholds(x, name, table, wrong)
+    yield from _thresholds(exam, i, table, wrong)
     yield from _claims(table, x)
 
 
@@ -92,30 +92,35 @@ def _ties(x: Array, name: str) -> Iterator[Region]:
                 yield Region(f"{name} is not the {word}{along}", ~mask, True)
 
 
-def _thresholds(x: Array, name: str, table: Table, wrong: Bools) -> Iterator[Region]:
-    """Yield the threshold on x, or on |x|, that separates wrong from right, if there is one."""
+def _thresholds(exam: Examination, i: int, table: Table, wrong: Bools) -> Iterator[Region]:
+    """Yield the threshold that separates wrong from right, on x, |x|, or an array beside it."""
     judged = ~table.kink | wrong
-    for label, values in ((name, x.ravel()), (f"|{name}|", np.abs(x.ravel()))):
+    name, x = exam.problem.arguments[i].name, exam.values[i].ravel()
+    measures = [(name, x, True), (f"|{name}|", np.abs(x), True)]
+    for label, beside in _beside(exam, i):
+        if beside.dtype.kind == "f":
+            measures += [(label, beside, False), (f"|{label}|", np.abs(beside), False)]
+    measures += [
+        ("the output", y.ravel(), True)
+        for y in exam.outputs
+        if y.shape == exam.values[i].shape and y.dtype.kind == "f"
+    ]
+    for label, values, own in measures:
         here = values[table.index]
         bad, good = here[wrong], here[judged & ~wrong]
         if bad.size == 0 or good.size == 0:
             continue
         if bad.min() > good.max():
-            yield Region(
-                f"{label} is large ({bad.min():.4g} and more; right up to {good.max():.4g})",
-                values >= bad.min(),
-                True,
-            )
+            words = f"{label} is large ({bad.min():.4g} and more; right up to {good.max():.4g})"
+            yield Region(words, values >= bad.min(), own)
         if bad.max() < good.min():
-            yield Region(
-                f"{label} is small ({bad.max():.4g} and less; right from {good.min():.4g} on)",
-                values <= bad.max(),
-                True,
-            )
-        between = (good <= bad.min()) | (good >= bad.max())
-        if bad.size > 1 and between.all() and (good < bad.min()).any() and (good > bad.max()).any():
-            inside = (values >= bad.min()) & (values <= bad.max())
-            yield Region(f"{label} lies from {bad.min():.4g} to {bad.max():.4g}", inside, True)
+            words = f"{label} is small ({bad.max():.4g} and less; right from {good.min():.4g} on)"
+            yield Region(words, values <= bad.max(), own)
+        inner = (values >= bad.min()) & (values <= bad.max())
+        outer = (good < bad.min()).any() and (good > bad.max()).any()
+        if bad.size > 1 and outer and not inner[table.index][judged & ~wrong].any():
+            words = f"{label} lies in a range (from {bad.min():.4g} to {bad.max():.4g})"
+            yield Region(words, inner, own)
 
 
 def _places(x: Array) -> Iterator[Region]:
@@ -156,33 +161,32 @@ def _places(x: Array) -> Iterator[Region]:
         yield Region("it lies on or below the diagonal", row >= column, False, True)
 
 
-def _other_arrays(exam: Examination, i: int) -> Iterator[Region]:
-    """Yield conditions on masks and other arguments that fit the argument's shape."""
-    x = exam.values[i]
-    others = dict(exam.problem.constants)
-    others |= {
-        a.name: v
-        for j, (a, v) in enumerate(zip(exam.problem.arguments, exam.values, strict=True))
-        if j != i
-    }
+def _beside(exam: Examination, i: int) -> Iterator[tuple[str, Array]]:
+    """Yield the other arrays that fit the argument's shape: masks, labels, other arguments."""
+    arguments = zip(exam.problem.arguments, exam.values, strict=True)
+    others = exam.problem.constants | {a.name: v for j, (a, v) in enumerate(arguments) if j != i}
     for name, other in others.items():
-        if other.dtype.kind not in "fiub" or other.size == 0 or other.ndim == 0:
-            continue
-        try:
-            beside = np.broadcast_to(other, x.shape).ravel()
-        except ValueError:
-            continue
+        if other.dtype.kind in "fiub" and other.size and other.ndim:
+            try:
+                yield name, np.broadcast_to(other, exam.values[i].shape).ravel()
+            except ValueError:
+                continue
+
+
+def _other_arrays(exam: Examination, i: int) -> Iterator[Region]:
+    """Yield conditions on masks and other arguments."""
+    x, label = exam.values[i].ravel(), exam.problem.arguments[i].name
+    for name, beside in _beside(exam, i):
         yield Region(f"{name} = 0", beside == 0, False)
         yield Region(f"{name} is not 0", beside != 0, False)
         if beside.dtype.kind == "f":
-            flat, label = x.ravel(), exam.problem.arguments[i].name
             yield Region(f"{name} < 0", beside < 0, False)
             yield Region(f"{name} > 0", beside > 0, False)
-            yield Region(f"{label} = {name}, a tie", flat == beside, True)
-            yield Region(f"{label} < {name}", flat < beside, True)
-            yield Region(f"{label} > {name}", flat > beside, True)
-            yield Region(f"|{label}| < |{name}|", np.abs(flat) < np.abs(beside), True)
-            yield Region(f"|{label}| > |{name}|", np.abs(flat) > np.abs(beside), True)
+            yield Region(f"{label} = {name}, a tie", x == beside, True)
+            yield Region(f"{label} < {name}", x < beside, True)
+            yield Region(f"{label} > {name}", x > beside, True)
+            yield Region(f"|{label}| < |{name}|", np.abs(x) < np.abs(beside), True)
+            yield Region(f"|{label}| > |{name}|", np.abs(x) > np.abs(beside), True)
 
 
 def _repeated_indices(exam: Examination, i: int) -> Iterator[Region]:

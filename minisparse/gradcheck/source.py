@@ -29,18 +29,14 @@ def name_of(f: Any) -> str:
 
 
 def target_of(f: Callable[..., Any]) -> str:
-    """Return what `minisparse gradcheck` takes for `f`, or "" if the shell cannot reach it.
+    """Return what `minisparse gradcheck` takes for `f` and its usual inputs, or "".
 
-    Reachable are names at the top level of a file or a module.
+    It is a function at the top level of a file, beside which NAME_inputs(rng) stands.
     """
     name = getattr(f, "__qualname__", "")
-    if not name or "<" in name or not hasattr(f, "__module__"):
-        return ""
-    try:
-        path = inspect.getsourcefile(_code_of(f))
-    except TypeError:
-        return ""
-    if path is None:
+    module = inspect.getmodule(f)
+    path = getattr(module, "__file__", None)
+    if not path or not hasattr(module, f"{name.removesuffix('_forward')}_inputs"):
         return ""
     return f"{_short(path)}:{name}"
 
