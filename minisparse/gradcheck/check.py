@@ -202,6 +202,8 @@ def gradcheck(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from minisparse import gradcheck
     >>> def forward(x):
     ...     return np.tanh(x)
     >>> def backward(g, x):
