@@ -1,5 +1,6 @@
 """The checkpoint file: what goes in comes out, and no damage goes unnoticed."""
 
+import contextlib
 import io
 import math
 import os
@@ -248,22 +249,27 @@ def test_a_pickle_inside_is_not_run(tmp_path):
 # ---- writing ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """Let no file grow beyond 10 kB, which the kernel reports as an error of the write."""
+    """Let no file grow beyond 10 kB, which the kernel reports as an error of the write.
+
+    Only inside the test: the output of pytest itself may be going to a file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_when_the_disk_is_full_the_old_checkpoint_survives(tmp_path):
     path = tmp_path / "run.npz"
-    with pytest.raises(CheckpointError, match=r"File too large.*There is none yet"):
+    with full_disk(), pytest.raises(CheckpointError, match=r"File too large.*There is none yet"):
         save(path, {"w": np.zeros(5000)})
     save(path, SAMPLE)
-    with pytest.raises(CheckpointError, match=r"run\.npz.*File too large.*before is unchanged"):
+    lost = r"run\.npz.*File too large.*before is unchanged"
+    with full_disk(), pytest.raises(CheckpointError, match=lost):
         save(path, {"w": np.zeros(5000)})
     assert same(load(path), SAMPLE)
     assert list(tmp_path.iterdir()) == [path]
