@@ -34,7 +34,7 @@ def problem_for(
             )
         return NumpyProblem(f, backward, inputs, title, seed, stored)
     from ..autodiff import Op
-    from .adapt_tensor import TensorProblem, second_order
+    from .adapt_tensor import TensorProblem
 
     if isinstance(f, type) and issubclass(f, Op):
         f = f()
@@ -42,8 +42,29 @@ def problem_for(
         raise GradcheckError(
             f"gradcheck takes a function, an operation or a module, got {type(f).__name__}"
         )
-    problem = TensorProblem(f, inputs, title, seed, stored, dtype=dtype)
-    return second_order(problem, seed) if order == 2 else problem
+    return TensorProblem(f, inputs, title, seed, stored, dtype=dtype)
+
+
+def second_order_of(problem: Problem, seed: int) -> Problem:
+    """Return the problem of a function's gradient."""
+    from .adapt_tensor import TensorProblem, second_order
+
+    assert isinstance(problem, TensorProblem)
+    return second_order(problem, seed)
+
+
+def suspects(problem: Problem, seed: int, order: int) -> list[str]:
+    """Say which operations of a failing function of tensors fail by themselves."""
+    if isinstance(problem, NumpyProblem):
+        return []
+    from .adapt_tensor import TensorProblem, second_order
+    from .check import run
+
+    assert isinstance(problem, TensorProblem)
+    found = problem.suspects(
+        lambda alone: run(second_order(alone, seed) if order == 2 else alone, seed)
+    )
+    return [f"the operation {name} fails by itself: its backward is at {at}" for name, at in found]
 
 
 def rerun_command(

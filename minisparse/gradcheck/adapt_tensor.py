@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from .. import autodiff
 from ..autodiff import Op, Tensor, record_branches
-from .problem import Argument, Array, GradcheckError, Problem, flat, stored_of
+from .problem import Argument, Array, GradcheckError, Problem, stored_of
 from .randomness import CommonNumbers, own_stream
 from .source import location
 
@@ -150,6 +151,42 @@ class TensorProblem(Problem):
             digest.update(np.ascontiguousarray(signature).tobytes())
         return outputs, digest.digest()
 
+    def parts_hold(self) -> bool:
+        """Check every kinked operation on the tape alone, at its own inputs."""
+        from .check import run
+
+        if len(self.operations) < 2:
+            return False
+        parts = [
+            self._alone(op, inputs)
+            for op, inputs in self.operations
+            if type(op).branch is not Op.branch and _wants_gradient(inputs)
+        ]
+        return all(run(part, self._random.seed) for part in parts)
+
+    def suspects(self, check: Callable[[TensorProblem], Any]) -> list[tuple[str, str]]:
+        """Return (name, file and line) of the operations whose gradient fails by itself.
+
+        The first of every class is taken out and checked alone, at its own inputs.
+        """
+        found, seen = [], set()
+        for op, inputs in self.operations if len(self.operations) > 1 else ():
+            if type(op) not in seen and _wants_gradient(inputs):
+                seen.add(type(op))
+                if not check(self._alone(op, inputs)):
+                    found.append((op.name, location(type(op).backward)))
+        return found
+
+    def _alone(self, op: Op, inputs: tuple[Tensor, ...]) -> TensorProblem:
+        """Return one operation of the tape as a problem; a new copy is applied every time."""
+        return TensorProblem(
+            lambda *tensors: copy.copy(op)(*tensors),
+            [x.detach() for x in inputs],
+            op.name,
+            self._random.seed,
+            {},
+        )
+
     # ---- how it is run ----------------------------------------------------------------------
 
     def _remember(self, op: Op, y: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -272,33 +309,6 @@ class _SecondOrder(TensorProblem):
         )
 
 
-def culprits(problem: TensorProblem, check: Callable[[Problem], Any]) -> list[tuple[str, str]]:
-    """Return (name, file and line) of the operations whose own gradient fails at their own inputs.
-
-    Each operation on the tape is taken out and checked alone, the first of every class.
-    """
-    found, seen = [], set()
-    for op, inputs in problem.operations:
-        real = any(x.requires_grad and x.dtype.kind == "f" for x in inputs)
-        if type(op) in seen or not real:
-            continue
-        seen.add(type(op))
-        alone = TensorProblem(_fresh(op), [x.detach() for x in inputs], op.name, 0, {})
-        if not check(alone):
-            found.append((op.name, location(type(op).backward)))
-    return found
-
-
-def _fresh(op: Op) -> Callable[..., Tensor]:
-    """Return a function that applies a new copy of the operation, with the same settings."""
-    import copy
-
-    def apply(*tensors: Tensor) -> Tensor:
-        return copy.copy(op)(*tensors)
-
-    return apply
-
-
 @contextlib.contextmanager
 def _each_surrogate(visit: Callable[[Op, Tensor, tuple[Tensor, ...]], Tensor]) -> Iterator[None]:
     """Let `visit` replace the result of every operation that declares a surrogate."""
@@ -313,6 +323,10 @@ def _each_surrogate(visit: Callable[[Op, Tensor, tuple[Tensor, ...]], Tensor]) -
         yield
     finally:
         Op.__call__ = apply  # type: ignore[method-assign]
+
+
+def _wants_gradient(inputs: tuple[Tensor, ...]) -> bool:
+    return any(x.requires_grad and x.dtype.kind == "f" for x in inputs)
 
 
 def _is_real(x: Any) -> bool:
@@ -360,4 +374,4 @@ def _where(f: Any) -> str:
     return location(type(f).backward if isinstance(f, Op) else _callable_of(f))
 
 
-__all__ = ["TensorProblem", "culprits", "flat", "second_order"]
+__all__ = ["TensorProblem", "second_order"]

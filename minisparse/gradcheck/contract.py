@@ -10,15 +10,18 @@ linear in the cotangent, since it multiplies by a transposed Jacobian:
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import precision
-from .examination import Examination, move, spread, units
+from .examination import Examination, move, spread
 from .problem import Array, Fault, GradcheckError, like, split
 from .randomness import own_stream
+
+_SHAPES = re.compile(r"gradient of shape (\([\d, ]*\)) for an input of shape (\([\d, ]*\))")
 
 
 def check_contract(exam: Examination) -> None:
@@ -39,7 +42,10 @@ def _decoy(exam: Examination) -> list[Array]:
     It is called first of all: a backward that keeps what an earlier call gave it then keeps the
     wrong thing, and shows.
     """
-    return [move(v, 2.0**-7 * units(v) * spread(v.shape, own_stream(1))) for v in exam.values]
+    return [
+        move(v, 2.0**-7 * unit * spread(v.shape, own_stream(1)))
+        for v, unit in zip(exam.values, exam.units, strict=True)
+    ]
 
 
 def _check_once(exam: Examination, values: list[Array], strict: bool) -> None:
@@ -136,6 +142,18 @@ def _backward(exam: Examination, values: list[Array], cotangents: list[Array]) -
         raise
     except Exception as error:
         text = str(error)
+        if type(error).__name__ == "WriteError" or "read-only" in text:
+            raise Fault(
+                "mutates-input", f"The backward, or the forward before it: {text}."
+            ) from error
+        if (shapes := _SHAPES.search(text)) is not None:  # an operation's, found by the tape
+            got, wanted = (tuple(map(int, re.findall(r"\d+", s))) for s in shapes.groups())
+            if _is_broadcast(wanted, got):
+                raise Fault(
+                    "missing-broadcast-sum",
+                    f"{text}: the input was broadcast in the forward, so its gradient is the sum "
+                    "over the axes that were repeated.",
+                ) from error
         shape = isinstance(error, ValueError | IndexError) and any(
             word in text for word in ("shape", "broadcast", "dimension", "align", "reshape")
         )
@@ -282,7 +300,7 @@ def _beneath_notice(exam: Examination, i: int, weights: tuple[float, float]) -> 
         abs(w) * float(np.abs(c.vector * exam.here).sum())
         for w, c in zip(weights, exam.cotangents, strict=False)
     )
-    unit = units(exam.values[i]).ravel()
+    unit = exam.units[i].ravel()
     return 64 * exam.output_eps * sum(sums) / np.where(unit > 0, unit, np.inf)
 
 

@@ -51,6 +51,7 @@ class Examination:
         self.evaluations, self._seconds = 0, 0.0
         self.first_call: list[Array] | None = None  # where the functions were first called
         self._at_kink: dict[int, bool] = {}
+        self.nearby: tuple[Array, tuple[Floats, Floats]] | None = None  # the last one, see kinks.py
 
     def at(self, values: list[Array]) -> Examination | None:
         """Return the same examination at another point, or None if the function refuses it."""
@@ -58,7 +59,8 @@ class Examination:
         other.problem, other.rng = self.problem, own_stream(5)
         other.given, other.values = self.given, values
         other.nominal, other.floor = self.nominal, self.floor
-        other.evaluations, other._seconds, other.first_call, other._at_kink = 0, 0.0, None, {}
+        other.evaluations, other._seconds, other.first_call = 0, 0.0, None
+        other._at_kink, other.nearby = {}, None
         try:
             other.outputs = self.problem.declared(values, values)
             if [y.shape for y in other.outputs] != [y.shape for y in self.outputs]:
@@ -91,6 +93,16 @@ class Examination:
         return vector, branch
 
     @cached_property
+    def units(self) -> list[Floats]:
+        """A step's unit for every element of every argument."""
+        return [units(v) for v in self.values]
+
+    @cached_property
+    def own_units(self) -> list[Floats]:
+        """The same, however small the element is beside others."""
+        return [own_units(v) for v in self.values]
+
+    @cached_property
     def here(self) -> Floats:
         """The outputs at the point."""
         return flat(self.outputs)
@@ -101,13 +113,16 @@ class Examination:
 
         Seen along a direction of full mantissas: neat numbers would hide it.
         """
-        signs = [units(v) * self.rng.uniform(-1, 1, v.shape) for v in self.values]
-        return numeric.measure_noise(
+        signs = [u * self.rng.uniform(-1, 1, u.shape) for u in self.units]
+        noise = numeric.measure_noise(
             lambda t: self.evaluate(
                 [move(v, t * u) for v, u in zip(self.values, signs, strict=True)]
             ),
             self.output_eps,
         )
+        if self.output_eps > 2.0**-52:  # single precision: small outputs are rests of large ones
+            noise = np.fmax(noise, 2 * self.output_eps * np.abs(self.here).max(initial=0.0))
+        return noise
 
     @cached_property
     def output_eps(self) -> float:
@@ -155,7 +170,7 @@ class Examination:
         for i, v in enumerate(self.values):
             if v.size == 0:
                 continue
-            u = units(v) * spread(v.shape, own_stream(13))
+            u = self.units[i] * spread(v.shape, own_stream(13))
             exact = self.complex_slope(i, u)
             if exact is None:
                 return False

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .examination import Examination, spread, units
+from .examination import Examination, spread
+from .numeric import Floats
 from .project import Comparison, Table, gap, tabulate
 
 MANY = 512  # elements to check one by one, if the function is fast enough
@@ -40,14 +41,17 @@ def localise(exam: Examination, found: Comparison) -> Table:
 
 
 def bisect(exam: Examination, found: Comparison, every: NDArray[np.int_]) -> NDArray[np.int_]:
-    """Find single wrong elements by halving groups that fail."""
-    x = exam.values[found.argument]
-    unit = units(x).ravel()
+    """Find single wrong elements by halving groups that fail.
+
+    The error along a direction is the sum of the errors along its two halves, so the direction that
+    failed leads to a wrong element.
+    """
+    pattern = _worst_direction(exam, found)
     wrong: list[int] = []
     queue = [every]
     while queue and len(wrong) < FOUND_ENOUGH:
         group = queue.pop()
-        if not _fails(exam, found, group, unit):
+        if not _fails(exam, found, group, pattern):
             continue
         if group.size == 1:
             wrong.append(int(group[0]))
@@ -56,20 +60,36 @@ def bisect(exam: Examination, found: Comparison, every: NDArray[np.int_]) -> NDA
     return np.array(wrong, dtype=np.int_)
 
 
-def _fails(
-    exam: Examination, found: Comparison, group: NDArray[np.int_], unit: NDArray[np.float64]
-) -> bool:
-    """Tell whether a random projection on the group misses; two tries, as one can cancel."""
+def _worst_direction(exam: Examination, found: Comparison) -> Floats:
+    """Return the joint direction along which gradient and measurement are farthest apart."""
+    severity = [0.0]
+    best = exam.units[found.argument].ravel()
+    for _, u, s in found.directions:
+        for c in exam.cotangents[:2]:
+            if (s.kink | s.lost).any():
+                c = exam.cotangent(np.where(s.kink | s.lost, 0.0, c.vector))
+            t = gap(exam, found.argument, "", u, s, c, sure=False)
+            if t is not None and abs(t.analytic - t.numeric) / t.tolerance > max(severity):
+                severity.append(abs(t.analytic - t.numeric) / t.tolerance)
+                best = u.ravel()
+    return best
+
+
+def _fails(exam: Examination, found: Comparison, group: NDArray[np.int_], pattern: Floats) -> bool:
+    """Tell whether a projection on the group misses: the pattern's, or a random one."""
     x = exam.values[found.argument]
-    for _ in range(1 if group.size == 1 else 2):
+    for attempt in range(1 if group.size == 1 else 2):
         u = np.zeros(x.size)
-        u[group] = unit[group] * spread(group.shape, exam.rng)
+        u[group] = exam.units[found.argument].ravel()[group] * spread(group.shape, exam.rng)
+        if attempt == 0 and pattern[group].any():
+            u[group] = pattern[group]
         direction = u.reshape(x.shape)
         s = exam.slope(found.argument, direction)
         rough = s.kink | s.lost
         for c in exam.cotangents[:2]:
             if rough.any():
                 c = exam.cotangent(np.where(rough, 0.0, c.vector))
-            if gap(exam, found.argument, "", direction, s, c, sure=group.size == 1):
+            t = gap(exam, found.argument, "", direction, s, c, sure=group.size == 1)
+            if t is not None:
                 return True
     return False

@@ -127,6 +127,10 @@ class Problem(ABC):
         """
         return self.declared(values, center), None
 
+    def parts_hold(self) -> bool:
+        """Tell whether every operation with a kink is right by itself; False if nobody knows."""
+        return False
+
     def complex_forward(self, values: Sequence[Array]) -> Any:
         """Return the outputs for complex values; raises where the function refuses them."""
         del values

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kinks
-from .examination import SMALL, Cotangent, Examination, own_units, spread, units
+from .examination import SMALL, Cotangent, Examination, spread
 from .numeric import RATIO, SAFETY, TINY, Bools, Floats, Slope, dot
 from .problem import Array
 
@@ -125,18 +125,17 @@ def directions(exam: Examination, i: int) -> Iterator[tuple[str, Array]]:
         yield "nothing", np.zeros(x.shape)
         return
     stored = np.ones(x.shape) if argument.stored is None else argument.stored.astype(np.float64)
-    rng = exam.rng
-    yield "random", stored * units(x) * spread(x.shape, rng)
+    rng, unit = exam.rng, exam.units[i]
+    yield "random", stored * unit * spread(x.shape, rng)
     if x.size == 1:
         return
-    constant = units(x)
-    yield "constant", stored * np.where(constant > 0, constant[constant > 0].min(initial=1.0), 0.0)
-    yield "random", stored * units(x) * spread(x.shape, rng)
-    yield "relative", stored * own_units(x) * spread(x.shape, rng)
+    yield "constant", stored * np.where(unit > 0, unit[unit > 0].min(initial=1.0), 0.0)
+    yield "random", stored * unit * spread(x.shape, rng)
+    yield "relative", stored * exam.own_units[i] * spread(x.shape, rng)
     if x.size > SMALL:
         for label, group in _magnitudes(exam.cotangents[0].gradients[i].reshape(x.shape)):
             if (group & (stored > 0)).any():
-                yield label, stored * np.where(group, units(x) * spread(x.shape, rng), 0.0)
+                yield label, stored * np.where(group, unit * spread(x.shape, rng), 0.0)
 
 
 def _magnitudes(gradient: Array) -> Iterator[tuple[str, Bools]]:
@@ -311,7 +310,7 @@ def tabulate(exam: Examination, found: Comparison, index: NDArray[np.int_]) -> T
         complete=n == _stored_count(exam, i),
         rows=np.zeros((m, n)) if m * n <= 1_000_000 else None,
     )
-    unit = units(x).ravel()
+    unit = exam.units[i].ravel()
     for k, e in enumerate(index):
         if unit[e] == 0:  # not a finite number
             continue

@@ -63,8 +63,7 @@ class Evidence:
         gradient : array
             A corrected gradient for the argument.
         cotangent : array, optional
-            The cotangent it should belong to; the first one, for which there is a table of
-            elements too, if left out.
+            The cotangent it should belong to; the first one if left out.
         """
         g = self.exam.cotangents[0].vector if cotangent is None else cotangent
         if not np.isfinite(gradient).all():
@@ -77,15 +76,23 @@ class Evidence:
             if abs(float(terms.sum()) - measured) > allowed:
                 return False
             telling |= abs(measured) > allowed
-        if cotangent is None:
+        elements = self._elements(cotangent)
+        if elements is not None:
             smooth = ~self.table.kink
-            there, given = self.table.numeric[smooth], gradient[self.table.index][smooth]
+            there, given = elements[smooth], gradient[self.table.index][smooth]
             size_each = np.maximum(np.abs(there), np.abs(given))
             allowed_each = self.tolerance(self.table.tolerance[smooth] / SAFETY, size_each)
             if (np.abs(there - given) > allowed_each).any():
                 return False
             telling |= bool((np.abs(there) > allowed_each).any())
         return telling
+
+    def _elements(self, cotangent: Floats | None) -> Floats | None:
+        """Return the numeric gradient of the table's elements for a cotangent, if known."""
+        if cotangent is None:
+            return self.table.numeric
+        rows = self.table.rows
+        return None if rows is None else (cotangent[:, None] * rows).sum(axis=0)
 
     def right_at(self, values: list[Array], tries: int = 3) -> bool:
         """Tell whether the gradient is right for the function at another point.

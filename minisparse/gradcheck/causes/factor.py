@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..examination import Cotangent, Examination, spread, units
+from ..examination import Cotangent, Examination, spread
 from ..numeric import TINY, dot
 from ..problem import Fault
 from ..randomness import own_stream
@@ -47,7 +47,7 @@ def _constant_elsewhere(e: Evidence, ratio: float) -> bool:
 
     For a lone element it has to be the same number.
     """
-    step = 0.1 * units(e.x) * spread(e.x.shape, own_stream(3))
+    step = 0.1 * e.exam.units[e.i] * spread(e.x.shape, own_stream(3))
     other = e.exam.at(e.exam.moved(e.i, step))
     if other is None:
         return True
