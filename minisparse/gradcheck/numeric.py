@@ -202,7 +202,8 @@ def measure_noise(line: Line, eps: float = 2.0**-52) -> Floats:
             break
         moved = np.abs(line(2.0**-k) - values[0])
         first = resting & (moved > 0)
-        noise = np.where(first & (moved < SLIGHT), np.fmax(noise, moved), noise)
+        low = moved < np.fmax(SLIGHT, 1e-6 * np.abs(values[0]))
+        noise = np.where(first & low, np.fmax(noise, moved), noise)
         resting &= ~first
     return noise
 

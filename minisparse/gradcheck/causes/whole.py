@@ -39,6 +39,8 @@ def at_kinks(e: Evidence) -> Fault | None:
 
 def rounded(e: Evidence) -> Fault | None:
     """See whether it is right up to scattered errors of the size of single precision."""
+    if e.exam.nominal is not np.float64:
+        return None
     smooth = ~e.table.kink
     a, n = e.table.analytic[smooth], e.table.numeric[smooth]
     if n.size == 0:
