@@ -347,6 +347,9 @@ class Op:
     surrogate : callable or None
         For operations whose declared gradient is not the derivative (straight-through): the
         function of the input tensors whose derivative `backward` returns.
+    joint : bool
+        The rule computes several gradients in one go and asks `wants` which of them are needed,
+        one entry per input; the tape sets it before it calls `backward`.
 
     Examples
     --------
@@ -365,6 +368,8 @@ class Op:
     saves: ClassVar[tuple[int | str, ...]] = ()
     is_view: ClassVar[bool] = False
     surrogate: Callable[..., Tensor] | None = None
+    joint: ClassVar[bool] = False
+    wants: tuple[bool, ...] = ()
 
     def forward(self, *arrays: Array) -> Array:
         """Compute the result from the input arrays."""
@@ -442,9 +447,15 @@ _FREED = _Freed()
 
 def wrap(array: Array) -> Tensor:
     """Make a tensor of an array that the package itself computed, without checks."""
-    t = Tensor.__new__(Tensor)
-    t._array = np.asarray(array) if isinstance(array, np.generic) else array
+    t: Tensor = _new(Tensor)
+    if array.__class__ is not _NDARRAY and isinstance(array, np.generic):
+        array = np.asarray(array)
+    t._array = array
     return t
+
+
+_new: Callable[..., Any] = Tensor.__new__
+_NDARRAY = np.ndarray
 
 
 def _check_kind(array: Array, source: Any) -> None:
@@ -553,8 +564,8 @@ def _run_backward(
     list of (tensor, gradient)
         In the order of arrival; tensors that y does not depend on are absent.
     """
-    uses = {id(y): 0}
-    users: dict[int, list[Tensor]] = {}
+    uses: dict[Tensor, int] = {y: 0}
+    users: dict[Tensor, list[Tensor]] = {}
     freed: list[Tensor] = []
     stack = [y]
     while stack:
@@ -564,45 +575,48 @@ def _run_backward(
         for x in t.inputs:
             if x.requires_grad:
                 if targets is not None:
-                    users.setdefault(id(x), []).append(t)
-                if id(x) in uses:
-                    uses[id(x)] += 1
+                    users.setdefault(x, []).append(t)
+                if x in uses:
+                    uses[x] += 1
                 else:
-                    uses[id(x)] = 1
-                    stack.append(x)
+                    uses[x] = 1
+                    if x.op is not None:
+                        stack.append(x)
 
-    wanted: set[int] | None = None
+    wanted: set[Tensor] | None = None
     if targets is not None:  # only what lies between y and a target is worth computing
         wanted = set()
-        up = [t for t in targets if id(t) in uses] + freed  # which may have led to a target
+        up = [t for t in targets if t in uses] + freed  # which may have led to a target
         while up:
             t = up.pop()
-            if id(t) not in wanted:
-                wanted.add(id(t))
-                up.extend(users.get(id(t), ()))
-    target_ids = None if targets is None else {id(t) for t in targets}
+            if t not in wanted:
+                wanted.add(t)
+                up.extend(users.get(t, ()))
+    ends = None if targets is None else set(targets)
 
-    grads: dict[int, Tensor] = {id(y): seed}
+    grads: dict[Tensor, Tensor] = {y: seed}
     found: list[tuple[Tensor, Tensor]] = []
-    lead = seed.shape[: seed.ndim - y.ndim]
+    lead = seed._array.shape[: seed._array.ndim - y._array.ndim]
     ready = [y]
     global _recording
     before, _recording = _recording, create_graph
     try:
         while ready:
             t = ready.pop()
-            g = grads.pop(id(t), None)
-            if g is not None and (t.op is None if target_ids is None else id(t) in target_ids):
-                found.append((t, g))
+            g = grads.pop(t, None)
             op, inputs = t.op, t.inputs
+            if g is not None and (op is None if ends is None else t in ends):
+                found.append((t, g))
             if op is None:
                 continue
             if g is not None:
                 _contribute(t, op, g, inputs, lead, wanted, grads)
             for x in inputs:
                 if x.requires_grad:
-                    uses[id(x)] -= 1
-                    if uses[id(x)] == 0:
+                    left = uses[x] - 1
+                    if left:
+                        uses[x] = left
+                    else:
                         ready.append(x)
             if not retain_graph:
                 _free(t)
@@ -619,15 +633,19 @@ def _apart(found: list[tuple[Tensor, Tensor]], seed: Tensor) -> list[tuple[Tenso
     apart: list[tuple[Tensor, Tensor]] = []
     given = {id(seed)}
     for x, g in found:
-        own = g * 1.0 if id(g) in given or g._memory is not None else g
-        given.add(id(g))
-        apart.append((x, own))
+        if id(g) in given or g._memory is not None:
+            g = g * 1.0 if _recording else wrap(g._array.copy())
+        else:
+            given.add(id(g))
+        apart.append((x, g))
     return apart
 
 
 def _free(t: Tensor) -> None:
     """Cut `t` from its inputs; what `op` saved may be written to again."""
-    t.op, t.inputs, t._saved = _FREED, (), None
+    t.op, t.inputs = _FREED, ()
+    if t._saved is not None:
+        t._saved = None
 
 
 def _contribute(
@@ -636,38 +654,44 @@ def _contribute(
     g: Tensor,
     inputs: tuple[Tensor, ...],
     lead: tuple[int, ...],
-    wanted: set[int] | None,
-    grads: dict[int, Tensor],
+    wanted: set[Tensor] | None,
+    grads: dict[Tensor, Tensor],
 ) -> None:
     """Add to `grads` what `t`, made by `op` from `inputs`, passes on to each of its inputs."""
-    if wanted is not None and op is not _FREED and not any(id(x) in wanted for x in inputs):
+    if wanted is not None and op is not _FREED and wanted.isdisjoint(inputs):
         return  # y itself, or a target that nothing else leads through
     if t._saved is not None:
         t._saved.check(t)
+    if op.joint:
+        op.wants = tuple(x.requires_grad and (wanted is None or x in wanted) for x in inputs)
     rules = op.backward(g, t, *inputs)
-    if type(rules) is not tuple:
+    if rules.__class__ is not tuple:
         rules = (rules,)
     if len(rules) != len(inputs):
         raise GraphError(
             f"backward of {op.name} returned {len(rules)} gradients for {len(inputs)} inputs"
         )
-    for x, r in zip(inputs, rules, strict=True):
-        if r is None or not x.requires_grad or (wanted is not None and id(x) not in wanted):
+    for x, r in zip(inputs, rules):  # noqa: B905 - compared above, and this is the inner loop
+        if r is None or not x.requires_grad or (wanted is not None and x not in wanted):
             continue
         if not isinstance(r, Tensor):
             r = r() if callable(r) else r
             if not isinstance(r, Tensor):
                 raise GraphError(f"backward of {op.name} returned {type(r).__name__}, not a Tensor")
-        if r._array.shape != lead + x._array.shape:
+        have, expected = r._array, x._array
+        if have.shape != (lead + expected.shape if lead else expected.shape):
             raise GraphError(
                 f"backward of {op.name} returned a gradient of shape {r.shape[len(lead) :]} for "
                 f"an input of shape {x.shape}"
                 + (f", with leading axes {r.shape[: len(lead)]} for {lead}" if lead else "")
             )
-        if r._array.dtype is not x._array.dtype and r._array.dtype != x._array.dtype:
+        if have.dtype is not expected.dtype and have.dtype != expected.dtype:
             r = r.astype(x.dtype)  # a rule that computed with constants of another type
-        before = grads.get(id(x))
-        grads[id(x)] = r if before is None else before + r
+        before = grads.get(x)
+        if before is None:
+            grads[x] = r
+        else:
+            grads[x] = before + r if _recording else wrap(before._array + r._array)
 
 
 def gradients(
@@ -711,12 +735,10 @@ def gradients(
     if isinstance(xs, Tensor):
         raise TypeError("xs is a sequence of tensors: write gradients(y, [x])")
     seed = _seed(y, cotangent, lead)
-    found = {
-        id(t): g for t, g in _run_backward(y, seed, create_graph, retain_graph or create_graph, xs)
-    }
+    found = dict(_run_backward(y, seed, create_graph, retain_graph or create_graph, xs))
     out = []
     for i, x in enumerate(xs):
-        g = found.get(id(x))
+        g = found.get(x)
         if g is None:
             if not allow_unused:
                 raise GraphError(
