@@ -32,6 +32,18 @@ if TYPE_CHECKING:
         conv2d_pool_backward_reference,
         conv2d_pool_reference,
     )
+    from minisparse.kernels.csr import (
+        sparse_chain,
+        sparse_chain_reference,
+        sparse_linear,
+        sparse_linear_reference,
+        sparse_values_grad,
+        sparse_values_grad_reference,
+    )
+    from minisparse.kernels.csr_conv import (
+        sparse_conv2d,
+        sparse_conv2d_reference,
+    )
     from minisparse.kernels.linear import (
         linear_backward,
         linear_backward_reference,
@@ -97,6 +109,14 @@ __all__ = [
     "select",
     "sgd_step",
     "sgd_step_reference",
+    "sparse_chain",
+    "sparse_chain_reference",
+    "sparse_conv2d",
+    "sparse_conv2d_reference",
+    "sparse_linear",
+    "sparse_linear_reference",
+    "sparse_values_grad",
+    "sparse_values_grad_reference",
     "window_output_shape",
 ]
 
@@ -111,6 +131,12 @@ _FILES = {
         "conv2d_pool",
         "conv2d_pool_backward",
     ),
+    "csr": (
+        "sparse_chain",
+        "sparse_linear",
+        "sparse_values_grad",
+    ),
+    "csr_conv": ("sparse_conv2d",),
     "linear": (
         "linear_backward",
         "matmul",
