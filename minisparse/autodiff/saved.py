@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import weakref
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -117,26 +117,42 @@ def _unlock(array: np.ndarray) -> None:
 
 
 class SavedState:
-    """What one recorded operation needs unchanged until its backward."""
+    """What one operation needs unchanged until its backward.
+
+    Parameters
+    ----------
+    op : Op
+    inputs : tuple of Tensor
+    saves : iterable of int or "y"
+        Which of the inputs; "y" for the result.
+    y : Tensor, optional
+        The result.
+    """
 
     __slots__ = ("op", "saved", "sums")
 
-    def __init__(self, op: Op, y: Tensor, inputs: tuple[Tensor, ...]) -> None:
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Tensor, ...],
+        saves: Iterable[int | str],
+        y: Tensor | None = None,
+    ) -> None:
         self.op = op
         # y holds this object: keeping arrays instead of tensors avoids a reference cycle.
-        self.saved: list[tuple[Any, Memory, int]] = []
-        for i in op.saves:
-            t = y if i == "y" else inputs[i]  # type: ignore[index]
+        self.saved: list[tuple[int | str, Any, Memory, int]] = []
+        for i in saves:
+            t: Any = y if i == "y" else inputs[i]  # type: ignore[index]
+            array = t._array
             memory = t._memory or t.memory
             memory.hold(op)
-            self.saved.append((t._array, memory, memory.version))
-        self.sums = [_checksum(a) for a, _, _ in self.saved] if _checksums else None
+            self.saved.append((i, array, memory, memory.version))
+        self.sums = [_checksum(a) for _, a, _, _ in self.saved] if _checksums else None
 
-    def check(self, y: Tensor) -> None:
+    def check(self, y: Tensor, inputs: tuple[Tensor, ...]) -> None:
         """Raise `WriteError` if the result `y`, or an input that was saved, was written to since."""
-        for n, (array, memory, version) in enumerate(self.saved):
-            i = self.op.saves[n]
-            t = y if i == "y" else y.inputs[i]  # type: ignore[index]
+        for n, (i, array, memory, version) in enumerate(self.saved):
+            t = y if i == "y" else inputs[i]  # type: ignore[index]
             if (
                 t._array is not array
                 or memory.version != version
@@ -150,7 +166,7 @@ class SavedState:
                 )
 
     def __del__(self) -> None:
-        for _, memory, _ in self.saved:
+        for _, _, memory, _ in self.saved:
             memory.release()
 
 

@@ -365,7 +365,7 @@ class Op:
     Tensor([ 3., 12.], dtype=float32)
     """
 
-    saves: ClassVar[tuple[int | str, ...]] = ()
+    saves: tuple[int | str, ...] = ()
     is_view: ClassVar[bool] = False
     surrogate: Callable[..., Tensor] | None = None
     joint: ClassVar[bool] = False
@@ -395,6 +395,13 @@ class Op:
             gradient is wanted.
         """
         raise NotImplementedError
+
+    def followed_by(self, follower: str) -> Op | None:
+        """Return this and the operation called `follower` as one, if there is such a one.
+
+        See pending.py.
+        """
+        return None
 
     def branch(self, y: Array, *arrays: Array) -> Array | None:
         """Return which branch each element took (a relu's mask), or None for a smooth operation."""
@@ -427,7 +434,7 @@ class Op:
                     y.op = self
                     y.inputs = inputs
                     if self.saves:
-                        y._saved = SavedState(self, y, inputs)
+                        y._saved = SavedState(self, inputs, self.saves, y)
                     break
         return y
 
@@ -661,7 +668,7 @@ def _contribute(
     if wanted is not None and op is not _FREED and wanted.isdisjoint(inputs):
         return  # y itself, or a target that nothing else leads through
     if t._saved is not None:
-        t._saved.check(t)
+        t._saved.check(t, inputs)
     if op.joint:
         op.wants = tuple(x.requires_grad and (wanted is None or x in wanted) for x in inputs)
     rules = op.backward(g, t, *inputs)

@@ -32,6 +32,11 @@ def _check_labels(x: Array, labels: Array) -> None:
             f"cross-entropy needs scores [n, classes] and labels [n], got {list(x.shape)} and "
             f"{list(labels.shape)}"
         )
+    if labels.size and not (labels.min() >= 0 and labels.max() < x.shape[1]):
+        raise ValueError(
+            f"labels go from {int(labels.min())} to {int(labels.max())}, but there are "
+            f"{x.shape[1]} classes"
+        )
 
 
 @jit(parallel=True)
@@ -85,10 +90,6 @@ def cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
     _check_labels(x, labels)
     if not x.size:
         return cross_entropy_reference(x, labels)
-    if labels.min() < 0 or labels.max() >= x.shape[1]:
-        raise ValueError(
-            f"labels go from {labels.min()} to {labels.max()}, but there are {x.shape[1]} classes"
-        )
     (x,) = same_numbers(x)
     losses, gradient = np.empty(len(x), x.dtype), np.empty(x.shape, x.dtype)
     run(

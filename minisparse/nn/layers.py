@@ -125,8 +125,7 @@ class Conv2d(_Weighted):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map [n, height, width, c_in] to [n, height', width', c_out]."""
         weight, bias = self.effective()
-        y = ad.conv2d(x, weight, self.stride, self.padding)
-        return y if bias is None else y + bias
+        return ad.conv2d(x, weight, self.stride, self.padding, bias)
 
     def _describe(self) -> str:
         kh, kw, c_in, c_out = self.weight.shape

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
 from ..autodiff import Tensor, as_tensor
+from ..autodiff.pending import is_waiting, waiting
 
 Observer = Callable[["Module", Tensor, Tensor], None]
 _observer: Observer | None = None
@@ -76,8 +77,13 @@ class Module(metaclass=_Sealing):
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the module; arrays become tensors."""
         tensors = [x if isinstance(x, Tensor) else as_tensor(x) for x in inputs]
-        y = self.forward(*tensors)
+        if not is_waiting():
+            with waiting():  # the outermost module: see autodiff/pending.py
+                y = self.forward(*tensors)
+        else:
+            y = self.forward(*tensors)
         if _observer is not None and tensors:
+            y._array  # noqa: B018 - what is observed is computed, and not merged with what follows
             _observer(self, tensors[0], y)
         return y
 

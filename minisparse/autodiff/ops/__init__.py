@@ -8,7 +8,7 @@ from ._pair import astype
 from .activations import log_softmax, relu, sigmoid, softmax, softplus, tanh
 from .arithmetic import add, div, mul, neg, power, sub
 from .broadcast import broadcast_to
-from .conv import conv2d
+from .conv_block import conv2d
 from .elementwise import absolute, clip, exp, log, maximum, minimum, sqrt, where
 from .linalg import linear, matmul
 from .losses import cross_entropy, mean_squared_error

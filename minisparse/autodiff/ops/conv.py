@@ -18,10 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels import conv_output_shape
 from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor
-from ._pair import same_dtype
 from .shape import reshape, stack
 
 Pair = tuple[int, int]
@@ -41,8 +39,8 @@ class Conv2d(Op):
     def backward(self, grad: Tensor, y: Tensor, x: Tensor, w: Tensor) -> Any:
         geometry = self.stride, self.padding
         return (
-            lambda: _each(Conv2dInputGrad(x.shape, *geometry), grad, w),
-            lambda: _each(Conv2dWeightGrad((w.shape[0], w.shape[1]), *geometry), x, grad),
+            lambda: each(Conv2dInputGrad(x.shape, *geometry), grad, w),
+            lambda: each(Conv2dWeightGrad((w.shape[0], w.shape[1]), *geometry), x, grad),
         )
 
 
@@ -61,8 +59,8 @@ class Conv2dInputGrad(Op):
     def backward(self, grad: Tensor, y: Tensor, g: Tensor, w: Tensor) -> Any:
         geometry = self.stride, self.padding
         return (
-            lambda: _each(Conv2d(*geometry), grad, w),
-            lambda: _each(Conv2dWeightGrad((w.shape[0], w.shape[1]), *geometry), grad, g),
+            lambda: each(Conv2d(*geometry), grad, w),
+            lambda: each(Conv2dWeightGrad((w.shape[0], w.shape[1]), *geometry), grad, g),
         )
 
 
@@ -81,12 +79,12 @@ class Conv2dWeightGrad(Op):
     def backward(self, grad: Tensor, y: Tensor, x: Tensor, g: Tensor) -> Any:
         geometry = self.stride, self.padding
         return (
-            lambda: _each(Conv2dInputGrad(x.shape, *geometry), g, grad),
-            lambda: _each(Conv2d(*geometry), x, grad),
+            lambda: each(Conv2dInputGrad(x.shape, *geometry), g, grad),
+            lambda: each(Conv2d(*geometry), x, grad),
         )
 
 
-def _each(op: Op, a: Tensor, b: Tensor) -> Tensor:
+def each(op: Op, a: Tensor, b: Tensor) -> Tensor:
     """Apply a bilinear `op` for each leading cotangent axis of `a` or `b`."""
     if a.ndim == 4 and b.ndim == 4:
         return op(a, b)
@@ -114,32 +112,3 @@ def as_pair(value: int | Pair, what: str, least: int) -> Pair:
     if min(down, across) < least:
         raise ValueError(f"{what} is an integer >= {least}, or two of them, got {value!r}")
     return down, across
-
-
-def conv2d(x: Any, w: Any, stride: int | Pair = 1, padding: int | Pair = 0) -> Tensor:
-    """Return the cross-correlation of images with filters, which learning calls convolution.
-
-    Parameters
-    ----------
-    x : Tensor, [n, height, width, c]
-    w : Tensor, [kh, kw, c, o]
-    stride : int or (int, int)
-        Step between positions, vertically and horizontally.
-    padding : int or (int, int)
-        Rows and columns of zeros on each side.
-
-    Returns
-    -------
-    Tensor, [n, height', width', o]
-        With ``height' = (height + 2 padding - kh) // stride + 1``, the width likewise.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit: another number of channels, a filter larger than the image.
-    """
-    x, w = same_dtype(x, w)
-    stride = as_pair(stride, "stride", 1)
-    padding = as_pair(padding, "padding", 0)
-    conv_output_shape(x.shape, w.shape, stride, padding)
-    return Conv2d(stride, padding)(x, w)

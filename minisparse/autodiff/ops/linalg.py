@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...kernels.dispatch import kernel
-from ..tape import Array, Op, Tensor
+from ..pending import apply
+from ..tape import Array, Op, Tensor, is_recording, wrap
 from ._pair import same_dtype
 from .broadcast import broadcast_to, common_shape
 from .shape import reshape
@@ -26,19 +27,40 @@ class MatMul(Op):
 
 
 class Affine(Op):
-    """Y = X W + b;  Xbar = Ybar W^T,  Wbar = X^T Ybar,  bbar = sum of the rows of Ybar."""
+    """Y = X W + b, or its relu;  Xbar = Ybar W^T,  Wbar = X^T Ybar,  bbar = sum of Ybar's rows.
 
-    saves = (0, 1)
+    With the relu, Ybar counts only where Y > 0.
+    """
+
+    joint = True
+
+    def __init__(self, relu: bool = False) -> None:
+        self.relu = relu
+        self.saves = (0, 1, "y") if relu else (0, 1)
 
     def forward(self, x: Array, w: Array, b: Array) -> Array:
-        return kernel("matmul", x)(x, w, b)
+        return kernel("matmul", x)(x, w, b, self.relu)
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor, w: Tensor, b: Tensor) -> Any:
+        if grad.ndim == 2 and not is_recording():
+            positive = y._array if self.relu else None
+            found = kernel("linear_backward", x._array)(
+                grad._array, x._array, w._array, positive, self.wants
+            )
+            return tuple(None if a is None else wrap(a) for a in found)
+        if self.relu:
+            grad = grad * wrap((y._array > 0).astype(y.dtype))
         return (
             lambda: matmul(grad, w.mT),
             lambda: matmul(x.mT, grad),
             lambda: grad.sum(axis=-2),
         )
+
+    def followed_by(self, follower: str) -> Op | None:
+        return Affine(relu=True) if follower == "relu" else None
+
+    def branch(self, y: Array, *arrays: Array) -> Array | None:
+        return y > 0 if self.relu else None
 
 
 _SMALL = 1 << 13  # multiply-adds below which the kernel's own overhead is what would count
@@ -113,4 +135,4 @@ def linear(x: Any, w: Any, b: Any = None) -> Tensor:
         return y
     if x.shape[1] != w.shape[0]:
         raise ValueError(f"linear: the inner lengths of {x.shape} @ {w.shape} differ")
-    return Affine()(x, w, b)
+    return apply(Affine(), (x, w, b), (x.shape[0], w.shape[1]))

@@ -8,11 +8,13 @@ from typing import Any
 from ...arrays import array_module
 from ...kernels import pool_output_shape
 from ...kernels.dispatch import kernel
+from ..pending import merge
 from ..tape import Array, Op, Tensor, as_tensor
 from .conv import Pair, as_pair
 from .shape import reshape
 
 Geometry = tuple[Pair, Pair, Pair]  # window, stride, padding
+HALVING: Geometry = ((2, 2), (2, 2), (0, 0))
 
 
 class MaxPool2d(Op):
@@ -26,7 +28,7 @@ class MaxPool2d(Op):
         return y
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return _fold(MaxUnpool2d(self.argmax, x.shape, self.geometry), grad)
+        return fold(MaxUnpool2d(self.argmax, x.shape, self.geometry), grad)
 
     def branch(self, y: Array, *arrays: Array) -> Array:
         return self.argmax
@@ -44,7 +46,7 @@ class MaxUnpool2d(Op):
         return kernel("max_pool2d_backward", g)(g, argmax, shape, *self.geometry)
 
     def backward(self, grad: Tensor, y: Tensor, g: Tensor) -> Tensor:
-        return _fold(MaxGather2d(self.argmax, self.geometry), grad)
+        return fold(MaxGather2d(self.argmax, self.geometry), grad)
 
 
 class MaxGather2d(Op):
@@ -58,7 +60,7 @@ class MaxGather2d(Op):
         return kernel("max_pool2d_gather", x)(x, argmax, *self.geometry)
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return _fold(MaxUnpool2d(self.argmax, x.shape, self.geometry), grad)
+        return fold(MaxUnpool2d(self.argmax, x.shape, self.geometry), grad)
 
 
 class AvgPool2d(Op):
@@ -71,7 +73,7 @@ class AvgPool2d(Op):
         return kernel("avg_pool2d", x)(x, *self.geometry)
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return _fold(AvgUnpool2d(x.shape, self.geometry), grad)
+        return fold(AvgUnpool2d(x.shape, self.geometry), grad)
 
 
 class AvgUnpool2d(Op):
@@ -85,7 +87,7 @@ class AvgUnpool2d(Op):
         return kernel("avg_pool2d_backward", g)(g, shape, *self.geometry)
 
     def backward(self, grad: Tensor, y: Tensor, g: Tensor) -> Tensor:
-        return _fold(AvgPool2d(self.geometry), grad)
+        return fold(AvgPool2d(self.geometry), grad)
 
 
 def _repeat(argmax: Array, n: int) -> Array:
@@ -94,7 +96,7 @@ def _repeat(argmax: Array, n: int) -> Array:
     return argmax if times == 1 else array_module(argmax).concatenate([argmax] * times)
 
 
-def _fold(op: Op, grad: Tensor) -> Tensor:
+def fold(op: Op, grad: Tensor) -> Tensor:
     """Apply `op` to a batch in which leading cotangent axes are folded into the first one."""
     if grad.ndim == 4:
         return op(grad)
@@ -127,7 +129,11 @@ def max_pool2d(
         Rows and columns on each side that never win (minus infinity).
     """
     x = as_tensor(x)
-    return MaxPool2d(_geometry(x, window, stride, padding))(x)
+    geometry = _geometry(x, window, stride, padding)
+    merged = None
+    if geometry == HALVING:
+        merged = merge(x, "halving", pool_output_shape(x.shape, *geometry))
+    return MaxPool2d(geometry)(x) if merged is None else merged
 
 
 def avg_pool2d(
