@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .problem import Argument, Array, Fault, GradcheckError, Problem, stored_of
-from .randomness import CommonNumbers
+from .randomness import CommonNumbers, takes_rng
 from .source import location
 
 
@@ -66,22 +66,24 @@ class NumpyProblem(Problem):
         self._one_output = True
         self._scalar: list[bool] = [False]
         self._cotangent_only = _takes_only_cotangent(backward, len(inputs))
-        if self._random.generators or self._random.keyword(forward, len(inputs)):
+        self._forward_takes_rng = takes_rng(forward, len(inputs))
+        self._backward_takes_rng = takes_rng(backward, 1 + len(inputs))
+        if self._random.generators or self._forward_takes_rng:
             self.notes.append("random: every call sees the same random numbers")
 
     def forward(self, values: Sequence[Array]) -> tuple[Array, ...]:
         """Run the forward; a tuple or list of arrays means several outputs."""
-        return tuple(np.array(y, copy=True) for y in self._run(self._forward, values))
+        return tuple(np.array(y, copy=True) for y in self._run(self._arrays(values)))
 
     def pullback(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Any]:
         """Run the forward, then the backward."""
         arrays = self._arrays(values)
-        self._run(self._forward, values, arrays)
+        self._run(arrays)
         self._random.restore()
         # A forward that returns a bare number gets a bare number back: `g *= 2` is then harmless.
         sent = [g[()] if bare else g for g, bare in zip(cotangents, self._scalar, strict=True)]
         cotangent: Any = sent[0] if self._one_output else tuple(sent)
-        extra = self._random.keyword(self._backward, 1 + len(arrays))
+        extra = self._random.keyword(self._backward_takes_rng)
         if self._cotangent_only:
             result = self._backward(cotangent, **extra)
         else:
@@ -90,7 +92,7 @@ class NumpyProblem(Problem):
 
     def complex_forward(self, values: Sequence[Array]) -> Any:
         """Run the forward on complex arrays, outputs joined."""
-        outputs = self._run(self._forward, values)
+        outputs = self._run(self._arrays(values))
         return np.concatenate([np.asarray(y).ravel() for y in outputs])
 
     def _arrays(self, values: Sequence[Array]) -> list[Any]:
@@ -99,12 +101,9 @@ class NumpyProblem(Problem):
             arrays[i] = v
         return arrays
 
-    def _run(
-        self, f: Callable[..., Any], values: Sequence[Array], arrays: list[Any] | None = None
-    ) -> tuple[Any, ...]:
-        arrays = self._arrays(values) if arrays is None else arrays
+    def _run(self, arrays: list[Any]) -> tuple[Any, ...]:
         self._random.restore()
-        result = f(*arrays, **self._random.keyword(f, len(arrays)))
+        result = self._forward(*arrays, **self._random.keyword(self._forward_takes_rng))
         self._one_output = not isinstance(result, tuple | list)
         outputs = (result,) if self._one_output else tuple(result)
         self._scalar = [not isinstance(y, np.ndarray) for y in outputs]

@@ -14,7 +14,7 @@ import numpy as np
 from .. import autodiff
 from ..autodiff import Op, Tensor, record_branches
 from .problem import Argument, Array, GradcheckError, Problem, stored_of
-from .randomness import CommonNumbers, own_stream
+from .randomness import CommonNumbers, own_stream, takes_rng
 from .source import location
 
 
@@ -69,8 +69,8 @@ class TensorProblem(Problem):
         super().__init__(name, tuple(arguments), constants, where=_where(f))
         self._f, self._inputs, self._positions = f, tuple(inputs), positions
         self._random = CommonNumbers((f, *inputs), seed)
-        self._extra = self._random.keyword(_callable_of(f), len(inputs))
-        if self._random.generators or self._extra:
+        self._takes_rng = takes_rng(_callable_of(f), len(inputs))
+        if self._random.generators or self._takes_rng:
             self.notes.append("random: every call sees the same random numbers")
         self._order, self._one_output = order, True
         self._surrogates: list[tuple[Array, Array]] = []  # (output, surrogate) at the center
@@ -222,8 +222,7 @@ class TensorProblem(Problem):
         arguments: list[Any] = list(self._inputs)
         for i, t in zip(self._positions, tensors[0], strict=True):
             arguments[i] = t
-        extra = self._random.keyword(_callable_of(self._f), len(arguments))
-        result = self._f(*arguments, **extra)
+        result = self._f(*arguments, **self._random.keyword(self._takes_rng))
         self._one_output = not isinstance(result, tuple | list)
         outputs = (result,) if self._one_output else tuple(result)
         for y in outputs:

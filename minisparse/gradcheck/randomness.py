@@ -53,9 +53,9 @@ class CommonNumbers:
             else:
                 generator.bit_generator.state = state
 
-    def keyword(self, f: Callable[..., Any], given: int) -> dict[str, np.random.Generator]:
-        """Return ``{"rng": generator}`` if `f` asks for one by name, else nothing."""
-        return {"rng": np.random.default_rng(self.seed)} if takes_rng(f, given) else {}
+    def keyword(self, asked: bool) -> dict[str, np.random.Generator]:
+        """Return ``{"rng": generator}`` for a function that takes one (`takes_rng`)."""
+        return {"rng": np.random.default_rng(self.seed)} if asked else {}
 
 
 def takes_rng(f: Callable[..., Any], given: int) -> bool:
