@@ -56,7 +56,7 @@ def regions(exam: Examination, i: int, table: Table, wrong: Bools) -> Iterator[R
     x = exam.values[i]
     name = exam.problem.arguments[i].name
     everything_wrong = bool(wrong.all())
-    yield from _repeated_indices(exam, i)
+    yield from _repeated_indices(exam, i, table, everything_wrong)
     if everything_wrong:
         return
     yield from _signs(x, name)
@@ -189,9 +189,19 @@ def _other_arrays(exam: Examination, i: int) -> Iterator[Region]:
             yield Region(f"|{label}| > |{name}|", np.abs(x) > np.abs(beside), True)
 
 
-def _repeated_indices(exam: Examination, i: int) -> Iterator[Region]:
-    """Yield the elements that an integer array among the arguments picks more than once."""
+def _repeated_indices(
+    exam: Examination, i: int, table: Table, everything_wrong: bool
+) -> Iterator[Region]:
+    """Yield the elements that an integer array among the arguments picks more than once.
+
+    If that is all of them, it says something only if several outputs read each of them: labels
+    repeat themselves too.
+    """
     x = exam.values[i]
+    if everything_wrong and (
+        table.rows is None or (np.count_nonzero(table.rows, axis=0) < 2).any()
+    ):
+        return
     for name, index in exam.problem.constants.items():
         if index.dtype.kind not in "iu" or index.size == 0:
             continue
@@ -205,7 +215,7 @@ def _repeated_indices(exam: Examination, i: int) -> Iterator[Region]:
                 (f"the index {name} occurs", counts > 0),
                 (f"the index {name} does not occur", counts == 0),
             ):
-                if hit.any():
+                if hit.any() and (not hit.all() or (everything_wrong and "once" in words)):
                     mask = np.broadcast_to(hit.reshape(shape), x.shape).ravel()
                     yield Region(words, mask, False)
 
