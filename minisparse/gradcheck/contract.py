@@ -154,6 +154,7 @@ def _backward(exam: Examination, values: list[Array], cotangents: list[Array]) -
                     f"{text}: the input was broadcast in the forward, so its gradient is the sum "
                     "over the axes that were repeated.",
                 ) from error
+            raise Fault("bad-shape", f"{text}.") from error
         shape = isinstance(error, ValueError | IndexError) and any(
             word in text for word in ("shape", "broadcast", "dimension", "align", "reshape")
         )
