@@ -17,8 +17,9 @@ from .problem import Array, Fault, Problem, flat, like, split
 from .randomness import own_stream
 
 FLOOR = {np.float64: 4e-9, np.float32: 1e-5, np.float16: 1e-2}  # relative error never accused
-SMALL = 256  # up to so many elements in all, every one is checked by itself
-FEW_OUTPUTS = 128  # up to so many outputs, every row of the Jacobian is checked by itself
+SMALL = 128  # up to so many elements in all, every one is checked by itself
+FEW_INPUTS = 1024  # up to so many of them, ...
+FEW_OUTPUTS = 128  # ... and so many outputs, the whole Jacobian that the backward claims is known
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Cotangent:
 
     vector: Floats
     gradients: list[Floats]
+    rounding: list[Floats] | None = None  # see Examination.rounding
 
 
 class Examination:
@@ -51,6 +53,7 @@ class Examination:
         self.evaluations, self._seconds = 0, 0.0
         self.first_call: list[Array] | None = None  # where the functions were first called
         self._at_kink: dict[int, bool] = {}
+        self._rows: dict[int, Cotangent] = {}
         self.nearby: tuple[Array, tuple[Floats, Floats]] | None = None  # the last one, see kinks.py
 
     def at(self, values: list[Array]) -> Examination | None:
@@ -60,7 +63,7 @@ class Examination:
         other.given, other.values = self.given, values
         other.nominal, other.floor = self.nominal, self.floor
         other.evaluations, other._seconds, other.first_call = 0, 0.0, None
-        other._at_kink, other.nearby = {}, None
+        other._at_kink, other._rows, other.nearby = {}, {}, None
         try:
             other.outputs = self.problem.declared(values, values)
             if [y.shape for y in other.outputs] != [y.shape for y in self.outputs]:
@@ -185,6 +188,16 @@ class Examination:
         """Which branches the function takes at the point, None where nobody records them."""
         return self._trace(self.values)[1]
 
+    def crosses(self, argument: int, direction: Array) -> bool:
+        """Tell whether the smallest step along `direction` takes another branch than the point."""
+        if self._branch is None:
+            return False
+        t = float(numeric.RATIO) ** -numeric.DEEPEST
+        return any(
+            self._trace(self.moved(argument, step * direction))[1] != self._branch
+            for step in (t, -t)
+        )
+
     @property
     def pace(self) -> float:
         """Seconds that one evaluation has taken so far, on average."""
@@ -250,12 +263,27 @@ class Examination:
     def jacobian(self) -> list[Floats] | None:
         """The Jacobian that the backward claims, [outputs, elements] per argument, if small."""
         m = self.here.size
-        if m > FEW_OUTPUTS or sum(v.size for v in self.values) > 4 * SMALL:
+        if m > FEW_OUTPUTS or sum(v.size for v in self.values) > FEW_INPUTS:
             return None
         rows = [self.pull(row) for row in np.eye(m)]
         return [
             np.array([row[i] for row in rows]).reshape(m, v.size) for i, v in enumerate(self.values)
         ]
+
+    def row(self, output: int) -> Cotangent:
+        """Return the cotangent that picks one output; only where the Jacobian is known."""
+        if output not in self._rows:
+            assert self.jacobian is not None
+            vector = np.zeros(self.here.size)
+            vector[output] = 1.0
+            self._rows[output] = Cotangent(vector, [j[output] for j in self.jacobian])
+        return self._rows[output]
+
+    def rounding_limit(self, cotangent: Cotangent, argument: int) -> float:
+        """Return the largest change of a gradient entry that may pass as rounding."""
+        largest = np.abs(cotangent.gradients[argument]).max(initial=0.0)
+        size = np.abs(cotangent.vector).max(initial=0.0)
+        return float(max(1e-3 * largest, 1e-13 * size * self._gains[argument]))
 
     def rounding(self, cotangent: Cotangent) -> list[Floats]:
         """Return how uncertain the backward's own arithmetic leaves each gradient entry.
@@ -263,15 +291,17 @@ class Examination:
         The point and the cotangent are moved by units in the last place, which rolls the dice of
         rounding again.  Jumps (another branch of a kink) are not rounding and count as 0.
         """
-        size = np.abs(cotangent.vector).max(initial=0.0)
+        if cotangent.rounding is not None:
+            return cotangent.rounding
         worst = [np.zeros_like(g) for g in cotangent.gradients]
         for _ in range(8):
             values = [_jitter(v, self.rng) for v in self.values]
             again = self.pull(_jitter(cotangent.vector, self.rng), values)
             for i, (w, a, g) in enumerate(zip(worst, again, cotangent.gradients, strict=True)):
                 change = np.abs(a - g)
-                jump = np.maximum(1e-3 * np.abs(g).max(initial=0.0), 1e-13 * size * self._gains[i])
-                np.maximum(w, np.where(change <= jump, change, 0.0), out=w)
+                limit = self.rounding_limit(cotangent, i)
+                np.maximum(w, np.where(change <= limit, change, 0.0), out=w)
+        cotangent.rounding = worst
         return worst
 
     def rest(self, argument: int, u: Array, size: float = 1.0) -> float:

@@ -108,10 +108,12 @@ def slopes_range(slopes: Floats, rounding: Floats) -> tuple[Floats, Floats]:
         # side, then miss the extremes, which an honest convention (0 at all of them) reaches.
         size = np.abs(low) + np.abs(high) + TINY
         distinct = (np.diff(found, axis=0) > 1e-3 * size + 2 * rounding).sum(axis=0)
-        spreading = np.where(np.isfinite(found), (found - np.nanmean(found, axis=0)) ** 2, 0.0)
-        deviation = np.sqrt(spreading.sum(axis=0) / np.maximum(count, 1))
-        wide = np.where(distinct >= 3, (high - low) / 2, 0.0)
-        wide = np.where(distinct >= 5, 4 * deviation, wide)
+        middle = np.nanmean(found, axis=0)
+        spreading = np.where(np.isfinite(found), (found - middle) ** 2, 0.0)
+        reach = 4 * np.sqrt(spreading.sum(axis=0) / np.maximum(count, 1))
+        wide = np.where((distinct == 3) | (distinct == 4), (high - low) / 2, 0.0)
+        low = np.where(distinct >= 5, np.minimum(low, middle - reach), low)
+        high = np.where(distinct >= 5, np.maximum(high, middle + reach), high)
         slack = wide + rounding + 1e-5 * size
     known = count >= SAMPLES // 4
     return np.where(known, low - slack, np.nan), np.where(known, high + slack, np.nan)
@@ -203,10 +205,11 @@ def legal_by_parts(exam: Examination) -> bool:
     for i, v in enumerate(exam.values):
         u = exam.own_units[i] * spread(v.shape, rng)
         s = nearby.slope(i, u)
-        for c in nearby.cotangents[:2]:
-            used = c.vector != 0
-            claimed, true = dot(u.ravel(), c.gradients[i]), dot(c.vector, s.value)
-            allowed = SAFETY * dot(np.abs(c.vector), s.error) + 1e-6 * abs(true)
-            if not (s.kink | s.lost)[used].any() and abs(claimed - true) > allowed:
+        smooth = ~(s.kink | s.lost)
+        for c in exam.cotangents[:2]:
+            here = nearby.cotangent(np.where(smooth, c.vector, 0.0))
+            claimed, true = dot(u.ravel(), here.gradients[i]), dot(here.vector, s.value)
+            allowed = SAFETY * dot(np.abs(here.vector), s.error) + 1e-6 * abs(true)
+            if abs(claimed - true) > allowed + nearby.rest(i, u):
                 return False
     return True

@@ -387,6 +387,14 @@ def dot(a: Floats, b: Floats) -> float:
     return float((a[used] * b[used]).sum())
 
 
+def length(terms: Floats) -> float:
+    """Return the Euclidean length, without overflow."""
+    largest = float(np.abs(terms).max(initial=0.0))
+    if largest == 0 or not np.isfinite(largest):
+        return largest
+    return largest * float(np.sqrt(((terms / largest) ** 2).sum()))
+
+
 def complex_step(line: Callable[[complex], Any]) -> Floats | None:
     """Differentiate along a line by f'(x) = Im f(x + i t) / t, t = 1e-20, exact to rounding.
 

@@ -20,16 +20,25 @@ from numpy.typing import NDArray
 
 from . import kinks
 from .examination import SMALL, Cotangent, Examination, spread
-from .numeric import RATIO, SAFETY, TINY, Bools, Floats, Slope, dot
+from .numeric import RATIO, SAFETY, TINY, Bools, Floats, Slope, dot, length
 from .problem import Array
 
-SAMPLE = 24  # elements of a large argument that are checked by themselves all the same
+SAMPLE = 6  # elements of a large argument that are checked by themselves all the same
+CLEAR = 1e-5  # relative: differences that are known better than this count in the report
 PATIENCE = 3.0  # seconds for single elements, as long as nothing is wrong
 
 
 @dataclass
 class Trouble:
-    """A comparison that failed."""
+    """A comparison that failed.
+
+    Attributes
+    ----------
+    kink : bool
+        The function has a kink along the direction.
+    crossing : bool
+        At least it takes other branches there, however small the step.
+    """
 
     direction: str
     analytic: float
@@ -37,6 +46,7 @@ class Trouble:
     tolerance: float
     step: float
     kink: bool
+    crossing: bool
 
 
 @dataclass
@@ -98,6 +108,11 @@ class Comparison:
     def only_kinks(self) -> bool:
         """Nothing is wrong where the function is smooth."""
         return bool(self.troubles) and all(t.kink for t in self.troubles)
+
+    @property
+    def only_crossings(self) -> bool:
+        """Nothing is wrong where the function keeps to one branch."""
+        return bool(self.troubles) and all(t.crossing for t in self.troubles)
 
 
 def compare(exam: Examination) -> list[Comparison]:
@@ -169,7 +184,7 @@ def examine(exam: Examination, found: Comparison, label: str, u: Array, s: Slope
         found.kinks = max(found.kinks, int(rough.sum()))
         if jacobian is None and not kinks.jointly_legal(exam, i, u, s):
             found.troubles.append(
-                Trouble(label, np.nan, np.nan, 0.0, float(s.step.min()), kink=True)
+                Trouble(label, np.nan, np.nan, 0.0, float(s.step.min()), True, True)
             )
 
 
@@ -182,9 +197,7 @@ def _compare_outputs(
         tolerance = SAFETY * s.error + exam.floor * np.maximum(np.abs(claimed), np.abs(s.value))
         wrong: Bools = ~rough & (np.abs(claimed - s.value) > tolerance + TINY)
     for j in np.flatnonzero(wrong):
-        row = np.zeros(exam.here.size)
-        row[j] = 1.0
-        trouble = gap(exam, found.argument, label, u, s, exam.cotangent(row), found)
+        trouble = gap(exam, found.argument, label, u, s, exam.row(int(j)), found)
         wrong[j] = trouble is not None
         if trouble is not None:
             found.troubles.append(trouble)
@@ -193,7 +206,7 @@ def _compare_outputs(
         illegal = ~kinks.legal(exam, found.argument, u, s, claimed)
         for j in np.flatnonzero(illegal)[:1]:
             found.troubles.append(
-                Trouble(label, claimed[j], s.value[j], s.error[j], s.step[j], kink=True)
+                Trouble(label, claimed[j], s.value[j], s.error[j], s.step[j], True, True)
             )
         wrong |= illegal
     return wrong
@@ -216,7 +229,7 @@ def gap(
     terms = c.gradients[i] * u.ravel()
     used = c.vector != 0
     analytic, numeric = float(terms.sum()), dot(c.vector, s.value)
-    size = max(float(np.sqrt((terms**2).sum())), abs(numeric))
+    size = max(length(terms), abs(numeric))
     error = dot(np.abs(c.vector), s.error)
     tolerance = SAFETY * error + exam.floor * size + TINY
     distance = abs(analytic - numeric)
@@ -225,10 +238,10 @@ def gap(
     if distance > tolerance and sure:
         tolerance += _second_look(exam, i, u, c, analytic, numeric, error)
     if distance > tolerance:
-        return Trouble(
-            label, analytic, numeric, tolerance, float(s.step[used].min(initial=1.0)), kink=False
-        )
-    if found is not None and size > 0:
+        step = float(s.step[used].min(initial=1.0))
+        crossing = sure and exam.crosses(i, u)
+        return Trouble(label, analytic, numeric, tolerance, step, False, crossing)
+    if found is not None and error < CLEAR * size:
         found.worst = max(found.worst, distance / size)
     return None
 
@@ -250,15 +263,17 @@ def _second_look(
     used = c.vector != 0
     if exam.takes_complex:
         exact = exam.complex_slope(i, u)
-        size = float(np.sqrt(((c.gradients[i] * u.ravel()) ** 2).sum()))
+        size = length(c.gradients[i] * u.ravel())
         if exact is not None and abs(analytic - dot(c.vector, exact)) <= exam.floor * size:
             return np.inf
     else:
         again = exam.slope(i, u / 3)
         if not (again.lost | again.kink)[used].any():
             error = max(error, abs(3 * dot(c.vector, again.value) - numeric))
-    rounding = dot(np.abs(u.ravel()), exam.rounding(c)[i])
-    tolerance = SAFETY * (error + rounding) + TINY
+    tolerance = SAFETY * error + TINY
+    rounding = np.abs(u.ravel()) * exam.rounding_limit(c, i)
+    if abs(analytic - numeric) <= tolerance + SAFETY * float(rounding.sum()):
+        tolerance += SAFETY * dot(np.abs(u.ravel()), exam.rounding(c)[i])
     if abs(analytic - numeric) > tolerance and kinks.excused(exam, i, u, c.vector, analytic):
         return np.inf
     return tolerance

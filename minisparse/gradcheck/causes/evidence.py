@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from .. import numeric
 from ..examination import Examination, move
-from ..numeric import SAFETY, TINY, Floats, Slope, dot
+from ..numeric import SAFETY, TINY, Floats, Slope, dot, length
 from ..problem import Array, flat
 from ..project import Comparison, Table
 
@@ -71,7 +71,7 @@ class Evidence:
         telling = False
         for u, s in self.smooth_directions(g):
             terms, measured = gradient * u.ravel(), dot(g, s.value)
-            size = max(float(np.sqrt((terms**2).sum())), abs(measured))
+            size = max(length(terms), abs(measured))
             allowed = float(self.tolerance(dot(np.abs(g), s.error), size))
             if abs(float(terms.sum()) - measured) > allowed:
                 return False
@@ -99,28 +99,30 @@ class Evidence:
 
         Transposing the result, the cotangent, or both is tried too (x g for x^T g).
         """
-        slopes = self._slopes_at(values, tries)
-        if slopes is None:
-            return False
         shape = self.x.shape
         outputs = self.exam.outputs[0].shape if len(self.exam.outputs) == 1 else ()
         square = len(shape) == 2 and shape[0] == shape[1]
         both = square and len(outputs) == 2 and outputs[0] == outputs[1]
-        return any(
-            self._matches(slopes, turn_gradient, turn_cotangent)
-            for turn_gradient in ((False, True) if square else (False,))
-            for turn_cotangent in ((False, True) if both else (False,))
-        )
+        turns = [(a, b) for a in {False, square} for b in {False, both}]
+        telling = False
+        for u, s in self._slopes_at(values, tries):
+            if (s.kink | s.lost).any():
+                return False
+            turns = [t for t in turns if self._matches(u, s, *t)]
+            if not turns:
+                return False
+            telling |= bool((np.abs(s.value) > 100 * s.error).any())
+        return telling
 
-    def _slopes_at(self, values: list[Array], tries: int) -> list[tuple[Array, Slope]] | None:
+    def _slopes_at(self, values: list[Array], tries: int) -> Iterator[tuple[Array, Slope]]:
+        """Measure along the first directions, at another point; nothing where that is refused."""
         exam = self.exam
         try:
             here = flat(exam.problem.declared(values, values))
         except Exception:  # noqa: BLE001  (another point may lie outside the domain)
-            return None
+            return
         if here.size != exam.here.size or not np.isfinite(here).all():
-            return None
-        found = []
+            return
         for _, u, _ in self.found.directions[:tries]:
 
             def line(t: float, u: Array = u) -> Floats:
@@ -128,27 +130,19 @@ class Evidence:
                 moved[self.i] = move(moved[self.i], t * u)
                 return exam.evaluate(moved)
 
-            s = numeric.slope(line, here, exam.noise, eps=exam.output_eps)
-            if (s.kink | s.lost).any():
-                return None
-            found.append((u, s))
-        return found
+            yield u, numeric.slope(line, here, exam.noise, eps=exam.output_eps)
 
-    def _matches(
-        self, slopes: Sequence[tuple[Array, Slope]], turn_gradient: bool, turn_cotangent: bool
-    ) -> bool:
-        telling = False
+    def _matches(self, u: Array, s: Slope, turn_gradient: bool, turn_cotangent: bool) -> bool:
+        """Tell whether the gradients, or their transposes, claim what was measured along `u`."""
         for k, c in enumerate(self.exam.cotangents[:2]):
             gradient = self.claimed(k).reshape(self.x.shape)
             gradient = gradient.T if turn_gradient else gradient
             g = c.vector
             if turn_cotangent:
                 g = g.reshape(self.exam.outputs[0].shape).T.ravel()
-            for u, s in slopes:
-                terms, measured = gradient * u, dot(g, s.value)
-                size = max(float(np.sqrt((terms**2).sum())), abs(measured))
-                allowed = float(self.tolerance(dot(np.abs(g), s.error), size))
-                if abs(float(terms.sum()) - measured) > allowed:
-                    return False
-                telling |= abs(measured) > allowed
-        return telling
+            terms, measured = gradient * u, dot(g, s.value)
+            size = max(length(terms), abs(measured))
+            allowed = float(self.tolerance(dot(np.abs(g), s.error), size))
+            if abs(float(terms.sum()) - measured) > allowed:
+                return False
+        return True

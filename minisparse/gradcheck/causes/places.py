@@ -103,18 +103,30 @@ def rearrangements(
 def transposed_inside(e: Evidence) -> Fault | None:
     """See whether the gradient would be right if one of the arguments were transposed."""
     for j, v in enumerate(e.exam.values):
-        for axes in permutations(range(v.ndim)) if 2 <= v.ndim <= 4 else ():
-            if axes == tuple(range(v.ndim)) or tuple(v.shape[a] for a in axes) != v.shape:
-                continue
+        name = e.exam.problem.arguments[j].name
+        for words, turned in _turned(v):
             values = list(e.exam.values)
-            values[j] = move(v.transpose(axes), np.zeros(v.shape))
+            values[j] = move(turned, np.zeros(v.shape))
             if not np.array_equal(values[j], v) and e.right_at(values):
                 return Fault(
-                    "transposed",
-                    f"The gradient for {e.name} is right if {e.exam.problem.arguments[j].name} is "
-                    f"transposed (axes {axes}): a transpose is missing in the backward.",
+                    "transposed", f"The gradient for {e.name} is right if {name} is {words}."
                 )
     return None
+
+
+def _turned(v: Array) -> Iterator[tuple[str, Array]]:
+    """Yield (words, array): `v` transposed, or reversed along axes as a kernel may be."""
+    axes = tuple(range(v.ndim))
+    for order in permutations(axes) if 2 <= v.ndim <= 4 else ():
+        if order != axes and tuple(v.shape[a] for a in order) == v.shape:
+            yield (
+                f"transposed (axes {order}): a transpose is missing in the backward",
+                v.transpose(order),
+            )
+    reversible = [(axis,) for axis in axes] + [axes[:2], axes[-2:]] if v.ndim else []
+    for some in dict.fromkeys(reversible):
+        where = " and ".join(map(str, some))
+        yield f"reversed along axis {where}: check the order of the indices", np.flip(v, some)
 
 
 def stale(e: Evidence) -> Fault | None:
