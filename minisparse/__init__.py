@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minisparse.autodiff import Tensor, grad, gradients, hvp, jacobian, no_grad, vjp
     from minisparse.gradcheck import gradcheck
+    from minisparse.threads import set_num_threads
 
 __version__ = "0.1.0"
 
@@ -22,13 +23,14 @@ __all__ = [
     "hvp",
     "jacobian",
     "no_grad",
+    "set_num_threads",
     "vjp",
 ]
 
 # Public name -> the submodule that defines it.
 _EXPORTS = dict.fromkeys(
     ("Tensor", "grad", "gradients", "hvp", "jacobian", "no_grad", "vjp"), "autodiff"
-)
+) | {"set_num_threads": "threads"}
 
 # Submodules that `import minisparse` alone makes reachable as `minisparse.nn` and so on.
 # `gradcheck` is a module that can be called: minisparse.gradcheck(f, x).

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 import minisparse
+from minisparse import threads
 
 # name -> (module, what it does)
 _COMMANDS = {
@@ -39,11 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = sys.argv[1:] if argv is None else [*argv]
-    # The kernels have threads of their own, and those of a BLAS library beside them would fight for
-    # the same cores (measured: ten times slower). Takes effect because NumPy is not imported yet.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     show_traceback = "--traceback" in arguments or bool(os.environ.get(_TRACEBACK))
     try:
+        threads.prepare()
         parser, command = _parser(arguments)
         args = parser.parse_args(arguments)
         if command is None:

@@ -4,15 +4,18 @@ import functools
 import os
 import platform
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import minisparse
+from minisparse import threads
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_OTHER_VARIABLES = ("NUMBA_NUM_THREADS", "OPENBLAS_CORETYPE", "MINISPARSE_KERNELS")
+_OTHER_VARIABLES = (
+    *("MINISPARSE_THREADS", "NUMBA_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"),
+    *("OPENBLAS_CORETYPE", "MINISPARSE_KERNELS"),
+)
 
 
 @functools.cache
@@ -22,8 +25,8 @@ def environment() -> dict[str, Any]:
     Returns
     -------
     dict
-        "versions", "platform", "cpu", "cores" (that this process may use), "threads" (of the
-        linear algebra and of Numba; None where unknown), "variables" (those set that bear on
+        "versions", "platform", "cpu", "cores" (that this process may use), "threads" (of BLAS and
+        of the kernels; None where unknown), "variables" (those set that bear on
         speed or bits), "git" (see `git_state`).
     """
     variables = {
@@ -39,8 +42,8 @@ def environment() -> dict[str, Any]:
         },
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),
-        "cores": _cores(),
-        "threads": {"blas": _blas_threads(), "numba": _numba_threads()},
+        "cores": threads.cores(),
+        "threads": {"blas": threads.blas_threads(), "numba": threads.get_num_threads()},
         "variables": variables,
         "git": git_state(),
     }
@@ -97,28 +100,3 @@ def _version(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
-
-
-def _cores() -> int | None:
-    affinity: Any = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count()
-
-
-def _numba_threads() -> int | None:
-    numba: Any = sys.modules.get("numba")  # not imported for this question alone
-    return numba.get_num_threads() if numba else _cores()
-
-
-def _blas_threads() -> int | None:
-    """Ask the OpenBLAS that NumPy's wheels bring; other builds are not asked."""
-    import ctypes
-
-    import numpy as np
-
-    packages = Path(np.__file__).parents[1]
-    for library in packages.glob("numpy.libs/*openblas*"):
-        try:
-            return int(ctypes.CDLL(str(library)).scipy_openblas_get_num_threads64_())
-        except (AttributeError, OSError):
-            continue
-    return None

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from minisparse.experiments import catalogue
+from minisparse.threads import set_num_threads
 
 DEFAULT_OUT = Path("minisparse-results")
 QUICK_OUT = DEFAULT_OUT / "quick"
@@ -37,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="repeat finished runs")
     parser.add_argument(
+        "--threads",
+        type=_positive,
+        metavar="N",
+        help="compute on so many threads (default: MINISPARSE_THREADS, or all cores)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -55,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     from minisparse.experiments import results, runner, tables
     from minisparse.experiments.screen import Screen
 
+    if args.threads is not None:
+        set_num_threads(args.threads)
     experiments = [catalogue.find(id) for id in dict.fromkeys(args.ids)]
     out: Path = args.out or (QUICK_OUT if args.quick else DEFAULT_OUT)
     written = runner.reproduce(

@@ -107,6 +107,7 @@ __all__ = [
     "max_pool2d_reference",
     "pool_output_shape",
     "select",
+    "selected",
     "sgd_step",
     "sgd_step_reference",
     "sparse_chain",
@@ -173,6 +174,11 @@ def select(kind: str) -> None:
     _selected = kind
     for kernel in _HOME:
         globals().pop(kernel, None)
+
+
+def selected() -> str:
+    """Return what `select` chose."""
+    return _selected
 
 
 _selected = "numba"

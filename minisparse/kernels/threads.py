@@ -1,13 +1,13 @@
-"""How many threads a kernel uses: all that Numba has, or one if there is little to do.
-
-Waking a thread takes a microsecond on an idle machine, and milliseconds where another process is
-using its core.
-"""
+"""How many threads a kernel uses: all that it may (minisparse/threads.py), or one for small work."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numba
+
+from minisparse.threads import start_kernels
+
+start_kernels()
 
 _LITTLE = 1 << 14  # multiply-adds, or numbers to go through
 
