@@ -144,6 +144,11 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
 
     gated = nn.Sequential(nn.Linear(4, 3, rng=rng), nn.ReLU(), nn.Linear(3, 2, rng=rng))
     l0.add_gates(gated, {"0": 0.5, "2": 0.3}, rng)
+    hidden = nn.Sequential(nn.Linear(4, 3, rng=rng), nn.ReLU(), nn.Linear(3, 2, rng=rng))
+    filters = nn.Sequential(
+        nn.Conv2d(1, 2, 2, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2, rng=rng)
+    )
+    vectors, images = rng.random((5, 4)), rng.random((5, 3, 3, 1))
     found: dict[str, list[Sample]] = {
         "l0.add_gates": [on(gated, rng.standard_normal((5, 4)))],
         "hard_concrete.sample": [on(lambda a: hard_concrete.sample(a, u), log_alpha)],
@@ -157,6 +162,17 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
         "penalties.l2_step": [_penalty(lambda w: (w * w).sum() / 2, penalties.l2_step, weights)],
         "penalties.l1_subgradient_step": [
             _penalty(lambda w: np.abs(w).sum(), penalties.l1_subgradient_step, weights)
+        ],
+        # a proximal step takes away the gradient of the penalty's Moreau envelope
+        "penalties.l1_step": [
+            _penalty(lambda w: _huber(np.abs(w), 0.4), penalties.l1_step, weights, 0.4)
+        ],
+        "penalties.group_lasso_step": [_group_lasso(weights, amount) for amount in (0.1, 0.8)],
+        "l0.L0Method.penalty": [on(_l0_penalty(gated, rng))],
+        "sensitivity.sensitivity": [
+            _sensitivity(model, x, form)
+            for model, x in ((hidden, vectors), (filters, images))
+            for form in sensitivity.FORMS
         ],
         # R = (w^2 / 2) Sbar with Sbar held fixed
         "sensitivity.shrinkage": [
@@ -182,6 +198,73 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
 
 
 def _penalty(
-    penalty: Callable[..., Any], step: Callable[..., Any], weights: np.ndarray[Any, Any]
+    penalty: Callable[..., Any],
+    step: Callable[..., Any],
+    weights: np.ndarray[Any, Any],
+    amount: float = 1.0,
 ) -> Sample:
-    return penalty, (weights,), lambda g, w: g * (w - step(w, 1.0))
+    return penalty, (weights,), lambda g, w: g * (w - step(w, amount))
+
+
+def _group_lasso(weights: np.ndarray[Any, Any], amount: float) -> Sample:
+    from ..prune import granularity, penalties
+
+    def envelope(w: Any) -> Any:
+        norms = np.sqrt(granularity.group_scores(w * w, "unit"))
+        return _huber(norms, amount * np.sqrt(len(w)))
+
+    def step(w: Any, amount: float) -> Any:
+        return penalties.group_lasso_step(w, amount, "unit")
+
+    return _penalty(envelope, step, weights, amount)
+
+
+def _huber(size: Any, reach: float) -> Any:
+    """Return min_v (size - v)^2 / 2 + reach |v|, summed: the Moreau envelope of reach |.|."""
+    return np.where(size <= reach, size**2 / 2, reach * size - reach**2 / 2).sum()
+
+
+def _sensitivity(model: Any, x: np.ndarray[Any, Any], form: str) -> Sample:
+    """Let S stand for a gradient.
+
+    With inputs and weights that are all positive no absolute value does anything, and S is the
+    gradient of the mean output.
+    """
+    from ..autodiff import Tensor
+    from ..nn import record_layers
+    from ..prune import sensitivity
+
+    for p in model.to(np.float64).parameters():
+        p.data = np.abs(p.numpy()) + 0.1
+    name, weight = next(iter(model.named_parameters()))
+    labels = np.zeros(len(x), np.int64)
+
+    def forward(w: Any) -> Any:
+        weight.data = w
+        return model(Tensor(x)).numpy().mean()
+
+    def backward(g: Any, w: Any) -> Any:
+        weight.data = w
+        with record_layers(model) as layers:
+            logits = model(Tensor(x))
+        return g * sensitivity.sensitivity(logits, layers, labels, form=form)[name]
+
+    return forward, (weight.numpy(),), backward
+
+
+def _l0_penalty(model: Any, rng: np.random.Generator) -> Any:
+    """Return a module with the parameters of `model` and the value of its penalty."""
+    from .. import nn, optim
+    from ..prune import l0
+
+    method = l0.L0Method(0.3, n=7, weight_decay=0.2)
+    method.attach(model, optim.SGD(model, 0.1), rng)
+
+    class Penalty(nn.Module):
+        def __init__(self) -> None:
+            self.model = model
+
+        def forward(self) -> Any:  # type: ignore[override]
+            return method.penalty()
+
+    return Penalty()
