@@ -62,7 +62,7 @@ def merge(x: Tensor, follower: str, shape: tuple[int, ...]) -> Tensor | None:
         return None
     op, inputs, _ = x.plan
     both = op.followed_by(follower)
-    return None if both is None else Pending(both, inputs, shape)
+    return None if both is None else Pending(both, inputs, shape, x.guard)
 
 
 class Pending(Tensor):
@@ -74,15 +74,23 @@ class Pending(Tensor):
     inputs : tuple of Tensor
     shape : tuple of int
         Of the result.
+    guard : SavedState, optional
+        Keeps the inputs as they are, since an earlier moment.
     """
 
     plan: tuple[Op, tuple[Tensor, ...], bool]
 
-    def __init__(self, op: Op, inputs: tuple[Tensor, ...], shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Tensor, ...],
+        shape: tuple[int, ...],
+        guard: SavedState | None = None,
+    ) -> None:
         recording = is_recording()
         self.plan = op, inputs, recording
         self._shape = shape
-        self._inputs_kept = SavedState(op, inputs, range(len(inputs)))
+        self.guard = guard or SavedState(op, inputs, range(len(inputs)))
         if recording and any(x.requires_grad for x in inputs):
             self.requires_grad = True
         if _pending is not None:
@@ -91,9 +99,12 @@ class Pending(Tensor):
     def compute(self) -> None:
         """Become the ordinary tensor that the operation returns."""
         op, inputs, recording = self.plan
-        self._inputs_kept.check(self, inputs)
-        with _record(recording):
+        self.guard.check(self, inputs)
+        if recording == is_recording():
             y = op(*inputs)
+        else:
+            with _record(recording):
+                y = op(*inputs)
         self.__class__ = Tensor  # type: ignore[assignment]
         vars(self).clear()
         vars(self).update(vars(y))

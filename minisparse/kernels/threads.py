@@ -10,17 +10,18 @@ from minisparse.threads import start_kernels
 start_kernels()
 
 _LITTLE = 1 << 14  # multiply-adds, or numbers to go through
+_ALWAYS_ONE = numba.config.NUMBA_NUM_THREADS == 1
 
 
 def threads_for(work: int) -> int:
     """Return the number of threads for that many multiply-adds; it depends on nothing else."""
-    return 1 if work < _LITTLE else numba.get_num_threads()
+    return 1 if work < _LITTLE or _ALWAYS_ONE else numba.get_num_threads()
 
 
 def run(threads: int, kernel: Callable[..., Any], *args: Any) -> None:
     """Call a compiled function on the number of threads that :func:`threads_for` gave."""
-    before = numba.get_num_threads() if threads == 1 else threads
-    if before == threads:
+    before = 1 if _ALWAYS_ONE or threads > 1 else numba.get_num_threads()
+    if before == 1:  # nothing to change (asking Numba costs a microsecond)
         kernel(*args)
         return
     numba.set_num_threads(threads)

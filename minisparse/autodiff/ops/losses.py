@@ -28,14 +28,15 @@ class CrossEntropy(Op):
         return losses if self.scale is None else losses.sum() * self.scale
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        slope = wrap(self.slope)
-        if is_recording():
-            xp = array_module(x._array)
-            onehot = (self.labels[:, None] == xp.arange(x.shape[-1])).astype(x.dtype)
-            slope = softmax(x) - wrap(onehot)
+        if not is_recording():
+            g = grad._array
+            g = g[..., None] if self.scale is None else (g * self.scale)[..., None, None]
+            return wrap(g * self.slope)
+        xp = array_module(x._array)
+        onehot = (self.labels[:, None] == xp.arange(x.shape[-1])).astype(x.dtype)
         if self.scale is not None:
             grad = reshape(grad * self.scale, (*grad.shape, 1))
-        return reshape(grad, (*grad.shape, 1)) * slope
+        return reshape(grad, (*grad.shape, 1)) * (softmax(x) - wrap(onehot))
 
 
 def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
