@@ -10,7 +10,8 @@ from minisparse.threads import start_kernels
 start_kernels()
 
 _LITTLE = 1 << 14  # multiply-adds, or numbers to go through
-_ALWAYS_ONE = numba.config.NUMBA_NUM_THREADS == 1
+_config: Any = numba.config
+_ALWAYS_ONE = _config.NUMBA_NUM_THREADS == 1
 
 
 def threads_for(work: int) -> int:
