@@ -34,8 +34,9 @@ def set_num_threads(n: int) -> None:
 
     from minisparse import kernels
 
-    most = numba.config.NUMBA_NUM_THREADS
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most:
+    config: Any = numba.config
+    most = config.NUMBA_NUM_THREADS
+    if type(n) is not int or not 1 <= n <= most:
         raise ValueError(
             f"the number of threads is an integer from 1 to {most}, got {n!r}. More than "
             f"{most} need NUMBA_NUM_THREADS in the environment, before Numba is imported"
