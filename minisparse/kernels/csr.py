@@ -24,7 +24,7 @@ from minisparse.kernels.threads import run, threads_for
 
 Array = Any
 Packed = tuple[Array, Array, Array, Array, Array]
-"""Values, columns, starts and biases of all layers of a chain, and the table of the layers."""
+"""Values, columns, starts and biases of all layers of a chain, and their `layer_table`."""
 
 ROWS = 4  # outputs of a block
 
@@ -247,7 +247,7 @@ def sparse_linear(
     padded = padded_bias(rest[0] if rest else None, n_out, block, x.dtype)
     table = _one_layer(x.shape[1], n_out, block, relu)
     packed = flat(values), flat(columns), flat(starts), flat(padded), table
-    return _run_chain(x, packed, columns.size)
+    return _run_chain(x, packed)
 
 
 def sparse_chain(x: Array, packed: Packed) -> Array:
@@ -265,30 +265,38 @@ def sparse_chain(x: Array, packed: Packed) -> Array:
     ndarray, shape (n, n_out)
         Of the last layer.
     """
-    if x.ndim != 2 or x.shape[1] != packed[-1][0, 0]:
-        raise ValueError(f"the first layer takes {packed[-1][0, 0]} inputs, got shape {x.shape}")
-    return _run_chain(x, packed, packed[1].size)
+    n_in = _ends(packed[-1].tobytes())[0]
+    if x.ndim != 2 or x.shape[1] != n_in:
+        raise ValueError(f"the first layer takes {n_in} inputs, got shape {list(x.shape)}")
+    return _run_chain(x, packed)
 
 
-def _run_chain(x: Array, packed: Packed, entries: int) -> Array:
-    n, table = x.shape[0], packed[-1]
-    width = VECTORS * lanes_of(x.itemsize)
-    n_out = int(table[-1, 1])
-    y = empty((n, n_out), x.dtype)
-    # One row more for each of the outputs that fill up the last block.
-    features = int(table[:, :2].max()) + ROWS
+@lru_cache(maxsize=256)
+def _ends(table: bytes) -> tuple[int, int, int]:
+    """Return the inputs of the first layer, the outputs of the last, the most there are of either.
+
+    One block more, for the outputs that fill up the last block.
+    """
+    layers = np.frombuffer(table, np.int64).reshape(-1, 8)
+    return int(layers[0, 0]), int(layers[-1, 1]), int(layers[:, :2].max()) + ROWS
+
+
+def _run_chain(x: Array, packed: Packed) -> Array:
+    n = x.shape[0]
+    _, n_out, most = _ends(packed[-1].tobytes())
     if n == 1:
-        scratch = empty((2, features), x.dtype)
-        one_sample(flat(x), *packed, y.reshape(-1), scratch[0], scratch[1])
-        return y
-    threads = min(threads_for(n * entries), -(-n // width))
-    scratch = empty((max(threads, 1), 2, features * width), x.dtype)
+        y = np.empty(n_out, x.dtype)
+        one_sample(flat(x), *packed, y, np.empty(most, x.dtype), np.empty(most, x.dtype))
+        return y.reshape(1, n_out)
+    y = empty((n, n_out), x.dtype)
+    width = VECTORS * lanes_of(x.itemsize)
+    count = -(-n // width)
+    threads = min(threads_for(n * packed[1].size), count)
     if threads <= 1:
-        panels(
-            flat(x), n, *packed, y.reshape(-1), scratch[0, 0], scratch[0, 1], width, 0,
-            -(-n // width),
-        )  # fmt: skip
+        here, there = empty((most * width,), x.dtype), empty((most * width,), x.dtype)
+        panels(flat(x), n, *packed, y.reshape(-1), here, there, width, 0, count)
     else:
+        scratch = empty((threads, 2, most * width), x.dtype)
         run(threads, panels_on_threads, flat(x), n, *packed, y.reshape(-1), scratch, width, threads)
     return y
 

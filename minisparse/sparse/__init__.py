@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .chain import Chain
     from .choosing import Choice, break_even, choose
+    from .converting import sparsify
     from .layers import BlockedLinear, CSRLinear, SparseConv2d
     from .pattern import Pattern
     from .reporting import report
     from .shrinking import Selected, ShrinkReport, shrink
-    from .converting import sparsify
     from .storage import SparseFileError, load, save
 
 _FILES = {

@@ -19,7 +19,7 @@ from .. import kernels
 from ..autodiff import Tensor
 from ..autodiff.ops import flatten, relu
 from ..autodiff.tape import is_recording, wrap
-from ..nn import Module, Parameter
+from ..nn import Module
 from .layers import BlockedLinear, CSRLinear
 
 
@@ -71,8 +71,7 @@ class Chain(Module):
         for name, layer in layers.items():
             setattr(self, name, layer)
         self._packed: Any = None
-        self._packed_from: list[Any] = []
-        self._parts: list[np.ndarray] = []  # of the packed values, one for each layer
+        self._packed_from: list[Any] = []  # each layer and its arrays; empty: pack anew
 
     @property
     def layers(self) -> list[CSRLinear]:
@@ -101,16 +100,22 @@ class Chain(Module):
         So whoever writes to a parameter writes here, and nothing needs to be copied again until
         a parameter gets another array.  None if the layers' arrays are of several types.
         """
-        now = _arrays(layers)
-        if any(a is not b for a, b in zip(now, self._packed_from, strict=False)) or not self._parts:
-            kinds = {(type(a), a.dtype) for p in _parameters(layers) for a in (p._array,)}
+        for m, values, bias, columns, starts in self._packed_from:
+            own = m.bias
+            if (
+                m.values._array is not values
+                or (own is not None and own._array is not bias)
+                or m.columns is not columns
+                or m.starts is not starts
+            ):
+                self._packed_from = []
+                break
+        if not self._packed_from:
+            kinds = {(type(a), a.dtype) for m in layers for a in _arrays(m)[:2] if a is not None}
             if len(kinds) > 1 or kinds.isdisjoint(_COMPILED):
                 return None
-            self._packed, self._parts, shared = _pack(layers, self.relus)
-            self._packed_from = _arrays(layers) if shared else [None] * len(now)
-        for layer, part in zip(layers, self._parts, strict=True):
-            if isinstance(layer, BlockedLinear) and not layer.whole:
-                np.multiply(layer.values._array, layer.kept, out=part)
+            self._packed, shared = _pack(layers, self.relus)
+            self._packed_from = [(m, *_arrays(m)) for m in layers] if shared else []
         return self._packed
 
     def _describe(self) -> str:
@@ -120,17 +125,14 @@ class Chain(Module):
 _COMPILED = {(np.ndarray, np.dtype(np.float32)), (np.ndarray, np.dtype(np.float64))}
 
 
-def _parameters(layers: list[CSRLinear]) -> list[Parameter]:
-    return [p for layer in layers for p in (layer.values, layer.bias) if p is not None]
+def _arrays(layer: CSRLinear) -> tuple[Any, Any, Any, Any]:
+    bias = layer.bias
+    own = None if bias is None else bias._array
+    return layer.values._array, own, layer.columns, layer.starts
 
 
-def _arrays(layers: list[CSRLinear]) -> list[Any]:
-    arrays = [p._array for p in _parameters(layers)]
-    return arrays + [array for layer in layers for array in (layer.columns, layer.starts)]
-
-
-def _pack(layers: list[CSRLinear], relus: tuple[bool, ...]) -> tuple[Any, list[np.ndarray], bool]:
-    """Return the packed arrays, the layers' parts of the values, and whether these are shared."""
+def _pack(layers: list[CSRLinear], relus: tuple[bool, ...]) -> tuple[Any, bool]:
+    """Return the packed arrays, and whether the parameters are parts of them now."""
     from ..kernels.arguments import flat
     from ..kernels.csr import layer_table, padded_bias
 
@@ -138,23 +140,21 @@ def _pack(layers: list[CSRLinear], relus: tuple[bool, ...]) -> tuple[Any, list[n
     sizes = [(m.n_in, m.n_out, m.block, m.columns.size) for m in layers]
     table = layer_table([(*size, r) for size, r in zip(sizes, relus, strict=True)])
     values = np.concatenate([m.values._array.reshape(-1) for m in layers])
-    biases = [None if m.bias is None else m.bias._array for m in layers]
-    bias = np.concatenate(
-        [padded_bias(b, m.n_out, m.block, dtype) for m, b in zip(layers, biases, strict=True)]
-    )
+    bias = np.concatenate([padded_bias(_arrays(m)[1], m.n_out, m.block, dtype) for m in layers])
     columns = np.concatenate([m.pattern.columns for m in layers])
     starts = np.concatenate([m.pattern.starts for m in layers])
     # A graph that waits for its backward must find the arrays that it saved: copy, do not share.
-    shared = not any(p.memory.held for p in _parameters(layers))
-    parts = []
+    parameters = [p for m in layers for p in (m.values, m.bias) if p is not None]
+    shared = not any(p.memory.held for p in parameters)
     for m, (_, n_out, block, v0, _, _, b0, _) in zip(layers, table.tolist(), strict=True):
         part = values[v0 : v0 + m.columns.size * block].reshape(m.values.shape)
-        parts.append(part)
-        if shared and not (isinstance(m, BlockedLinear) and not m.whole):
+        if isinstance(m, BlockedLinear):
+            part *= m.kept  # these zeros stay: no gradient reaches them
+        if shared:
             m.values._adopt(part)
         if shared and m.bias is not None:
             m.bias._adopt(bias[b0 : b0 + n_out])
-    return (flat(values), flat(columns), flat(starts), flat(bias), table), parts, shared
+    return (flat(values), flat(columns), flat(starts), flat(bias), table), shared
 
 
 __all__ = ["Chain"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -267,7 +268,12 @@ def break_even(
     times = times_of(cases, rounds)
     dense = times["dense"].us
     rows = [
-        {"density": d, "dense_us": dense, "csr_us": times[str(d)].us, "speedup": dense / times[str(d)].us}
+        {
+            "density": d,
+            "dense_us": dense,
+            "csr_us": times[str(d)].us,
+            "speedup": dense / times[str(d)].us,
+        }
         for d in sorted(densities, reverse=True)
     ]
     return BreakEven(rows, _crossing(rows), protocol(rounds, batch))
@@ -283,7 +289,7 @@ def _weights(model: Module) -> list[tuple[str, Any]]:
 
 def _crossing(rows: list[dict[str, float]]) -> float | None:
     """Return where the speedup passes 1, on a straight line in its logarithm."""
-    for a, b in zip(rows, rows[1:], strict=False):
+    for a, b in itertools.pairwise(rows):
         if a["speedup"] < 1 <= b["speedup"]:
             u, v = math.log(a["speedup"]), math.log(b["speedup"])
             return a["density"] + (b["density"] - a["density"]) * u / (u - v)
