@@ -12,7 +12,7 @@ import numpy as np
 from minisparse.data import Dataset, Split, load
 from minisparse.experiments.recipe import Outcome, Progress, Recipe
 from minisparse.nn import LeNet5, LeNet300, Module
-from minisparse.optim import EMA, SGD, Schedule
+from minisparse.optim import EMA, SGD, Adam, Optimizer, Schedule
 from minisparse.prune.mask import Mask
 from minisparse.prune.method import Method
 from minisparse.train import Run, evaluate, train
@@ -30,8 +30,9 @@ class Classifier(Recipe):
     model : {"lenet300", "lenet5"}
     dataset : str
         A name that `minisparse.data.load` knows.
+    optimizer : {"sgd", "adam"}
     lr, momentum, weight_decay : float
-        Of stochastic gradient descent.
+        Of the optimizer; Adam takes no momentum here.
     batch_size : int
     average : float
         Decay of the moving average of weights that is measured; 0 measures the weights.
@@ -44,6 +45,7 @@ class Classifier(Recipe):
 
     model: str = "lenet300"
     dataset: str = "mnist"
+    optimizer: str = "sgd"
     lr: float = 0.1
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -97,9 +99,7 @@ class Session:
         A finished phase of an interrupted run is read back, not trained again.
         """
         recipe = self.recipe
-        optimizer = SGD(
-            self.model, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-        )
+        optimizer = self._optimizer()
         average = EMA(self.model, recipe.average) if recipe.average else None
 
         def tell(run: Run) -> None:
@@ -134,6 +134,17 @@ class Session:
             for method in methods:  # the average remembers what was removed within its window
                 method.mask().apply(self.model)
         return run
+
+    def _optimizer(self) -> Optimizer:
+        r = self.recipe
+        if r.optimizer == "sgd":
+            return SGD(self.model, r.lr, momentum=r.momentum, weight_decay=r.weight_decay)
+        if r.optimizer == "adam" and not r.momentum:
+            return Adam(self.model, r.lr, weight_decay=r.weight_decay)
+        raise ValueError(
+            f'the optimizer is "sgd", or "adam" without momentum, got {r.optimizer!r} with '
+            f"momentum {r.momentum}"
+        )
 
     def outcome(self, mask: Mask | None = None, **rest: Any) -> Outcome:
         """Measure the model as it is now; `mask` is checked to be what the weights say."""

@@ -1,0 +1,98 @@
+"""L0 regularization with hard concrete gates: one long training, then the closed gates go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minisparse.experiments.recipe import Outcome, Progress
+from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.prune.gate_counts import authors_counts, gate_counts, total
+from minisparse.prune.l0 import L0Method, add_gates, architecture, gated_layers, harden
+from minisparse.prune.nodes import remove_dead_nodes
+
+# Initial drop rates of the paper's MNIST networks, by gated layer.
+DROP = {
+    "lenet300": {"fc1": 0.2, "fc2": 0.5, "fc3": 0.5},
+    "lenet5": {"conv1": 0.5, "conv2": 0.5, "fc1": 0.5, "fc2": 0.5},
+}
+
+
+@dataclass(frozen=True)
+class L0(Classifier):
+    """The protocol of Louizos et al. 2018 on MNIST: Adam, averaged weights, no other regularizer.
+
+    What is measured is the network that is left: gates at their evaluation value multiplied in,
+    closed ones and whatever they leave without effect set to zero.
+
+    Parameters
+    ----------
+    strengths : tuple of float
+        lambda of each gated layer, before the division by N; one number is for all of them.
+    epochs : int
+    """
+
+    lr: float = 1e-3
+    optimizer: str = "adam"
+    average: float = 0.999
+    strengths: tuple[float, ...] = (0.1,)
+    epochs: int = 200
+
+    def total_epochs(self) -> int:
+        """Return the number of epochs."""
+        return self.epochs
+
+    def quick(self) -> L0:
+        """Return a version with few epochs on 6,000 images."""
+        return self.reduced(epochs=10)
+
+    def run(self, seed: int, *, checkpoint: Path, progress: Progress) -> Outcome:
+        """Train and measure."""
+        session = Session(self, seed, checkpoint, progress)
+        add_gates(session.model, DROP[self.model], session.rng)
+        method = _Counting(_by_layer(self.strengths, session), n=len(session.training))
+        session.train(self.epochs, [method])
+        gates = architecture(session.model)
+        expected = _count(session.model, "expected")
+        left = _count(session.model, "left")
+        session.model, _ = harden(session.model)
+        remove_dead_nodes(session.model, session.training.images[:2].astype("float32"))
+        outcome = session.outcome(
+            history=session.history,
+            extra={"architecture": gates, "expected": expected, "left": left},
+        )
+        session.close()
+        return outcome
+
+
+def _by_layer(strengths: tuple[float, ...], session: Session) -> float | dict[str, float]:
+    names = list(gated_layers(session.model))
+    if len(strengths) == 1:
+        return strengths[0]
+    if len(strengths) != len(names):
+        raise ValueError(f"strengths are one number or one for each of {names}, got {strengths}")
+    return dict(zip(names, strengths, strict=True))
+
+
+def _count(model: Any, presence: Any) -> dict[str, Any]:
+    """Count as the authors do and as it is; floating-point operations, for one image."""
+    ours = total(gate_counts(model, presence))
+    authors = total(authors_counts(model, presence))
+    return {
+        "authors": authors._asdict(),
+        "ours": {
+            "l0": ours.weights + ours.biases,
+            "flops": 2 * ours.multiply_adds + ours.bias_adds,
+        },
+    }
+
+
+class _Counting(L0Method):
+    """Notes the expected floating-point operations of each epoch as well."""
+
+    def after_epoch(self, run: Any) -> None:
+        """Note architecture and counts."""
+        super().after_epoch(run)
+        for who, counts in _count(run.model, "expected").items():
+            run.metrics[f"expected_flops_{who}"] = counts["flops"]
