@@ -97,7 +97,8 @@ def resolve(target: str, shapes: Sequence[tuple[int, ...]], seed: int) -> Target
     if maker is not None:
         made = maker(rng)
         return Target(f, backward, tuple(made) if isinstance(made, tuple | list) else (made,), [])
-    inputs = _guess(f, rng)
+    inputs = _guess(f, rng, tensors=True) if backward is None else None
+    inputs = inputs or _guess(f, rng, tensors=False)
     if inputs is None:
         raise GradcheckError(
             f"no inputs are known for {name}, and no guess fits: add a function "
@@ -110,9 +111,7 @@ def resolve(target: str, shapes: Sequence[tuple[int, ...]], seed: int) -> Target
 
 def _pair(module: ModuleType, name: str, thing: Any) -> tuple[Callable[..., Any], Any]:
     """Return the forward, and its backward if it has a hand-written one."""
-    from ..autodiff import Op
-
-    if inspect.isclass(thing) and not issubclass(thing, Op):
+    if inspect.isclass(thing):
         try:
             thing = thing()
         except TypeError as error:
@@ -132,29 +131,29 @@ def _is_ours(thing: Any) -> bool:
     """Tell operations and modules, whose backward belongs to the engine, from a student's layer."""
     from ..autodiff import Op
 
-    return (
-        isinstance(thing, Op)
-        or (inspect.isclass(thing) and issubclass(thing, Op))
-        or hasattr(thing, "named_parameters")
-    )
+    return isinstance(thing, Op) or hasattr(thing, "named_parameters")
 
 
-def _guess(f: Callable[..., Any], rng: np.random.Generator) -> tuple[np.ndarray, ...] | None:
+def _guess(
+    f: Callable[..., Any], rng: np.random.Generator, tensors: bool
+) -> tuple[np.ndarray, ...] | None:
     """Return inputs that the forward accepts and answers with finite numbers."""
     count = _positional(f)
     for shapes in GUESSES.get(count, ()):
         for draw in _draws(rng):
             inputs = tuple(draw(s) for s in shapes)
-            if _accepts(f, inputs):
+            if _accepts(f, inputs, tensors):
                 return inputs
     return None
 
 
-def _accepts(f: Callable[..., Any], inputs: tuple[np.ndarray, ...]) -> bool:
+def _accepts(f: Callable[..., Any], inputs: tuple[np.ndarray, ...], tensors: bool) -> bool:
+    from ..autodiff import Tensor
+
     extra = {"rng": np.random.default_rng(0)} if takes_rng(f, len(inputs)) else {}
     try:
         with np.errstate(all="ignore"):
-            result = f(*(x.copy() for x in inputs), **extra)
+            result = f(*(Tensor(x) if tensors else x.copy() for x in inputs), **extra)
     except Exception:  # noqa: BLE001  (a guess that does not fit)
         return False
     outputs = result if isinstance(result, tuple | list) else (result,)
@@ -169,6 +168,7 @@ def _draws(rng: np.random.Generator) -> Iterator[Callable[[tuple[int, ...]], np.
 
 def _positional(f: Callable[..., Any]) -> int:
     """Count the parameters that have to be given, ``rng`` aside."""
+    f = getattr(f, "forward", f)
     try:
         parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):
