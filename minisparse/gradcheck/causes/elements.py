@@ -8,8 +8,11 @@ from ..examination import SMALL, Examination, move
 from ..numeric import Bools
 from ..problem import Fault
 from ..project import Comparison, Table, tabulate
+from ..randomness import own_stream
 from ..regions import Region, matching
 from .evidence import Evidence
+
+FURTHER = 8  # elements that a region found in a sample has to be right about
 
 
 def wrong_elements(e: Evidence) -> Fault | None:
@@ -62,8 +65,11 @@ def _region(e: Evidence, wrong: Bools) -> Region | None:
     description by its value, by a mask or by an index says more than its position.
     """
     candidates = list(matching(e.exam, e.i, e.table, wrong))
-    if int(wrong.sum()) == 1:
+    lone = int(wrong.sum()) == 1
+    if lone:
         candidates = [c for c in candidates if not c.by_place]
+    if not e.table.complete:
+        return next((c for c in candidates if _holds_beyond_the_table(e, c, lone)), None)
     probe = _probe(e)
     if not candidates or probe is None:
         return candidates[0] if candidates else None
@@ -78,9 +84,22 @@ def _region(e: Evidence, wrong: Bools) -> Region | None:
     return None
 
 
+def _holds_beyond_the_table(e: Evidence, region: Region, lone: bool) -> bool:
+    """Check further elements of the region: they have to be wrong too."""
+    further = np.setdiff1d(np.flatnonzero(region.mask), e.table.index)
+    stored = e.exam.problem.arguments[e.i].stored
+    if stored is not None:
+        further = further[stored.ravel()[further]]
+    if further.size == 0:
+        return not lone
+    some = own_stream(19).choice(further, min(further.size, FURTHER), replace=False)
+    table = tabulate(e.exam, Comparison(e.i), some)
+    return bool((table.wrong | table.kink).all())
+
+
 def _probe(e: Evidence) -> tuple[Examination, Table] | None:
     """Check the elements again with the argument's values moved on by one place."""
-    if not e.table.complete or e.table.index.size > SMALL:
+    if e.table.index.size > SMALL:
         return None
     values = list(e.exam.values)
     values[e.i] = move(np.roll(e.x.ravel(), 1).reshape(e.x.shape), np.zeros(e.x.shape))
