@@ -54,16 +54,13 @@ class Examination:
         self.first_call: list[Array] | None = None  # where the functions were first called
         self._at_kink: dict[int, bool] = {}
         self._rows: dict[int, Cotangent] = {}
+        self._shorter: tuple[Array, Slope] | None = None  # the last one
         self.nearby: tuple[Array, tuple[Floats, Floats]] | None = None  # the last one, see kinks.py
 
     def at(self, values: list[Array]) -> Examination | None:
         """Return the same examination at another point, or None if the function refuses it."""
-        other = Examination.__new__(Examination)
-        other.problem, other.rng = self.problem, own_stream(5)
-        other.given, other.values = self.given, values
-        other.nominal, other.floor = self.nominal, self.floor
-        other.evaluations, other._seconds, other.first_call = 0, 0.0, None
-        other._at_kink, other._rows, other.nearby = {}, {}, None
+        other = Examination(self.problem, 0)
+        other.values, other.rng = values, own_stream(5)
         try:
             other.outputs = self.problem.declared(values, values)
             if [y.shape for y in other.outputs] != [y.shape for y in self.outputs]:
@@ -154,6 +151,12 @@ class Examination:
             extra_levels=extra_levels,
             same_branch=None if self._branch is None else same_branch,
         )
+
+    def shorter_slope(self, argument: int, direction: Array) -> Slope:
+        """Differentiate along a third of `direction`: the steps are others, and none a power of 2."""
+        if self._shorter is None or self._shorter[0] is not direction:
+            self._shorter = direction, self.slope(argument, direction / 3)
+        return self._shorter[1]
 
     def complex_slope(self, argument: int, direction: Array) -> Floats | None:
         """Differentiate by a complex step, where the function allows it."""

@@ -14,7 +14,7 @@ from .examination import Examination, spread
 from .numeric import Floats
 from .project import Comparison, Table, gap, tabulate
 
-MANY = 512  # elements to check one by one, if the function is fast enough
+MANY = 256  # elements to check one by one, if the function is fast enough
 PATIENCE = 4.0  # seconds for one argument
 FOUND_ENOUGH = 32
 

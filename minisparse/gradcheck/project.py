@@ -168,11 +168,13 @@ def _magnitudes(gradient: Array) -> Iterator[tuple[str, Bools]]:
 def examine(exam: Examination, found: Comparison, label: str, u: Array, s: Slope) -> None:
     """Compare claims and measurements along one direction; note what does not fit."""
     i, rough = found.argument, s.kink | s.lost
-    jacobian = exam.jacobian
+    jacobian, before = exam.jacobian, len(found.troubles)
     if jacobian is not None:
         claimed = jacobian[i] @ u.ravel()
         _compare_outputs(exam, found, label, u, s, claimed)
     for number, c in enumerate(exam.cotangents):
+        if not all(t.kink for t in found.troubles[before:]):
+            break  # one trouble is enough to know
         if rough.any():
             if number > 1 or rough.all():
                 break
@@ -267,7 +269,7 @@ def _second_look(
         if exact is not None and abs(analytic - dot(c.vector, exact)) <= exam.floor * size:
             return np.inf
     else:
-        again = exam.slope(i, u / 3)
+        again = exam.shorter_slope(i, u)
         if not (again.lost | again.kink)[used].any():
             error = max(error, abs(3 * dot(c.vector, again.value) - numeric))
     tolerance = SAFETY * error + TINY
