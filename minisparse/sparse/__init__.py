@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .chain import Chain
     from .choosing import Choice, break_even, choose
-    from .converting import sparsify
+    from .converting import densify, sparsify
     from .layers import BlockedLinear, CSRLinear, SparseConv2d
     from .pattern import Pattern
     from .reporting import report
@@ -23,7 +23,7 @@ _FILES = {
     "pattern": ("Pattern",),
     "reporting": ("report",),
     "shrinking": ("Selected", "ShrinkReport", "shrink"),
-    "converting": ("sparsify",),
+    "converting": ("densify", "sparsify"),
     "storage": ("SparseFileError", "load", "save"),
 }
 _HOME = {name: file for file, names in _FILES.items() for name in names}
@@ -40,6 +40,7 @@ __all__ = [
     "SparseFileError",
     "break_even",
     "choose",
+    "densify",
     "load",
     "report",
     "save",

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import array_module
 from ..autodiff.ops.activations import ReLU as ReLUOp
 from ..autodiff.ops.shape import Reshape
-from ..nn import Conv2d, Flatten, LeNet300, Linear, Module, ReLU, Sequential
+from ..nn import Conv2d, Flatten, LeNet300, Linear, Module, Parameter, ReLU, Sequential
 from ..prune.mask import Mask
 from .chain import Chain
 from .graph import INPUT, example_for, follow
-from .layers import BlockedLinear, CSRLinear, SparseConv2d
+from .layers import BlockedLinear, CSRLinear, SparseConv2d, SparseLayer
 from .shrinking import _copy, _join, _refuse_parametrizations
 
 FORMATS = ("dense", "csr", "blocked")
@@ -95,6 +96,51 @@ def sparsify(
     return copy
 
 
+def densify(model: Module) -> Module:
+    """Return a copy with dense layers: the inverse of `sparsify`, zeros and all.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> model = Sequential(Linear(4, 3, rng=rng), ReLU())
+    >>> densify(sparsify(model, format="csr"))
+    Sequential(
+      0: Linear(4, 3, bias=True)
+      1: ReLU()
+    )
+    """
+    copy = _copy(model)
+    if isinstance(copy, Chain):
+        parts: list[Module] = [Flatten()] if copy.flat else []
+        for layer, rectified in zip(copy.layers, copy.relus, strict=True):
+            parts += [_dense_layer(layer), ReLU()] if rectified else [_dense_layer(layer)]
+        return Sequential(*parts)
+    if isinstance(copy, SparseLayer):
+        return _dense_layer(copy)
+    for parent in list(copy.modules()):
+        for name, child in list(vars(parent).items()):
+            if isinstance(child, Chain):
+                setattr(parent, name, densify(child))
+            elif isinstance(child, SparseLayer):
+                setattr(parent, name, _dense_layer(child))
+    return copy
+
+
+def _dense_layer(layer: SparseLayer) -> Linear | Conv2d:
+    rng, bias = np.random.default_rng(0), layer.bias is not None
+    new: Linear | Conv2d
+    if isinstance(layer, SparseConv2d):
+        kh, kw, c_in, c_out = layer.filters
+        new = Conv2d(c_in, c_out, (kh, kw), layer.stride, layer.padding, bias, rng=rng)
+    else:
+        new = Linear(layer.n_in, layer.n_out, bias, rng=rng)
+    xp = array_module(layer.values._array)
+    new.weight = Parameter(xp.asarray(layer.dense().reshape(new.weight.shape)), name="weight")
+    if layer.bias is not None:
+        new.bias = Parameter(layer.bias._array, name="bias")
+    return new
+
+
 def sparse_layer(layer: Linear | Conv2d, mask: np.ndarray | None, format: str) -> Module:
     """Return a layer in "csr" or "blocked" form; a convolution has one sparse form only."""
     if isinstance(layer, Conv2d):
@@ -166,4 +212,4 @@ def _formats(format: str | Mapping[str, str], layers: Mapping[str, Any]) -> dict
     return formats
 
 
-__all__ = ["chain_layer", "perceptron", "sparse_layer", "sparsify"]
+__all__ = ["chain_layer", "densify", "perceptron", "sparse_layer", "sparsify"]
