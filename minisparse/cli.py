@@ -21,6 +21,7 @@ _COMMANDS = {
     "list": ("minisparse.experiments.listing", "the published tables and how ours went"),
     "reproduce": ("minisparse.experiments.reproduce", "train and compare with published tables"),
     "gradcheck": ("minisparse.gradcheck.command", "verify gradients by finite differences"),
+    "bench": ("minisparse.bench.command", "how fast it is beside other frameworks"),
     "data": ("minisparse.data.command", "the data sets and where their files are looked for"),
 }
 _TRACEBACK = "MINISPARSE_TRACEBACK"

@@ -1,0 +1,144 @@
+"""``minisparse bench``: how fast minisparse is beside other frameworks, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from pathlib import Path
+
+from .cases import CASES
+from .measure import Settings
+from .peers import OURS, PEERS
+from .running import Bench, Plan, Result
+
+_QUICK = Settings(rounds=3, seconds=0.03)
+_SLOW = ("torch-compile", "autograd")  # left out of a quick run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = (
+        "Time training steps and inference of minisparse and of other frameworks in turns, each in "
+        "a process of its own, on the same weights and batches. A ratio is the time of the peer "
+        "over ours: above 1, minisparse is faster."
+    )
+    parser.epilog = "Cases: " + "; ".join(f"{c.name} ({c.title})" for c in CASES.values())
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="(default: all)")
+    parser.add_argument(
+        "--threads",
+        type=_numbers,
+        metavar="N,N",
+        help="(default: 1, and 2 where there are two cores; overhead and sparse cases: 1)",
+    )
+    parser.add_argument(
+        "--batch", type=_numbers, metavar="N,N", help="images at a time (default: of each case)"
+    )
+    parser.add_argument(
+        "--peers",
+        type=_names,
+        metavar="A,B",
+        help=f"(default: all that are installed of {', '.join(p for p in PEERS if p != OURS)})",
+    )
+    defaults = Settings()
+    parser.add_argument(
+        "--rounds", type=_at_least_1, metavar="N", help=f"(default: {defaults.rounds})"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        metavar="S",
+        help=f"of each peer in a round (default: {defaults.seconds:g})",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"batch 100, short rounds, no first steps, without {' and '.join(_SLOW)}",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON; progress goes to stderr")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the ratios, as a PNG")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write bench.json, bench.txt and bench.png there"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print; 1 if a peer that is installed failed or computes something else."""
+    plan = _plan(args)
+    for path in filter(None, (args.out, args.figure and args.figure.parent)):
+        path.mkdir(parents=True, exist_ok=True)  # before anything is measured
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    result = Bench(plan, say).run()
+    as_json = json.dumps(result.as_json(), indent=2)
+    from .report import text
+
+    as_text = text(result)
+    print(as_json if args.json else as_text)
+    if args.out is not None:
+        (args.out / "bench.json").write_text(as_json + "\n")
+        (args.out / "bench.txt").write_text(as_text + "\n")
+        _draw(result, args.out / "bench.png")
+    if args.figure is not None:
+        _draw(result, args.figure)
+    return 1 if result.failed else 0
+
+
+def _draw(result: Result, path: Path) -> None:
+    from .figure import draw
+
+    draw(result, path)
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    for name in args.cases:
+        _known(name, list(CASES), "case")
+    for name in args.peers or ():
+        _known(name, [p for p in PEERS if p != OURS], "peer")
+    cases = tuple(dict.fromkeys(args.cases)) or tuple(CASES)
+    usual = _QUICK if args.quick else Settings()
+    settings = Settings(args.rounds or usual.rounds, args.seconds or usual.seconds)
+    peers, batches = args.peers, args.batch
+    if args.quick:
+        peers = peers or tuple(p for p in PEERS if p not in _SLOW)
+        batches = batches or (100,)
+    if peers is not None and not any(p in CASES[c].peers for c in cases for p in peers):
+        raise ValueError(
+            f"{', '.join(peers)} is no peer of {', '.join(cases)}. Peers there: "
+            + ", ".join(dict.fromkeys(p for c in cases for p in CASES[c].peers))
+        )
+    return Plan(cases, args.threads, batches, peers, settings, startup=not args.quick)
+
+
+def _known(name: str, names: list[str], what: str) -> None:
+    if name not in names:
+        close = difflib.get_close_matches(name, names, 1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}"
+        raise ValueError(f"no {what} of the benchmark is called {name!r}. {hint}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, text.split(","))))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(_at_least_1(part) for part in text.split(",")))
+
+
+def _at_least_1(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, at least 1, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value <= 60:
+        raise argparse.ArgumentTypeError(f"expected seconds, above 0 and at most 60, got {text!r}")
+    return value

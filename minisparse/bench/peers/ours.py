@@ -1,0 +1,92 @@
+"""minisparse itself: ordinary modules, the ordinary optimizer, nothing written for the occasion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minisparse.autodiff import Tensor, cross_entropy, no_grad
+from minisparse.bench import workload
+from minisparse.bench.cases import Task
+from minisparse.bench.jobs import Job, addition_job, net_job, operands
+from minisparse.nn import LeNet5, LeNet300, Module
+from minisparse.optim import SGD
+from minisparse.prune.mask import Mask
+
+
+def build(task: Task) -> Job:
+    """Return our job."""
+    if task.chain:
+        return _addition(task)
+    return net_job(_Net(task, as_it_is=task.sparsity is None), task, _to_numpy)
+
+
+def dense(task: Task) -> Job:
+    """Return the job of the model that is not made smaller: zeros are stored and multiplied."""
+    return net_job(_Net(task, as_it_is=True), task, _to_numpy)
+
+
+class _Net:
+    def __init__(self, task: Task, as_it_is: bool) -> None:
+        rng = np.random.default_rng(0)
+        self.task, self.as_it_is = task, as_it_is
+        nets: dict[str, type[LeNet300 | LeNet5]] = {"lenet300": LeNet300, "lenet5": LeNet5}
+        self.model: Module = nets[task.net](rng=rng)
+        self.parameters = self.model.parameters()
+        self.applied = self.model
+
+    def load(self, weights: workload.Weights) -> None:
+        self.model.load_state_dict(weights)
+        self.optimizer = SGD(self.model, workload.LEARNING_RATE, workload.MOMENTUM)
+        self.model.train(self.task.training)
+        self.applied = self.model if self.as_it_is else _smaller(self.model, self.task)
+
+    def images(self, x: np.ndarray) -> Tensor:
+        return Tensor(x)
+
+    def labels(self, y: np.ndarray) -> np.ndarray:
+        return y
+
+    def train_step(self, x: Tensor, y: np.ndarray) -> Tensor:
+        loss = cross_entropy(self.model(x), y)
+        for p in self.parameters:
+            p.grad = None
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def logits(self, x: Tensor) -> Tensor:
+        with no_grad():
+            return self.applied(x)
+
+
+def _smaller(model: Module, task: Task) -> Module:
+    from minisparse import sparse
+
+    assert task.sparsity is not None
+    if task.case == "sparse-csr":
+        smaller = sparse.sparsify(model, Mask(workload.scattered(task.sparsity)), format="csr")
+    else:
+        smaller, _ = sparse.shrink(model, Mask(workload.whole_units(task.sparsity)))
+    smaller.train(False)
+    return smaller
+
+
+def _addition(task: Task) -> Job:
+    x, y, g = operands()
+    a, b, gradient = Tensor(x, requires_grad=True), Tensor(y, requires_grad=True), Tensor(g)
+
+    def add(times: int) -> tuple[Any, Any]:
+        a.grad = b.grad = None
+        total = a
+        for _ in range(times):
+            total = total + b
+        total.backward(gradient)
+        return a.grad, b.grad
+
+    return addition_job(add, task, _to_numpy)
+
+
+def _to_numpy(t: Tensor) -> np.ndarray:
+    return t.numpy()
