@@ -26,6 +26,10 @@ if TYPE_CHECKING:
         conv2d_weight_grad,
         conv2d_weight_grad_reference,
     )
+    from minisparse.kernels.conv_per_image import (
+        conv2d_weight_grad_magnitude,
+        conv2d_weight_grad_magnitude_reference,
+    )
     from minisparse.kernels.conv_pool import (
         conv2d_pool,
         conv2d_pool_backward,
@@ -91,6 +95,8 @@ __all__ = [
     "conv2d_pool_reference",
     "conv2d_reference",
     "conv2d_weight_grad",
+    "conv2d_weight_grad_magnitude",
+    "conv2d_weight_grad_magnitude_reference",
     "conv2d_weight_grad_reference",
     "conv_output_shape",
     "cross_entropy",
@@ -128,6 +134,7 @@ _FILES = {
         "conv2d_input_grad",
         "conv2d_weight_grad",
     ),
+    "conv_per_image": ("conv2d_weight_grad_magnitude",),
     "conv_pool": (
         "conv2d_pool",
         "conv2d_pool_backward",

@@ -197,6 +197,24 @@ class WeightGrad(NamedTuple):
         return gw.reshape(w_shape)
 
 
+@jit()
+def weight_grad_of_image(x, x0, z, z0, gw, add, geometry, weights, rows_in, rows_out, none):
+    """Compute, or add to gw, the weights' gradient of one image at x0 and its output's at z0."""
+    ho, wo, o = geometry.ho, geometry.wo, geometry.o
+    if weights.by_channel:
+        a, a0, aq, ak = z, z0, wo * o, o
+        b, b0, bq, bk = x, x0, geometry.down, geometry.across
+    else:
+        a, a0, aq, ak = x, x0, geometry.down, geometry.across
+        b, b0, bq, bk = z, z0, wo * o, o
+    for r in range(weights.passes):
+        multiply_rows(
+            0, rows_in.size, weights.columns, ho, wo, a, a0, rows_in, aq, ak,
+            b, b0 + r * geometry.line, bq, bk, gw, r * o * geometry.run, rows_out,
+            add, none, -np.inf,
+        )  # fmt: skip
+
+
 @jit(parallel=True)
 def _backward(
     g, y, winner, x, wt, gx, gw, gb, scratch, patches, pixels, geometry, weights, rows_in, rows_out,
@@ -227,18 +245,9 @@ def _backward(
                 z, z0 = g, m * rows * o
                 _add_rows(g[z0 : z0 + rows * o], winner, gb[t])
             if gw.size:
-                if weights.by_channel:
-                    a, a0, aq, ak = z, z0, wo * o, o
-                    b, b0, bq, bk = x, m * image, geometry.down, geometry.across
-                else:
-                    a, a0, aq, ak = x, m * image, geometry.down, geometry.across
-                    b, b0, bq, bk = z, z0, wo * o, o
-                for r in range(weights.passes):
-                    multiply_rows(
-                        0, rows_in.size, weights.columns, ho, wo, a, a0, rows_in, aq, ak,
-                        b, b0 + r * geometry.line, bq, bk, gw[t], r * o * run, rows_out,
-                        True, none, -np.inf,
-                    )  # fmt: skip
+                weight_grad_of_image(
+                    x, m * image, z, z0, gw[t], True, geometry, weights, rows_in, rows_out, none
+                )
             if gx.size:
                 gx[m * image : (m + 1) * image] = 0
                 for r in range(geometry.kh):

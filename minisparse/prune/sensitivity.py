@@ -111,53 +111,39 @@ def linear_batch_mean(x: Any, delta: Any, alpha: float) -> Any:
     return (alpha / x.shape[0]) * xp.abs(x.T @ delta).sum(axis=0)
 
 
-def patches(x: Any, kernel: tuple[int, int], stride: tuple[int, int], padding: Any) -> Any:
-    """Return what each position of a convolution sees, [B, positions, kh kw c] (im2col)."""
-    xp = array_module(x)
-    (kh, kw), (sh, sw), (ph, pw) = kernel, stride, padding
-    x = xp.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
-    b, h, w, c = x.shape
-    rows, columns = (h - kh) // sh + 1, (w - kw) // sw + 1
-    out = xp.empty((b, rows, columns, kh, kw, c), dtype=x.dtype)
-    for i in range(kh):
-        for j in range(kw):
-            out[:, :, :, i, j] = x[:, i : i + sh * rows : sh, j : j + sw * columns : sw]
-    return out.reshape(b, rows * columns, kh * kw * c)
-
-
-def conv_per_sample(seen: Any, delta: Any, alpha: float) -> Any:
-    """Return S = (alpha / B) sum_n sum_k |sum_p seen[n, p] Delta[k, n, p]^T| of a convolution.
+def conv_per_sample(x: Any, delta: Any, alpha: float, kernel_shape: Any, *geometry: Any) -> Any:
+    """Return S = (alpha / B) sum_n sum_k |sum_p patch[n, p] Delta[k, n, p]^T| of a convolution.
 
     The sum over positions p stands inside the absolute value, so no factorisation is possible:
-    one small matrix product for every example and cotangent.
+    every example's gradient is computed for every cotangent.
 
     Parameters
     ----------
-    seen : array, [B, positions, q]
-        From `patches`, q = kh kw c_in.
-    delta : array, [K, B, positions, c_out]
+    x : array, [B, H, W, in]
+    delta : array, [K, B, H', W', out]
     alpha : float
+    kernel_shape : (int, int)
+    *geometry : (int, int)
+        Stride and padding.
 
     Returns
     -------
-    array, [q, c_out]
+    array, [kh, kw, in, out]
     """
-    xp = array_module(seen)
-    total = xp.zeros((delta.shape[0], seen.shape[2], delta.shape[3]), dtype=seen.dtype)
-    for n in range(seen.shape[0]):
-        total += xp.abs(seen[n].T @ delta[:, n])
-    return (alpha / seen.shape[0]) * total.sum(axis=0)
+    magnitudes = kernel("conv2d_weight_grad_magnitude", x)
+    return (alpha / x.shape[0]) * magnitudes(x, delta, kernel_shape, *geometry)
 
 
-def conv_batch_mean(seen: Any, delta: Any, alpha: float) -> Any:
-    """Return S = alpha sum_k |(1/B) sum_{n,p} seen[n, p] Delta[k, n, p]^T| of a convolution.
+def conv_batch_mean(x: Any, delta: Any, alpha: float, kernel_shape: Any, *geometry: Any) -> Any:
+    """Return S = alpha sum_k |(1/B) sum_{n,p} patch[n, p] Delta[k, n, p]^T| of a convolution.
 
     Parameters and result are those of `conv_per_sample`.
     """
-    xp = array_module(seen)
-    b, positions, q = seen.shape
-    flat = delta.reshape(delta.shape[0], b * positions, -1)
-    return (alpha / b) * xp.abs(seen.reshape(b * positions, q).T @ flat).sum(axis=0)
+    xp, weight_grad = array_module(x), kernel("conv2d_weight_grad", x)
+    total = sum(
+        xp.abs(weight_grad(x, delta[k], kernel_shape, *geometry)) for k in range(len(delta))
+    )
+    return (alpha / x.shape[0]) * total
 
 
 def insensitivity(s: Any) -> Any:
@@ -228,26 +214,34 @@ def sensitivity(
     deltas = gradients(y, [r.output for r in layers], seeds, batched=True, retain_graph=True)
     found = {}
     for record, delta in zip(layers, deltas, strict=True):
-        module, (x, d, rule) = record.module, _seen(record, delta._array, form)
-        found[_inside(record.name, "weight")] = rule(x, d, alpha).reshape(module.weight.shape)
-        if biases and module.bias is not None:
-            ones = array_module(x).ones((*x.shape[:-1], 1), dtype=x.dtype)
-            found[_inside(record.name, "bias")] = rule(ones, d, alpha)[0]
+        module, d = record.module, delta._array
+        shape = module.weight.shape
+        s = _formula(record, form)(record.input._array, d, alpha)
+        found[_inside(record.name, "weight")] = s.reshape(shape)
+        if biases and module.bias is not None:  # a weight whose input is 1, at every position
+            positions = math.prod(d.shape[2:-1])
+            ones = array_module(d).ones((d.shape[1], positions, 1, 1), dtype=d.dtype)
+            rule = conv_per_sample if form == "per-sample" else conv_batch_mean
+            s = rule(ones, d.reshape(*d.shape[:2], positions, 1, -1), alpha, (1, 1))
+            found[_inside(record.name, "bias")] = s.reshape(-1)
     return found
 
 
-def _seen(record: LayerRecord, delta: Any, form: str) -> tuple[Any, Any, Callable[..., Any]]:
-    """Return what a layer's weights are multiplied with, its Delta, and the formula for both."""
-    x, module = record.input._array, record.module
-    exact = form == "per-sample"
-    if isinstance(module, Linear) and x.ndim == 2:
-        return x, delta, linear_per_sample if exact else linear_batch_mean
+def _formula(record: LayerRecord, form: str) -> Callable[[Any, Any, float], Any]:
+    """Return the formula for S of a layer's weight, of (input, Delta, alpha)."""
+    exact, module = form == "per-sample", record.module
+    conv = conv_per_sample if exact else conv_batch_mean
     if isinstance(module, Conv2d):
-        kh, kw = module.weight.shape[:2]
-        x = patches(x, (kh, kw), module.stride, module.padding)
-    x = x.reshape(x.shape[0], -1, x.shape[-1])  # a linear layer at many positions is a 1x1 conv
-    delta = delta.reshape(*delta.shape[:2], -1, delta.shape[-1])
-    return x, delta, conv_per_sample if exact else conv_batch_mean
+        kernel_shape = module.weight.shape[:2]
+        return lambda x, d, alpha: conv(x, d, alpha, kernel_shape, module.stride, module.padding)
+    if record.input.ndim == 2:
+        return linear_per_sample if exact else linear_batch_mean
+
+    def at_many_positions(x: Any, d: Any, alpha: float) -> Any:  # a 1 x 1 convolution
+        b, n_in, n_out = x.shape[0], x.shape[-1], d.shape[-1]
+        return conv(x.reshape(b, -1, 1, n_in), d.reshape(len(d), b, -1, 1, n_out), alpha, (1, 1))
+
+    return at_many_positions
 
 
 def _inside(layer: str, name: str) -> str:

@@ -39,7 +39,7 @@ NO_GRADIENT = {
     "select": {"count_for", "keep_largest", "keep_n_of_m", "layer_densities", "top_k"},
     "sensitivity": {
         "SensitivityPruning", "conv_batch_mean", "conv_per_sample", "cotangents", "insensitivity",
-        "linear_batch_mean", "linear_per_sample", "patches",
+        "linear_batch_mean", "linear_per_sample",
     },
     "stochastic": {
         "Form", "StochasticPruning", "effective_threshold", "erfc", "exponential", "gaussian",

@@ -85,6 +85,34 @@ def test_each_kernel_against_its_twin(dtype, geometry):
         np.testing.assert_allclose(fast / size, twin / size, err_msg=name, **tolerance(dtype))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(deadline=None, max_examples=30)
+@given(geometry=geometries(most=6, channels=20))
+@example(geometry=((100, 28, 28, 1), (5, 5, 1, 20), (1, 1), (0, 0)))  # LeNet-5, first layer
+@example(geometry=((3, 12, 12, 20), (5, 5, 20, 50), (1, 1), (0, 0)))  # and the second
+@example(geometry=((0, 8, 9, 3), (3, 3, 3, 4), (1, 1), (1, 1)))  # no image at all
+@example(geometry=((2, 6, 6, 3), (3, 3, 3, 0), (1, 1), (1, 1)))  # no kernel at all
+def test_magnitudes_of_single_images(dtype, geometry):
+    x, w, g = draw_arrays(*geometry, dtype)
+    g = np.stack([g, 0.5 * g[..., ::-1]])
+    args = x, g, w.shape[:2], *geometry[2:]
+    fast = kernels.conv2d_weight_grad_magnitude(*args)
+    twin = kernels.conv2d_weight_grad_magnitude_reference(*args)
+    assert fast.dtype == dtype
+    assert fast.shape == twin.shape == w.shape
+    size = np.abs(twin).max(initial=1.0)
+    np.testing.assert_allclose(fast / size, twin / size, **tolerance(dtype))
+    np.testing.assert_array_equal(kernels.conv2d_weight_grad_magnitude(*args), fast)
+
+
+def test_magnitudes_need_gradients_of_every_image():
+    x, w, g = draw_arrays((2, 6, 6, 3), (3, 3, 3, 4), (1, 1), (0, 0), np.float32)
+    with pytest.raises(ValueError, match=r"must be \[K, N, Ho, Wo, O\], got \[2, 4, 4, 4\]"):
+        kernels.conv2d_weight_grad_magnitude(x, g, w.shape[:2])
+    with pytest.raises(ValueError, match="must have its shape"):
+        kernels.conv2d_weight_grad_magnitude(x, g[None, :1], w.shape[:2])
+
+
 def test_the_twins_run_elsewhere(device):
     geometry = ((2, 6, 7, 3), (3, 2, 3, 4), (2, 1), (1, 0))
     x, w, g = draw_arrays(*geometry, np.float32)
@@ -92,6 +120,7 @@ def test_the_twins_run_elsewhere(device):
         "conv2d_reference": (x, w),
         "conv2d_input_grad_reference": (g, w, x.shape),
         "conv2d_weight_grad_reference": (x, g, (3, 2)),
+        "conv2d_weight_grad_magnitude_reference": (x, g[None], (3, 2)),
     }.items():
         twin = getattr(kernels, name)
         np.testing.assert_allclose(
