@@ -196,8 +196,8 @@ def test_the_split_among_threads_changes_nothing(monkeypatch):
     results = []
     for threads in (1, 2, 3):
         for module in (csr, csr_conv):
-            monkeypatch.setattr(module, "threads_for", lambda work, t=threads: t)
-            monkeypatch.setattr(module, "run", lambda t, kernel, *args: kernel(*args))
+            monkeypatch.setattr(module, "threads_for", lambda _, t=threads: t)
+            monkeypatch.setattr(module, "run", lambda _, kernel, *args: kernel(*args))
         results.append(compute())
     for linear, convolution in results[1:]:
         np.testing.assert_array_equal(linear, results[0][0])
