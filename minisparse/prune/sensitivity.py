@@ -34,7 +34,7 @@ import numpy as np
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, gradients, softmax
 from ..kernels.dispatch import kernel
-from ..nn import Conv2d, LayerRecord, Linear, Module
+from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
 from ..optim import Optimizer
 from .magnitude import MaskedTraining
 from .mask import Mask, prunable
@@ -282,6 +282,10 @@ class SensitivityPruning(MaskedTraining):
     regrow : bool
         Let a weight that fell below T move again at the next step, as long as the regularizer acts.
         The mask is then what the last thresholding left.
+    examples : int, optional
+        Take the mean over so many examples of each batch instead of all: for convolutions, where
+        each costs a gradient of its own for every output.  The mean stays unbiased.  They go
+        through the network a second time, so it should hold no batch norm or dropout.
     names : list of str, optional
         Parameters to treat; all weights of Linear and Conv2d layers (with `biases`, their biases
         too) if left out.
@@ -306,6 +310,7 @@ class SensitivityPruning(MaskedTraining):
         output: str = "logits",
         biases: bool = False,
         regrow: bool = False,
+        examples: int | None = None,
         names: list[str] | None = None,
     ) -> None:
         super().__init__(names)
@@ -321,8 +326,10 @@ class SensitivityPruning(MaskedTraining):
                 raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
         self.strength, self.threshold = strength, threshold
         self.start, self.stop = start, stop
+        if examples is not None and (type(examples) is not int or examples < 1):
+            raise ValueError(f"examples is a number of examples >= 1, or None, got {examples!r}")
         self.variant, self.form, self.output = variant, form, output
-        self.biases, self.regrow = biases, regrow
+        self.biases, self.regrow, self.examples = biases, regrow, examples
         self._acts = False  # in this step
         self._pull: dict[str, Any] = {}  # parameter name -> what to take away in this step
 
@@ -346,8 +353,13 @@ class SensitivityPruning(MaskedTraining):
         self._pull = {}
         if not (self._acts and self.strength):
             return
+        logits, layers, labels = run.logits, run.layers, run.y
+        if self.examples is not None and self.examples < len(labels):
+            labels = labels[: self.examples]
+            with record_layers(run.model) as layers:
+                logits = run.model(Tensor(run.x._array[: self.examples]))
         found = sensitivity(
-            run.logits, run.layers, run.y, self.variant, self.form, self.output, self.biases
+            logits, layers, labels, self.variant, self.form, self.output, self.biases
         )
         for name, p, _ in self.mask().parameters(self.model):
             if name not in found:

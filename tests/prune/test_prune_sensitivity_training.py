@@ -120,6 +120,18 @@ def test_one_step_is_the_rule_of_the_paper(lr, variant):
         np.testing.assert_allclose(after[name], expected, rtol=1e-7, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("examples", [3, 8, 100])
+def test_the_mean_over_some_examples_of_the_batch(examples):
+    model = Net()
+    before = model.state_dict()
+    method = SensitivityPruning(0.3, 0.0, examples=examples)
+    (after,) = fit(model, method, SGD(model, 0.0), n=8, batch_size=8)
+    few = IMAGES[:8][:examples] / 255.0
+    for name in WEIGHTS:
+        expected = before[name] * (1 - 0.3 * insensitivity_of(before, few, name))
+        np.testing.assert_allclose(after[name], expected, rtol=1e-7, atol=1e-9)
+
+
 def test_lambda_is_not_scaled_by_the_learning_rate():
     pulls = []
     for lr in (0.01, 1.0):
@@ -373,6 +385,8 @@ def test_without_strength_nothing_is_measured():
         {"variant": "both"},
         {"form": "sum"},
         {"output": "loss"},
+        {"examples": 0},
+        {"examples": 2.5},
     ],
     ids=str,
 )
@@ -381,6 +395,7 @@ def test_bad_settings(settings):
         "strength": "lambda, the strength, is a finite number >= 0",
         "threshold": "T, the threshold, is a finite number >= 0",
         "start": "must start before it stops",
+        "examples": "examples is a number of examples >= 1, or None",
     }.get(next(iter(settings)), "expected one of")
     with pytest.raises(ValueError, match=message):
         SensitivityPruning(**{"strength": 1e-4, "threshold": 0.1, **settings})

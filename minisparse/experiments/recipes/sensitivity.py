@@ -22,8 +22,8 @@ class Sensitivity(Classifier):
 
     Parameters
     ----------
-    variant, form, output : str
-        See `minisparse.prune.sensitivity`.
+    variant, form, output, regrow, examples :
+        See `minisparse.prune.sensitivity.SensitivityPruning`.
     strength : float
         lambda, per step.
     threshold : float
@@ -37,6 +37,8 @@ class Sensitivity(Classifier):
     variant: str = "unspecific"
     form: str = "per-sample"
     output: str = "logits"
+    regrow: bool = False
+    examples: int | None = None
     strength: float = 1e-4
     threshold: float = 0.06
     dense_epochs: int = 10
@@ -66,6 +68,8 @@ class Sensitivity(Classifier):
             variant=self.variant,
             form=self.form,
             output=self.output,
+            regrow=self.regrow,
+            examples=self.examples,
         )
         falling = schedules.geometric(start + length, self.total_epochs(), self.final_lr)
         session.train(self.total_epochs(), [method], falling)
