@@ -156,7 +156,10 @@ def shrinkage(w: Any, s: Any, strength: float) -> Any:
 
     It is the gradient of R = lambda (w^2 / 2) Sbar with Sbar held fixed.
     """
-    return strength * w * insensitivity(s)
+    pull = insensitivity(s)
+    pull *= w  # in place: large temporaries cost as much as the products
+    pull *= strength
+    return pull
 
 
 # ---- of a whole model ---------------------------------------------------------------------------
