@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,8 @@ class _Net:
     def __init__(self, task: Task, as_it_is: bool) -> None:
         rng = np.random.default_rng(0)
         self.task, self.as_it_is = task, as_it_is
-        nets: dict[str, type[LeNet300 | LeNet5]] = {"lenet300": LeNet300, "lenet5": LeNet5}
-        self.model: Module = nets[task.net](rng=rng)
+        nets: dict[str, Callable[..., Module]] = {"lenet300": LeNet300, "lenet5": LeNet5}
+        self.model = nets[task.net](rng=rng)
         self.parameters = self.model.parameters()
         self.applied = self.model
 

@@ -1,0 +1,109 @@
+"""How calls are timed inside a worker, with a clock that only the calls move."""
+
+import pytest
+
+from minisparse.bench.quiet import Neighbours, least_used
+from minisparse.bench.worker import time_calls
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def call(self, costs):
+        """Return a function whose calls cost so many seconds; the last cost repeats."""
+        costs = list(costs)
+
+        def call():
+            self.now += costs.pop(0) if len(costs) > 1 else costs[0]
+            call.count += 1
+
+        call.count = 0
+        return call
+
+
+@pytest.mark.parametrize("seconds_each", [1e-6, 1e-4, 3e-3])
+def test_the_time_of_a_call(seconds_each):
+    clock = Clock()
+    call = clock.call([seconds_each])
+    timing = time_calls(call, 0.1, clock)
+    assert timing.seconds == pytest.approx(seconds_each, rel=1e-3)
+    assert 0.09 < timing.calls * seconds_each < 0.13  # about what was asked for
+    assert call.count == timing.calls + 3  # the calls before are not counted
+
+
+def test_a_first_call_that_is_slow_does_not_count():
+    clock = Clock()
+    assert time_calls(clock.call([0.05, 1e-3]), 0.1, clock).seconds == pytest.approx(1e-3)
+
+
+def test_a_disturbance_does_not_count():
+    clock = Clock()
+    call = clock.call([1e-3] * 20 + [0.05] + [1e-3])
+    assert time_calls(call, 0.1, clock).seconds == pytest.approx(1e-3)
+
+
+def test_a_slow_call_is_made_once():
+    clock = Clock()
+    call = clock.call([2.0])
+    timing = time_calls(call, 0.1, clock)
+    assert (timing.seconds, timing.calls, call.count) == (2.0, 1, 1)
+
+
+# ---- what others do ---------------------------------------------------------------------------
+
+
+class FakeMachine:
+    """Two cores; others use a share of them, in hundredths of a second as /proc/stat counts."""
+
+    def __init__(self, path, shares):
+        self.path, self.shares = path, list(shares)
+        self.now, self.busy, self.idle = 0.0, 1000, 1000
+        self.write()
+
+    def write(self):
+        numbers = [self.busy, 0, 0, self.idle, 0, 0, 0, 0, 0, 0]
+        self.path.write_text("cpu  " + " ".join(map(str, numbers)) + "\ncpu0 1 2\n")
+
+    def sleep(self, seconds):
+        share = self.shares.pop(0) if len(self.shares) > 1 else self.shares[0]
+        self.now += seconds
+        self.busy += round(200 * seconds * share)
+        self.idle += round(200 * seconds * (1 - share))
+        self.write()
+
+    def neighbours(self, **limits):
+        return Neighbours(stat=self.path, clock=lambda: self.now, sleep=self.sleep, **limits)
+
+
+def test_it_waits_until_others_are_quiet(tmp_path):
+    machine = FakeMachine(tmp_path / "stat", [0.9, 0.5, 0.2, 0.0, 0.9])
+    machine.neighbours(per_wait=10).wait()
+    assert machine.shares == [0.9]  # four looks
+
+
+def test_it_does_not_wait_for_ever(tmp_path):
+    machine = FakeMachine(tmp_path / "stat", [0.9])
+    neighbours = machine.neighbours(per_wait=1.0, in_all=2.5)
+    for expected in (1.0, 2.0, 2.5, 2.5):
+        neighbours.wait()
+        assert machine.now == pytest.approx(expected, abs=0.051)
+
+
+def test_the_share_of_others_is_without_our_own(tmp_path):
+    machine = FakeMachine(tmp_path / "stat", [0.75])
+    others = machine.neighbours().watch()
+    machine.sleep(10.0)
+    assert others(5.0) == pytest.approx(0.5)  # of 20 core-seconds 15 were used, 5 by ourselves
+
+
+def test_where_nothing_is_known_nothing_is_waited_for(tmp_path):
+    slept = []
+    neighbours = Neighbours(stat=tmp_path / "none", sleep=slept.append)
+    neighbours.wait()
+    assert not slept
+    assert neighbours.watch()(0.0) == 0.0
+    assert least_used({0, 1, 2}, tmp_path / "none") == [2, 1, 0]
