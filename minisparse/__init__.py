@@ -35,7 +35,7 @@ _EXPORTS = dict.fromkeys(
 # Submodules that `import minisparse` alone makes reachable as `minisparse.nn` and so on.
 # `gradcheck` is a module that can be called: minisparse.gradcheck(f, x).
 _SUBMODULES = frozenset(
-    {"autodiff", "data", "gradcheck", "kernels", "nn", "optim", "prune", "train"}
+    {"autodiff", "data", "gradcheck", "kernels", "nn", "optim", "prune", "sparse", "train"}
 )
 
 

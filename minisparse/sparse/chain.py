@@ -100,10 +100,13 @@ class Chain(Module):
         So whoever writes to a parameter writes here, and nothing needs to be copied again until
         a parameter gets another array.  None if the layers' arrays are of several types.
         """
-        for m, values, bias, columns, starts in self._packed_from:
+        for m, (packed, values, bias, columns, starts) in zip(
+            layers, self._packed_from, strict=False
+        ):
             own = m.bias
             if (
-                m.values._array is not values
+                m is not packed
+                or m.values._array is not values
                 or (own is not None and own._array is not bias)
                 or m.columns is not columns
                 or m.starts is not starts

@@ -64,7 +64,7 @@ def sparsify(
     >>> mask = Mask({"fc1.weight": rng.random((784, 300)) < 0.05})
     >>> sparsify(model, mask, {"fc1": "csr", "fc2": "dense", "fc3": "dense"})
     Chain(relus=(True, True, False)
-      fc1: CSRLinear(784, 300, 11774 entries, density 5.0 %)
+      fc1: CSRLinear(784, 300, 11661 entries, density 5.0 %)
       fc2: BlockedLinear(300, 100, 7500 entries, density 100.0 %)
       fc3: BlockedLinear(100, 10, 300 entries, density 100.0 %)
     )

@@ -9,6 +9,7 @@ import numpy as np
 from ..arrays import array_module
 from ..autodiff import Tensor
 from ..autodiff.ops import reshape
+from ..autodiff.ops.conv import as_pair
 from ..nn import Conv2d, Linear, Module, Parameter
 from .ops import SparseConvolution, SparseProduct
 from .pattern import BLOCK, Pattern, on_host
@@ -234,9 +235,11 @@ class SparseConv2d(SparseLayer):
         stride: tuple[int, int] = (1, 1),
         padding: tuple[int, int] = (0, 0),
     ) -> None:
-        if pattern.n_in % (kernel[0] * kernel[1]):
-            raise ValueError(f"{pattern.n_in} weights of a filter are no {kernel} windows")
-        self.kernel, self.stride, self.padding = kernel, stride, padding
+        self.kernel = as_pair(kernel, "the kernel's size", 1)
+        self.stride = as_pair(stride, "stride", 1)
+        self.padding = as_pair(padding, "padding", 0)
+        if pattern.n_in % (self.kernel[0] * self.kernel[1]):
+            raise ValueError(f"{pattern.n_in} weights of a filter are no {self.kernel} windows")
         self._store(pattern, values, bias)
 
     @classmethod

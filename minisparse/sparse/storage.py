@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from .. import checkpoint, nn
-from ..arrays import to_numpy
+from ..autodiff.ops.conv import as_pair
 from ..nn import Module, Parameter
 from .chain import Chain
 from .layers import BlockedLinear, CSRLinear, SparseConv2d, SparseLayer
@@ -254,9 +254,9 @@ def _check(module: Module) -> None:
         wrong = [tuple(v.shape) for v in vectors if v is not None and v.shape != weight.shape[-1:]]
         if weight.ndim != axes or wrong:
             raise ValueError(f"a {type(module).__name__} of shape {weight.shape}, with {wrong}")
-    for pair in (own[k] for k in ("stride", "padding", "window") if k in own):
-        if len(pair) != 2 or any(type(n) is not int or n < 0 for n in pair):
-            raise ValueError(f"{pair} are not two lengths")
+    for key, least in (("stride", 1), ("padding", 0), ("window", 1)):
+        if key in own:
+            as_pair(own[key], key, least)
 
 
 # ---- arrays -------------------------------------------------------------------------------------
@@ -337,7 +337,7 @@ def _sparse_layer(layer: SparseLayer) -> State:
         "bias": None if bias is None else on_host(bias._array),
     }
     if isinstance(layer, BlockedLinear):
-        state["kept"] = np.packbits(to_numpy(layer.kept))
+        state["kept"] = _places(on_host(layer.kept).reshape(-1))
     if isinstance(layer, SparseConv2d):
         state["geometry"] = [list(layer.kernel), list(layer.stride), list(layer.padding)]
     return state
@@ -352,8 +352,7 @@ def _build_sparse_layer(cls: Any, state: State) -> Module:
     if values.dtype.kind != "f" or (bias is not None and bias.dtype != values.dtype):
         raise ValueError("values and bias are floating-point numbers of one type")
     if cls is BlockedLinear:
-        holes = np.unpackbits(state["kept"], count=values.size).reshape(values.shape)
-        return BlockedLinear(pattern, values, bias, holes.astype(bool))
+        return BlockedLinear(pattern, values, bias, _kept(state["kept"]).reshape(values.shape))
     if cls is SparseConv2d:
         geometry = [(int(a), int(b)) for a, b in state["geometry"]]
         return SparseConv2d(pattern, values, bias, *geometry)
