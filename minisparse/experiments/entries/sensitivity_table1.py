@@ -10,16 +10,18 @@ UNSPECIFIC = "unspecific"
 SPECIFIC = "specific"
 
 DENSE = Dense(lr=0.3, weight_decay=3e-4, epochs=30, decay_epochs=15)
-# Chosen on held-out training images; T so that the compression is about the published one.
-_METHOD = Sensitivity(lr=0.2, sparsify_epochs=100, finetune_epochs=30)
+# Chosen on 10,000 held-out training images, two seeds each: twice the epochs of regularization and
+# weights that may come back gain a tenth of a point at the same compression.  T so that the
+# compression is about the published one.
+_METHOD = Sensitivity(lr=0.2, sparsify_epochs=200, finetune_epochs=30, regrow=True)
 
 ROWS = {
     "dense": Row(DENSE, series="dense"),
-    "unspecific, low error": Row(replace(_METHOD, threshold=0.083), series=UNSPECIFIC),
+    "unspecific, low error": Row(replace(_METHOD, threshold=0.085), series=UNSPECIFIC),
     "specific, low error": Row(
         replace(_METHOD, variant="specific", threshold=0.06), series=SPECIFIC
     ),
-    "unspecific, high compression": Row(replace(_METHOD, threshold=0.165), series=UNSPECIFIC),
+    "unspecific, high compression": Row(replace(_METHOD, threshold=0.17), series=UNSPECIFIC),
     "specific, high compression": Row(
         replace(_METHOD, variant="specific", threshold=0.16), series=SPECIFIC
     ),
