@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-BUSY = 0.12  # share of all cores that others use
+BUSY = 0.12  # share of the cores that others use
 _STAT = Path("/proc/stat")
 
 
@@ -34,6 +34,11 @@ class Neighbours:
     ) -> None:
         self.per_wait, self.left = per_wait, in_all
         self._stat, self._clock, self._sleep = stat, clock, sleep
+        self.watch_cores(())
+
+    def watch_cores(self, cores: Sequence[int]) -> None:
+        """Look at these cores from now on; at all, if none are given."""
+        self._lines = {f"cpu{core}" for core in cores} or {"cpu"}
         self.known = self._read() is not None
 
     def wait(self) -> None:
@@ -50,25 +55,29 @@ class Neighbours:
     def watch(self) -> Callable[[float], float]:
         """Begin to watch; the function returned takes the CPU seconds that are our own.
 
-        It returns the share of all cores that others used meanwhile; 0 where that is not known.
+        It returns the share of the cores that others used meanwhile; 0 where that is not known.
         """
         before = self._read()
         return lambda own: share(before, self._read(), own)
 
     def _read(self) -> tuple[float, float] | None:
-        """Return the seconds that all cores together were busy, and that passed on them."""
+        """Return the seconds that the cores together were busy, and that passed on them."""
         try:
-            fields = self._stat.read_text().splitlines()[0].split()
-            ticks = [int(field) for field in fields[1:9]]
-            user, nice, system, _idle, _wait, interrupts, soft, _stolen = ticks
+            lines = [line.split() for line in self._stat.read_text().splitlines()]
+            ticks = [[int(f) for f in fields[1:9]] for fields in lines if fields[0] in self._lines]
+            user, nice, system, idle, wait, interrupts, soft, stolen = map(
+                sum, zip(*ticks, strict=True)
+            )
         except (OSError, ValueError, IndexError):
             return None
         per_second = os.sysconf("SC_CLK_TCK")
-        busy = user + nice + system + interrupts + soft
-        return busy / per_second, sum(ticks) / per_second
+        busy = user + nice + system + interrupts + soft + stolen
+        return busy / per_second, (busy + idle + wait) / per_second
 
 
-def least_used(cores: Iterable[int], stat: Path = _STAT, seconds: float = 0.2) -> list[int]:
+def least_used(
+    cores: Iterable[int], stat: Path = _STAT, sleep: Callable[[float], None] = time.sleep
+) -> list[int]:
     """Sort cores by how much of them is used at present, the quietest first.
 
     Where that is not known, the last come first: interrupts often go to core 0.
@@ -83,7 +92,7 @@ def least_used(cores: Iterable[int], stat: Path = _STAT, seconds: float = 0.2) -
 
     before = used()
     if before:
-        time.sleep(seconds)
+        sleep(0.2)
     after = used()
 
     def ticks(core: int) -> int:

@@ -12,7 +12,7 @@ from .cases import CASES, Task
 from .machine import describe
 from .measure import Row, Settings, measure
 from .peers import OURS, PEERS, is_installed
-from .process import WorkerError, WorkerProcess
+from .process import WorkerError, WorkerProcess, cores_for
 from .quiet import Neighbours
 
 INSTALL = 'pip install "minisparse[peers]"'
@@ -121,6 +121,7 @@ class Bench:
                 f"none of the peers asked for is installed. To install them: {INSTALL}"
             )
         for threads in self._threads():
+            self.neighbours.watch_cores(cores_for(threads))
             with ExitStack() as stack:
                 self._run_with(threads, _Staff(threads, self._start, stack))
         if self.plan.startup:

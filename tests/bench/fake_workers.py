@@ -45,6 +45,8 @@ class FakeNeighbours:
         self.shares = list(shares)
         self.log = [] if log is None else log
 
+    def watch_cores(self, cores): ...
+
     def wait(self):
         self.log.append(("everybody", "wait"))
 
