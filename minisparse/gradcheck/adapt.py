@@ -32,7 +32,7 @@ def problem_for(
                 "order=2 needs a function of tensors: a hand-written backward in NumPy cannot be "
                 "differentiated. Check it as a pair of its own: forward = your backward."
             )
-        return NumpyProblem(f, backward, inputs, title, seed, stored)
+        return NumpyProblem(f, backward, inputs, title, seed, stored, dtype)
     from ..autodiff import Op
     from .adapt_tensor import TensorProblem
 

@@ -28,6 +28,7 @@ class NumpyProblem(Problem):
         name: str,
         seed: int,
         stored: Mapping[str | int, Array],
+        dtype: Any = None,
     ) -> None:
         floats = (np.floating, np.ndarray)
         positions = [
@@ -48,7 +49,7 @@ class NumpyProblem(Problem):
             arguments=tuple(
                 Argument(
                     names[i],
-                    np.asarray(inputs[i]),
+                    np.asarray(inputs[i], dtype),
                     stored_of(stored, i, names[i], np.shape(inputs[i])),
                 )
                 for i in positions

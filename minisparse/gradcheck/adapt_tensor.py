@@ -7,6 +7,7 @@ import copy
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,8 @@ class TensorProblem(Problem):
     name : str
     seed : int
     stored : mapping
-    order : 1 or 2
-        2: the outputs are f's gradients, for a random cotangent which is an argument too.
     dtype : dtype, optional
-        Of the parameters; inputs come converted.
+        What inputs and parameters are converted to first.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class TensorProblem(Problem):
         name: str,
         seed: int,
         stored: Mapping[str | int, Array],
-        order: int = 1,
         dtype: Any = None,
     ) -> None:
         positions = [i for i, x in enumerate(inputs) if _is_real(x)]
@@ -52,10 +50,12 @@ class TensorProblem(Problem):
         arguments = [
             Argument(names[i], _array(inputs[i]), stored_of(stored, i, names[i], inputs[i].shape))
             for i in positions
+        ] + [
+            Argument(key, p.numpy(), stored_of(stored, -1, key, p.shape))
+            for key, p in self._parameters
         ]
-        for key, p in self._parameters:
-            value = p.numpy() if dtype is None else p.numpy().astype(dtype)
-            arguments.append(Argument(key, value, stored_of(stored, -1, key, p.shape)))
+        if dtype is not None:
+            arguments = [replace(a, value=a.value.astype(dtype)) for a in arguments]
         if not arguments:
             raise GradcheckError(
                 "nothing to differentiate: give at least one floating-point array or tensor, or a "
@@ -72,7 +72,6 @@ class TensorProblem(Problem):
         self._takes_rng = takes_rng(_callable_of(f), len(inputs))
         if self._random.generators or self._takes_rng:
             self.notes.append("random: every call sees the same random numbers")
-        self._order, self._one_output = order, True
         self._surrogates: list[tuple[Array, Array]] = []  # (output, surrogate) at the center
         self._center: list[bytes] = []
         self.operations: list[tuple[Op, tuple[Tensor, ...]]] = self._walk()
@@ -223,8 +222,7 @@ class TensorProblem(Problem):
         for i, t in zip(self._positions, tensors[0], strict=True):
             arguments[i] = t
         result = self._f(*arguments, **self._random.keyword(self._takes_rng))
-        self._one_output = not isinstance(result, tuple | list)
-        outputs = (result,) if self._one_output else tuple(result)
+        outputs = tuple(result) if isinstance(result, tuple | list) else (result,)
         for y in outputs:
             if not isinstance(y, Tensor):
                 raise GradcheckError(

@@ -201,7 +201,12 @@ def gradcheck(
     Returns
     -------
     Report
-        True if the gradient holds.  Numerics run in float64 whatever the inputs' dtype.
+        True if the gradient holds.
+
+    Notes
+    -----
+    Inputs in float32 are upcast: shapes, dtypes and promises are checked in float32, the numbers
+    in float64 at the same point.  In float32 itself no step gives more than three digits.
 
     Raises
     ------
@@ -230,7 +235,7 @@ def gradcheck(
         kind = np.dtype(dtype)
         if kind.kind != "f":
             raise GradcheckError(f"dtype is a floating-point type, got {kind}")
-        inputs = tuple(_converted(x, kind) for x in inputs)
+        dtype = kind
     problem = problem_for(f, inputs, backward, seed, order, stored or {}, name, dtype)
     command = rerun_command(f, backward, seed, order, dtype) if rerun is None else rerun
     report = run(problem, seed, command)
@@ -241,9 +246,3 @@ def gradcheck(
     if not report:
         report.notes += suspects(problem, seed, report.order)
     return report
-
-
-def _converted(x: Any, dtype: np.dtype[Any]) -> Any:
-    if isinstance(x, np.ndarray | np.floating) and np.asarray(x).dtype.kind == "f":
-        return np.asarray(x).astype(dtype)
-    return x
