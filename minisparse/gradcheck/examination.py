@@ -158,6 +158,15 @@ class Examination:
             self._shorter = direction, self.slope(argument, direction / 3)
         return self._shorter[1]
 
+    def coarse_slope(self, argument: int, direction: Array) -> Slope:
+        """Differentiate with large steps alone."""
+        return numeric.coarse_slope(
+            lambda t: self.evaluate(self.moved(argument, t * direction)),
+            self.here,
+            self.noise,
+            self.output_eps,
+        )
+
     def complex_slope(self, argument: int, direction: Array) -> Floats | None:
         """Differentiate by a complex step, where the function allows it."""
 
@@ -284,25 +293,42 @@ class Examination:
 
     def rounding_limit(self, cotangent: Cotangent, argument: int) -> float:
         """Return the largest change of a gradient entry that may pass as rounding."""
-        largest = np.abs(cotangent.gradients[argument]).max(initial=0.0)
-        size = np.abs(cotangent.vector).max(initial=0.0)
-        return float(max(1e-3 * largest, 1e-13 * size * self._gains[argument]))
+        largest = float(np.abs(cotangent.gradients[argument]).max(initial=0.0))
+        return max(1e-3 * largest, self._tiny(cotangent, argument))
+
+    def _tiny(self, cotangent: Cotangent, argument: int) -> float:
+        """Return what float64 may leave of gradient entries that cancel."""
+        size = float(np.abs(cotangent.vector).max(initial=0.0))
+        return 1e-13 * size * self._gains[argument]
 
     def rounding(self, cotangent: Cotangent) -> list[Floats]:
         """Return how uncertain the backward's own arithmetic leaves each gradient entry.
 
         The point and the cotangent are moved by units in the last place, which rolls the dice of
-        rounding again.  Jumps (another branch of a kink) are not rounding and count as 0.
+        rounding again.  Where numbers have cancelled, 1 + tanh(-12), it takes a larger move to the
+        next stair: then second differences, which a smooth gradient hardly has, show the rounding.
+        Jumps (another branch of a kink) are not rounding and count as 0.
         """
         if cotangent.rounding is not None:
             return cotangent.rounding
         worst = [np.zeros_like(g) for g in cotangent.gradients]
-        for _ in range(8):
-            values = [_jitter(v, self.rng) for v in self.values]
-            again = self.pull(_jitter(cotangent.vector, self.rng), values)
+        for k in range(12):
+            if k < 8:
+                values = [_jitter(v, self.rng) for v in self.values]
+                again = self.pull(_jitter(cotangent.vector, self.rng), values)
+            else:
+                steps = [v * 2.0**-24 * self.rng.uniform(-1, 1, v.shape) for v in self.values]
+                there, back = (
+                    self.pull(
+                        cotangent.vector,
+                        [move(v, sign * s) for v, s in zip(self.values, steps, strict=True)],
+                    )
+                    for sign in (1, -1)
+                )
+                again = [(a + b) / 2 for a, b in zip(there, back, strict=True)]
             for i, (w, a, g) in enumerate(zip(worst, again, cotangent.gradients, strict=True)):
                 change = np.abs(a - g)
-                limit = self.rounding_limit(cotangent, i)
+                limit = self.rounding_limit(cotangent, i) if k < 8 else self._tiny(cotangent, i)
                 np.maximum(w, np.where(change <= limit, change, 0.0), out=w)
         cotangent.rounding = worst
         return worst

@@ -30,14 +30,11 @@ def localise(exam: Examination, found: Comparison) -> Table:
     every = np.arange(size) if stored is None else np.flatnonzero(stored)
     affordable = max(32, int(PATIENCE / (14 * exam.pace + 3e-4)))
     limit = min(MANY, affordable, every.size)
-    probe = Comparison(found.argument)
-    chosen = exam.rng.choice(every, limit, replace=False)
-    if table.wrong.mean() < 0.1:
-        suspects = bisect(exam, found, every)
-        chosen = np.concatenate([suspects, chosen[: max(limit // 4, 8)]])
-    elif every.size <= limit:
-        chosen = every
-    return tabulate(exam, probe, np.unique(np.concatenate([chosen, table.index])))
+    sample = exam.rng.choice(every, limit, replace=False)
+    few = np.union1d(sample[: max(limit // 4, 8)], table.index)
+    if tabulate(exam, Comparison(found.argument), few).wrong.mean() < 0.1:
+        sample = bisect(exam, found, every)
+    return tabulate(exam, Comparison(found.argument), np.union1d(sample, few))
 
 
 def bisect(exam: Examination, found: Comparison, every: NDArray[np.int_]) -> NDArray[np.int_]:

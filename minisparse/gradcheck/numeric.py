@@ -5,6 +5,9 @@ A difference quotient has two errors that pull apart.  With step t and rounding 
     C(t) = (f(x + t u) - f(x - t u)) / (2 t) = f' + c t^2 + d t^4 + ...    +- nu / t,
 
 so a sweep over t draws a U-curve: too large a step sees curvature, too small a one sees noise.
+For exp in float64 the relative error is 2e-5 at t = 1e-2, 2e-9 at 1e-4, 2e-11 at 1e-5, 6e-9 at 1e-8
+and 8e-5 at 1e-12; in float32 the least is 2e-5, at t = 1e-2, and it is 4e-2 at 1e-6.  A complex step
+of 1e-20 is exact to rounding, where it is possible.
 No single step is right for every function; here all of them are tried.  Two quotients cancel the
 t^2 term and three the t^4 term (Richardson 1911), the noise of f is measured (More and Wild 2011),
 and each output takes the estimate with the smallest error bound that no smaller step contradicts.
@@ -32,6 +35,7 @@ Line = Callable[[float], Floats]  # t -> outputs at x + t u, NaN where f is unde
 
 RATIO = 8  # between steps; a power of two keeps x + t u free of rounding
 GLANCE = (2, 3, 4, 5)  # exponents k of the steps 8^-k that suffice for a smooth function
+COARSE = (0, 1, 2, 3, 4)
 GUARD = 8  # ... and one far smaller step that would contradict them near a kink
 DEEPEST = 13  # the smallest step of a full sweep is 1.8e-12
 SAFETY = 10.0  # how many error bounds a gradient may be away
@@ -167,6 +171,12 @@ def slope(
             if not (careful.kink | careful.lost).any():
                 return careful
     return estimate(range(deepest + 1))
+
+
+def coarse_slope(line: Line, here: Floats, noise: Floats, eps: float) -> Slope:
+    """Differentiate with large steps alone, blind to what is narrower than a thousandth."""
+    plus, minus = (np.array([line(sign * float(RATIO) ** -k) for k in COARSE]) for sign in (1, -1))
+    return _estimate(np.array(COARSE), plus, minus, here, noise, eps, 0.0)
 
 
 def _could_be_better(glance: Slope) -> Bools:

@@ -24,6 +24,7 @@ from .numeric import RATIO, SAFETY, TINY, Bools, Floats, Slope, dot, length
 from .problem import Array
 
 SAMPLE = 6  # elements of a large argument that are checked by themselves all the same
+STAIR = 2.0**-20  # steps of this size, and smaller ones, may have seen rounding alone
 CLEAR = 1e-5  # relative: differences that are known better than this count in the report
 PATIENCE = 3.0  # seconds for single elements, as long as nothing is wrong
 
@@ -272,6 +273,8 @@ def _second_look(
         again = exam.shorter_slope(i, u)
         if not (again.lost | again.kink)[used].any():
             error = max(error, abs(3 * dot(c.vector, again.value) - numeric))
+    if _on_a_stair(exam, i, u, c, analytic, numeric):
+        return np.inf
     tolerance = SAFETY * error + TINY
     rounding = np.abs(u.ravel()) * exam.rounding_limit(c, i)
     if abs(analytic - numeric) <= tolerance + SAFETY * float(rounding.sum()):
@@ -281,10 +284,35 @@ def _second_look(
     return tolerance
 
 
+def _on_a_stair(
+    exam: Examination, i: int, u: Array, c: Cotangent, analytic: float, numeric: float
+) -> bool:
+    """Tell whether small steps saw nothing but the rounding inside the function.
+
+    x (1 + tanh x) at x = -6 is a staircase, whose steps are sloped by the factor x: only larger
+    steps see the function.  So it is if they contradict the small ones, and agree with the
+    gradient, up to the rounding of numbers as large as x.
+    """
+    moved = np.abs(exam.values[i][u != 0]).max(initial=0.0)
+    hidden = 16 * exam.output_eps * moved * float(np.abs(c.vector).max(initial=0.0))
+    if abs(analytic - numeric) * STAIR >= hidden:
+        return False
+    s = exam.coarse_slope(i, u)
+    if (s.kink | s.lost)[c.vector != 0].any():
+        return False
+    coarse, error = dot(c.vector, s.value), SAFETY * dot(np.abs(c.vector), s.error)
+    agrees = abs(analytic - coarse) <= error + hidden / float(s.step.min(initial=1.0))
+    return agrees and abs(numeric - coarse) > error
+
+
 def _sharpen(exam: Examination, i: int, u: Array, s: Slope) -> None:
-    """Put the complex step in place of differences that noise has made vague."""
+    """Put the complex step in place of differences that noise has made vague.
+
+    Outputs that are 0 and stay 0 for small steps are rounded to it: a backward may say so.
+    """
     two_sided = np.isfinite(s.quotients).any(axis=0)
-    vague = two_sided & ~(s.kink | s.lost) & (s.error > 1e-7 * np.abs(s.value))
+    moving = (exam.here != 0) | (s.quotients[-1] != 0)
+    vague = two_sided & moving & ~(s.kink | s.lost) & (s.error > 1e-7 * np.abs(s.value))
     if not vague.any():
         return
     exact = exam.complex_slope(i, u)
