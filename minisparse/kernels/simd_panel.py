@@ -155,33 +155,54 @@ def transpose(typing_context, a, a0, a_row, rows, columns, t, t0, t_row):
             context.make_array(signature.args[p])(context, builder, args[p]).data for p in (0, 5)
         )
         nothing = ir.Constant(v.mask_type, [False] * v.lanes)
+        a, t = builder.gep(a, [a0]), builder.gep(t, [t0])
         reading, writing = v.first(columns), v.first(rows)
 
-        lines, place = [], builder.gep(a, [a0])
-        for i in range(v.lanes):
-            here = v.splat(builder.icmp_signed("<", _integer(i), rows))
-            lines.append(v.load(place, builder.select(here, reading, nothing)))
-            place = builder.gep(place, [a_row])
-
-        step = v.lanes // 2
-        while step:
-            swapped = list(lines)
+        def block(next_place):
+            lines, place = [], a
             for i in range(v.lanes):
-                if i & step:
-                    continue
-                upper, lower = lines[i], lines[i + step]
-                swapped[i] = _pick(builder, v, upper, lower, step, 0)
-                swapped[i + step] = _pick(builder, v, upper, lower, step, step)
-            lines, step = swapped, step // 2
+                here = v.splat(builder.icmp_signed("<", _integer(i), rows))
+                lines.append(v.load(place, builder.select(here, reading, nothing)))
+                place = next_place(place, a_row, i, rows)
+            place = t
+            for j, line in enumerate(_transposed(builder, v, lines)):
+                here = v.splat(builder.icmp_signed("<", _integer(j), columns))
+                v.store(line, place, builder.select(here, writing, nothing))
+                place = next_place(place, t_row, j, columns)
 
-        place = builder.gep(t, [t0])
-        for j in range(v.lanes):
-            here = v.splat(builder.icmp_signed("<", _integer(j), columns))
-            v.store(lines[j], place, builder.select(here, writing, nothing))
-            place = builder.gep(place, [t_row])
+        def onwards(place, step, *_):
+            return builder.gep(place, [step])
+
+        def until_the_last(place, step, i, count):
+            more = builder.icmp_signed("<", _integer(i + 1), count)
+            return builder.select(more, builder.gep(place, [step]), place)
+
+        # Where the mask is empty nothing is read or written. But a CPU that is sent beyond the end
+        # of an array, to a page that is not there, takes hundreds of cycles to find out that it
+        # need not go.
+        full = builder.icmp_signed("==", builder.add(rows, columns), _integer(2 * v.lanes))
+        with builder.if_else(full) as (then, otherwise):
+            with then:
+                block(onwards)
+            with otherwise:
+                block(until_the_last)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _transposed(builder, v, lines):
+    """Transpose as many lines as there are lanes."""
+    step = v.lanes // 2
+    while step:
+        swapped = list(lines)
+        for i in range(v.lanes):
+            if not i & step:
+                upper, lower = lines[i], lines[i + step]
+                swapped[i] = _pick(builder, v, upper, lower, step, 0)
+                swapped[i + step] = _pick(builder, v, upper, lower, step, step)
+        lines, step = swapped, step // 2
+    return lines
 
 
 def _pick(builder, v, upper, lower, step, half):
