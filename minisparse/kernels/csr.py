@@ -292,12 +292,12 @@ def _run_chain(x: Array, packed: Packed) -> Array:
     width = VECTORS * lanes_of(x.itemsize)
     count = -(-n // width)
     threads = min(threads_for(n * packed[1].size), count)
+    scratch = empty((max(threads, 1), 2, most * width), x.dtype)
+    args = flat(x), n, *packed, y.reshape(-1)
     if threads <= 1:
-        here, there = empty((most * width,), x.dtype), empty((most * width,), x.dtype)
-        panels(flat(x), n, *packed, y.reshape(-1), here, there, width, 0, count)
+        panels(*args, scratch[0, 0], scratch[0, 1], width, 0, count)
     else:
-        scratch = empty((threads, 2, most * width), x.dtype)
-        run(threads, panels_on_threads, flat(x), n, *packed, y.reshape(-1), scratch, width, threads)
+        run(threads, panels_on_threads, *args, scratch, width, threads)
     return y
 
 

@@ -71,7 +71,8 @@ class Chain(Module):
         for name, layer in layers.items():
             setattr(self, name, layer)
         self._packed: Any = None
-        self._packed_from: list[Any] = []  # each layer and its arrays; empty: pack anew
+        self._n_in = 0
+        self._packed_from: list[Any] = []  # each layer's name, itself, its arrays; empty: pack anew
 
     @property
     def layers(self) -> list[CSRLinear]:
@@ -80,45 +81,45 @@ class Chain(Module):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map [n, n_in], or images, to [n, n_out]."""
-        layers = self.layers
         if self.flat and x.ndim != 2:
             x = flatten(x)
-        usual = type(x._array) is np.ndarray and x.shape[1:] == (layers[0].n_in,)
-        if usual and not is_recording():
-            packed = self._pack(layers)
-            if packed is not None and packed[0].dtype == x.dtype:
+        if not is_recording() and type(x._array) is np.ndarray and x.ndim == 2:
+            packed = self._pack()
+            if packed is not None and packed[0].dtype == x.dtype and x.shape[1] == self._n_in:
                 return wrap(kernels.sparse_chain(x._array, packed))
-        for layer, rectified in zip(layers, self.relus, strict=True):
+        for layer, rectified in zip(self.layers, self.relus, strict=True):
             x = layer(x)
             if rectified:
                 x = relu(x)
         return x
 
-    def _pack(self, layers: list[CSRLinear]) -> Any:
+    def _pack(self) -> Any:
         """Return the arrays of all layers, one after another; the parameters become parts of them.
 
         So whoever writes to a parameter writes here, and nothing needs to be copied again until
-        a parameter gets another array.  None if the layers' arrays are of several types.
+        a layer or a parameter is exchanged.  None if the layers' arrays are of several types.
         """
-        for m, (packed, values, bias, columns, starts) in zip(
-            layers, self._packed_from, strict=False
-        ):
-            own = m.bias
+        own = vars(self)
+        for name, layer, values, bias, columns, starts in self._packed_from:
             if (
-                m is not packed
-                or m.values._array is not values
-                or (own is not None and own._array is not bias)
-                or m.columns is not columns
-                or m.starts is not starts
+                own[name] is not layer
+                or layer.values._array is not values
+                or (layer.bias is not None and layer.bias._array is not bias)
+                or layer.columns is not columns
+                or layer.starts is not starts
             ):
                 self._packed_from = []
                 break
         if not self._packed_from:
+            layers = self.layers
             kinds = {(type(a), a.dtype) for m in layers for a in _arrays(m)[:2] if a is not None}
             if len(kinds) > 1 or kinds.isdisjoint(_COMPILED):
                 return None
             self._packed, shared = _pack(layers, self.relus)
-            self._packed_from = [(m, *_arrays(m)) for m in layers] if shared else []
+            self._n_in = layers[0].n_in
+            if shared:
+                named = zip(self.names, layers, strict=True)
+                self._packed_from = [(name, m, *_arrays(m)) for name, m in named]
         return self._packed
 
     def _describe(self) -> str:
