@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable
 from itertools import groupby, pairwise
@@ -24,11 +25,20 @@ _HOW = (
 def text(result: Result) -> str:
     """Write everything: tables, the share of the peak, first steps, the machine."""
     parts = [_case(name, [*rows]) for name, rows in groupby(_sorted(result.rows), _case_of)]
-    parts += [_startup(result.machine), sentence(result.machine), textwrap.fill(_HOW, 100)]
+    parts += [
+        _startup(result.machine),
+        sentence(result.machine),
+        textwrap.fill(_HOW + _duration(result.machine), 100),
+    ]
     notes = result.machine["notes"]
     if notes:
         parts.append("\n".join(["To know:", *(f"  {note}" for note in notes)]))
     return "\n\n".join(filter(None, parts))
+
+
+def _duration(machine: dict[str, Any]) -> str:
+    seconds = machine.get("measured_for_s")
+    return f" All of it took {seconds / 60:.1f} minutes." if seconds else ""
 
 
 def _sorted(rows: Iterable[Row]) -> list[Row]:
@@ -77,22 +87,15 @@ def _cell(row: Row, column: str) -> str:
 
 
 def number(us: float) -> str:
-    """Write microseconds with three digits or more.
+    """Write microseconds, above 0, with three digits or more.
 
     Examples
     --------
     >>> number(0.5931), number(12.34), number(4567.8)
     ('0.593', '12.3', '4568')
     """
-    return (
-        f"{us:.3f}"
-        if us < 1
-        else f"{us:.2f}"
-        if us < 10
-        else f"{us:.1f}"
-        if us < 100
-        else f"{us:.0f}"
-    )
+    digits = max(0, 2 - math.floor(math.log10(us)))
+    return f"{us:.{digits}f}"
 
 
 def _spread(quartiles: list[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -120,12 +121,14 @@ class Bench:
             raise ValueError(
                 f"none of the peers asked for is installed. To install them: {INSTALL}"
             )
+        start = time.perf_counter()
         for threads in self._threads():
             self.neighbours.watch_cores(cores_for(threads))
             with ExitStack() as stack:
                 self._run_with(threads, _Staff(threads, self._start, stack))
         if self.plan.startup:
             self._measure_startup()
+        self.result.machine["measured_for_s"] = time.perf_counter() - start
         return self.result
 
     def note(self, text: str) -> None:

@@ -224,10 +224,11 @@ def row(sparsity, ratio):
 def test_break_even_is_told_from_measurements():
     ratios = {0.5: 0.6, 0.6: 0.8, 0.7: 1.2, 0.8: 2.0}
     result = running.Result(rows=[row(*each) for each in ratios.items()])
-    result.machine["notes"] = []
+    result.machine.update(notes=[], measured_for_s=90.0)
     told = report.text(result)
     assert "break-even with our own dense, batch 100, threads 1: 65 % sparse" in told
     assert "busy in 1 of 5 rounds" in told
+    assert "1.5 minutes" in told
 
 
 def test_there_is_no_break_even_outside_of_what_was_measured():
