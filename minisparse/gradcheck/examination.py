@@ -158,12 +158,12 @@ class Examination:
             self._shorter = direction, self.slope(argument, direction / 3)
         return self._shorter[1]
 
-    def coarse_slope(self, argument: int, direction: Array) -> Slope:
-        """Differentiate with large steps alone."""
+    def coarse_slope(self, argument: int, direction: Array, rest: float) -> Slope:
+        """Differentiate with large steps alone; `rest` is what may have been lost inside."""
         return numeric.coarse_slope(
             lambda t: self.evaluate(self.moved(argument, t * direction)),
             self.here,
-            self.noise,
+            np.fmax(self.noise, rest),
             self.output_eps,
         )
 

@@ -22,7 +22,7 @@ from .randomness import own_stream
 
 NEARBY = 2.0**-24  # how far away the neighbours lie, in units of each element
 SAMPLES = 16
-REACH = 7  # standard deviations of the samples that a legal value may be off their mean
+REACH = 20  # standard deviations of the samples that a legal value may be off their mean
 ONE_BY_ONE = 16  # so many outputs at a kink are judged each by itself
 
 
@@ -116,7 +116,7 @@ def slopes_range(slopes: Floats, rounding: Floats) -> tuple[Floats, Floats]:
         low = np.where(distinct >= 5, np.minimum(low, middle - reach), low)
         high = np.where(distinct >= 5, np.maximum(high, middle + reach), high)
         slack = wide + rounding + 1e-5 * size
-    known = count >= SAMPLES // 2
+    known = count >= 3 * SAMPLES // 4
     return np.where(known, low - slack, np.nan), np.where(known, high + slack, np.nan)
 
 

@@ -60,6 +60,8 @@ class Table:
         Which elements, in the argument's flat order.
     analytic, numeric, tolerance : array
     wrong, kink : array of bool
+    rough_only : array of bool
+        Wrong, but right where the function is smooth.
     step : array
     complete : bool
         Every stored element is there.
@@ -73,6 +75,7 @@ class Table:
     tolerance: Floats
     wrong: Bools
     kink: Bools
+    rough_only: Bools
     step: Floats
     complete: bool
     rows: Floats | None = None
@@ -295,14 +298,14 @@ def _on_a_stair(
     """
     moved = np.abs(exam.values[i][u != 0]).max(initial=0.0)
     hidden = 16 * exam.output_eps * moved * float(np.abs(c.vector).max(initial=0.0))
+    rest = 4 * exam.output_eps * float(moved)
     if abs(analytic - numeric) * STAIR >= hidden:
         return False
-    s = exam.coarse_slope(i, u)
+    s = exam.coarse_slope(i, u, rest)
     if (s.kink | s.lost)[c.vector != 0].any():
         return False
-    coarse, error = dot(c.vector, s.value), SAFETY * dot(np.abs(c.vector), s.error)
-    agrees = abs(analytic - coarse) <= error + hidden / float(s.step.min(initial=1.0))
-    return agrees and abs(numeric - coarse) > error
+    coarse, error = dot(c.vector, s.value), dot(np.abs(c.vector), s.error)
+    return bool(abs(analytic - coarse) <= SAFETY * error and abs(numeric - coarse) > error)
 
 
 def _sharpen(exam: Examination, i: int, u: Array, s: Slope) -> None:
@@ -351,6 +354,7 @@ def tabulate(exam: Examination, found: Comparison, index: NDArray[np.int_]) -> T
         tolerance=np.zeros(n),
         wrong=np.zeros(n, bool),
         kink=np.zeros(n, bool),
+        rough_only=np.zeros(n, bool),
         step=np.zeros(n),
         complete=n == _stored_count(exam, i),
         rows=np.zeros((m, n)) if m * n <= 1_000_000 else None,
@@ -366,7 +370,9 @@ def tabulate(exam: Examination, found: Comparison, index: NDArray[np.int_]) -> T
             _sharpen(exam, i, u, s)
         before = len(found.troubles)
         examine(exam, found, f"element {e}", u, s)
-        table.wrong[k] = len(found.troubles) > before
+        troubles = found.troubles[before:]
+        table.wrong[k] = bool(troubles)
+        table.rough_only[k] = bool(troubles) and all(t.kink for t in troubles)
         rough = s.kink | s.lost
         table.kink[k] = rough.any()
         value = np.where(s.lost, 0.0, s.value) / unit[e]

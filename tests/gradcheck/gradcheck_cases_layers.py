@@ -309,7 +309,11 @@ innocent(
     lambda g, x: g * x / max(np.linalg.norm(x), 1e-300),
 )
 mutant(
-    "norm at zero, ones chosen", np.linalg.norm, (np.zeros(9),), lambda g, x: g * np.ones(9), "kink"
+    "norm at zero, ones chosen",
+    np.linalg.norm,
+    (np.zeros(900),),
+    lambda g, x: g * np.ones(900),
+    "kink",
 )
 innocent(
     "row norms, one row zero",
@@ -1591,4 +1595,66 @@ innocent(
     lambda x: np.maximum(x @ np.ones((4, 4)) - 1, 0).sum(1),
     (X,),
     lambda g, x: np.where(x.sum(1, keepdims=True) > 1, 4 * g[:, None], 0) * np.ones((1, 4)),
+)
+
+# ---- rounding and many kinks at once ----------------------------------------------------------------
+A, K = 0.7978845608, 0.044715
+
+
+def tanh_gelu(x):
+    return 0.5 * x * (1 + np.tanh(A * (x + K * x**3)))
+
+
+def tanh_gelu_backward(g, x):
+    t = np.tanh(A * (x + K * x**3))
+    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t**2) * A * (1 + 3 * K * x**2))
+
+
+innocent("gelu by tanh", tanh_gelu, (np.linspace(-3.0, 6.0, 40),), tanh_gelu_backward)
+mutant(
+    "gelu by tanh: cube's slope forgotten",
+    tanh_gelu,
+    (np.linspace(-3.0, 6.0, 40),),
+    lambda g, x: tanh_gelu_backward(g, x) / (1 + 3 * K * x**2),
+    "unknown",
+    "wrong-region",
+)
+innocent(
+    "hundreds of ties, sorted",
+    np.sort,
+    (np.round(2 * draw(1500, seed=86)),),
+    lambda g, x: g[np.argsort(np.argsort(x, kind="stable"), kind="stable")],
+)
+mutant(
+    "factor 1.00001 of thousands",
+    np.tanh,
+    (draw(60, 50, seed=87),),
+    lambda g, x: g * (1 - np.tanh(x) ** 2) * 1.00001,
+    "constant-factor",
+    "low-precision",
+)
+BLANK = np.where(np.arange(30)[:, None] < 10, 0.0, draw(30, 20, seed=88))
+innocent(
+    "two layers, no bias yet, ten blank inputs",
+    lambda x, w, b, v: np.maximum(x @ w + b, 0) @ v,
+    (BLANK, draw(20, 30, seed=89), np.zeros(30), draw(30, 10, seed=90)),
+    lambda g, x, w, b, v: (
+        (g @ v.T * (x @ w + b > 0)) @ w.T,
+        x.T @ (g @ v.T * (x @ w + b > 0)),
+        (g @ v.T * (x @ w + b > 0)).sum(0),
+        np.maximum(x @ w + b, 0).T @ g,
+    ),
+)
+mutant(
+    "two layers, no bias yet, ten blank inputs: bias averaged",
+    lambda x, w, b, v: np.maximum(x @ w + b, 0) @ v,
+    (BLANK, draw(20, 30, seed=89), np.zeros(30), draw(30, 10, seed=90)),
+    lambda g, x, w, b, v: (
+        (g @ v.T * (x @ w + b > 0)) @ w.T,
+        x.T @ (g @ v.T * (x @ w + b > 0)),
+        (g @ v.T * (x @ w + b > 0)).mean(0),
+        np.maximum(x @ w + b, 0).T @ g,
+    ),
+    "constant-factor",
+    "unknown",
 )

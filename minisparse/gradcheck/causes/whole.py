@@ -21,7 +21,7 @@ def zero(e: Evidence) -> Fault | None:
 
 def at_kinks(e: Evidence) -> Fault | None:
     """See whether the gradient is right wherever the function is smooth."""
-    smooth_wrong = e.table.wrong & ~e.table.kink
+    smooth_wrong = e.table.wrong & ~e.table.rough_only
     somewhere = e.found.kinks or e.table.kink.any()
     if not e.found.only_kinks and (smooth_wrong.any() or not somewhere):
         return None
