@@ -1,6 +1,7 @@
 """Labelled images in memory: a split, and a data set made of two."""
 
 import math
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +117,13 @@ class Split:
         chosen = np.zeros(len(self), dtype=bool)
         chosen[rng.permutation(len(self))[:n]] = True
         return self.subset(~chosen), self.subset(chosen)
+
+    def checksum(self) -> int:
+        """CRC-32 of images and labels, to tell one split from another."""
+        found = 0
+        for array in (self.images, self.labels):
+            found = zlib.crc32(np.ascontiguousarray(array).data.cast("B"), found)
+        return found
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel of images / 255.

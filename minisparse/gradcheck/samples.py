@@ -132,7 +132,7 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
     what it is the derivative of.
     """
     from .. import nn
-    from ..prune import hard_concrete, l0, penalties, sensitivity, stochastic
+    from ..prune import hard_concrete, insensitivity, l0, penalties, sensitivity, stochastic
 
     log_alpha, theta = 3 * rng.standard_normal(6), rng.standard_normal((6, 4))
     u = rng.uniform(0.05, 0.95, 6)
@@ -175,12 +175,18 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
             for form in sensitivity.FORMS
         ],
         # R = (w^2 / 2) Sbar with Sbar held fixed
-        "sensitivity.shrinkage": [
+        "insensitivity.shrinkage": [
             (
-                lambda w: (w * w / 2 * sensitivity.insensitivity(sensitive)).sum(),
+                lambda w: (w * w / 2 * insensitivity.insensitivity(sensitive)).sum(),
                 (weights,),
-                lambda g, w: g * sensitivity.shrinkage(w, sensitive, 1.0),
+                lambda g, w: g * insensitivity.shrinkage(w, sensitive, 1.0),
             )
+        ],
+        "lobster.loss_sensitivity": [
+            _loss_sensitivity(model, x) for model, x in ((hidden, vectors), (filters, images))
+        ],
+        "serene.neuron_sensitivities": [
+            _neuron_sensitivities(model, x) for model, x in ((hidden, vectors), (filters, images))
         ],
     }
     for name, form in stochastic.FORMS.items():
@@ -234,8 +240,7 @@ def _sensitivity(model: Any, x: np.ndarray[Any, Any], form: str) -> Sample:
     from ..nn import record_layers
     from ..prune import sensitivity
 
-    for p in model.to(np.float64).parameters():
-        p.data = np.abs(p.numpy()) + 0.1
+    _make_positive(model)
     name, weight = next(iter(model.named_parameters()))
     labels = np.zeros(len(x), np.int64)
 
@@ -250,6 +255,56 @@ def _sensitivity(model: Any, x: np.ndarray[Any, Any], form: str) -> Sample:
         return g * sensitivity.sensitivity(logits, layers, labels, form=form)[name]
 
     return forward, (weight.numpy(),), backward
+
+
+def _loss_sensitivity(model: Any, x: np.ndarray[Any, Any]) -> Sample:
+    """Let |dL/dw| stand for a gradient: with everything positive the mean output grows with w."""
+    from ..autodiff import Tensor, gradients
+    from ..prune import lobster
+
+    _make_positive(model)
+    _, weight = next(iter(model.named_parameters()))
+
+    def loss(w: Any) -> Any:
+        weight.data = w
+        return model(Tensor(x)).mean()
+
+    def backward(g: Any, w: Any) -> Any:
+        return g * lobster.loss_sensitivity(gradients(loss(w), [weight])[0].numpy())
+
+    return lambda w: loss(w).numpy(), (weight.numpy(),), backward
+
+
+def _neuron_sensitivities(model: Any, x: np.ndarray[Any, Any]) -> Sample:
+    """Let S of the first layer stand for a gradient, that by its bias.
+
+    A bias moves the pre-activation at every position, S is the mean over them.
+    """
+    from ..autodiff import Tensor
+    from ..nn import record_layers
+    from ..prune import serene
+
+    _make_positive(model)
+    name, bias = list(model.named_parameters())[1]
+
+    def forward(b: Any) -> Any:
+        bias.data = b
+        return model(Tensor(x)).numpy().mean()
+
+    def backward(g: Any, b: Any) -> Any:
+        bias.data = b
+        with record_layers(model) as layers:
+            logits = model(Tensor(x))
+        positions = layers[0].output.size / (len(x) * len(b))
+        s = serene.neuron_sensitivities(logits, layers)[name.removesuffix(".bias")]
+        return g * positions * s
+
+    return forward, (bias.numpy(),), backward
+
+
+def _make_positive(model: Any) -> None:
+    for p in model.to(np.float64).parameters():
+        p.data = np.abs(p.numpy()) + 0.1
 
 
 def _l0_penalty(model: Any, rng: np.random.Generator) -> Any:

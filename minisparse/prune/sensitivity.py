@@ -31,12 +31,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import array_module, to_numpy
+from ..arrays import array_module
 from ..autodiff import Tensor, gradients, softmax
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
 from ..optim import Optimizer
-from .magnitude import MaskedTraining
+from .insensitivity import InsensitivityPruning, Threshold
 from .mask import Mask, prunable
 
 VARIANTS = ("unspecific", "specific")
@@ -146,22 +146,6 @@ def conv_batch_mean(x: Any, delta: Any, alpha: float, kernel_shape: Any, *geomet
     return (alpha / x.shape[0]) * total
 
 
-def insensitivity(s: Any) -> Any:
-    """Return Sbar = max(0, 1 - S)."""
-    return array_module(s).maximum(0, 1 - s)
-
-
-def shrinkage(w: Any, s: Any, strength: float) -> Any:
-    """Return lambda w Sbar, what the rule takes from w on top of the gradient step.
-
-    It is the gradient of R = lambda (w^2 / 2) Sbar with Sbar held fixed.
-    """
-    pull = insensitivity(s)
-    pull *= w  # in place: large temporaries cost as much as the products
-    pull *= strength
-    return pull
-
-
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
@@ -203,9 +187,43 @@ def sensitivity(
         An unknown option, a weight that is used more than once in the forward or replaced by a
         parametrization, or logits that are not [B, C].
     """
-    for value, known in ((variant, VARIANTS), (form, FORMS), (output, OUTPUTS)):
-        if value not in known:
-            raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
+    _check_options((variant, VARIANTS), (form, FORMS), (output, OUTPUTS))
+    deltas, alpha = output_gradients(logits, layers, labels, variant, output)
+    found = {}
+    for record, d in zip(layers, deltas, strict=True):
+        module = record.module
+        shape = module.weight.shape
+        s = _formula(record, form)(record.input._array, d, alpha)
+        found[inside(record.name, "weight")] = s.reshape(shape)
+        if biases and module.bias is not None:  # a weight whose input is 1, at every position
+            positions = math.prod(d.shape[2:-1])
+            ones = array_module(d).ones((d.shape[1], positions, 1, 1), dtype=d.dtype)
+            rule = conv_per_sample if form == "per-sample" else conv_batch_mean
+            s = rule(ones, d.reshape(*d.shape[:2], positions, 1, -1), alpha, (1, 1))
+            found[inside(record.name, "bias")] = s.reshape(-1)
+    return found
+
+
+def output_gradients(
+    logits: Tensor, layers: Sequence[LayerRecord], labels: Any, variant: str, output: str
+) -> tuple[list[Any], float]:
+    """Return Delta of every recorded layer, and the alpha that goes with it.
+
+    Parameters are those of `sensitivity`.
+
+    Returns
+    -------
+    list of arrays, [K, B, ..., out]
+        The gradients of the K (chosen) outputs with respect to the pre-activations.
+    float
+        1/C (unspecific) or 1 (specific).
+
+    Raises
+    ------
+    ValueError
+        As `sensitivity`.
+    """
+    _check_options((variant, VARIANTS), (output, OUTPUTS))
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(
             f"expected logits [B, C] and labels [B], got {logits.shape} and {labels.shape}"
@@ -213,21 +231,14 @@ def sensitivity(
     _check_layers(layers)
     y = softmax(logits) if output == "softmax" else logits
     seeds = cotangents(labels, y.shape[1], variant, y.dtype)
-    alpha = 1 / y.shape[1] if variant == "unspecific" else 1.0
     deltas = gradients(y, [r.output for r in layers], seeds, batched=True, retain_graph=True)
-    found = {}
-    for record, delta in zip(layers, deltas, strict=True):
-        module, d = record.module, delta._array
-        shape = module.weight.shape
-        s = _formula(record, form)(record.input._array, d, alpha)
-        found[_inside(record.name, "weight")] = s.reshape(shape)
-        if biases and module.bias is not None:  # a weight whose input is 1, at every position
-            positions = math.prod(d.shape[2:-1])
-            ones = array_module(d).ones((d.shape[1], positions, 1, 1), dtype=d.dtype)
-            rule = conv_per_sample if form == "per-sample" else conv_batch_mean
-            s = rule(ones, d.reshape(*d.shape[:2], positions, 1, -1), alpha, (1, 1))
-            found[_inside(record.name, "bias")] = s.reshape(-1)
-    return found
+    return [d._array for d in deltas], 1 / y.shape[1] if variant == "unspecific" else 1.0
+
+
+def _check_options(*options: tuple[str, tuple[str, ...]]) -> None:
+    for value, known in options:
+        if value not in known:
+            raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
 
 
 def _formula(record: LayerRecord, form: str) -> Callable[[Any, Any, float], Any]:
@@ -247,8 +258,30 @@ def _formula(record: LayerRecord, form: str) -> Callable[[Any, Any, float], Any]
     return at_many_positions
 
 
-def _inside(layer: str, name: str) -> str:
+def inside(layer: str, name: str) -> str:
+    """Return the name of a layer's parameter in the model; the layer "" is the model itself."""
     return f"{layer}.{name}" if layer else name
+
+
+def layer_parameters(model: Module, names: list[str] | None, biases: bool) -> list[str]:
+    """Return the names of the parameters to treat: those named, or all that S is defined for.
+
+    Raises
+    ------
+    KeyError, ValueError
+        A name that the model does not have, or that S is not defined for: it belongs to no Linear
+        or Conv2d, or is a bias where `biases` is False.
+    """
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)]
+    known = [inside(n, "weight") for n, _ in layers]
+    if biases:
+        known += [inside(n, "bias") for n, m in layers if m.bias is not None]
+    chosen = known if names is None else list(prunable(model, names))
+    if set(chosen) - set(known):
+        raise ValueError(
+            f"sensitivity is defined for {known}, not for {sorted(set(chosen) - set(known))}"
+        )
+    return chosen
 
 
 def _check_layers(layers: Sequence[LayerRecord]) -> None:
@@ -269,22 +302,14 @@ def _check_layers(layers: Sequence[LayerRecord]) -> None:
 # ---- in training --------------------------------------------------------------------------------
 
 
-class SensitivityPruning(MaskedTraining):
+class SensitivityPruning(InsensitivityPruning):
     """The rule of the module's docstring as a method of the training loop.
 
     Parameters
     ----------
-    strength : float
-        lambda, per step.
-    threshold : float or callable
-        T, or T as a function of the number of finished epochs.
-    start, stop : float
-        The epochs between which the regularizer acts; outside, only the mask is held.  A `stop`
-        between two whole epochs leaves steps after the last thresholding.
+    strength, threshold, start, stop, regrow : see `InsensitivityPruning`
+        lambda; T or the search for it; when the regularizer acts; whether removed weights may move.
     variant, form, output, biases : see `sensitivity`
-    regrow : bool
-        Let a weight that fell below T move again at the next step, as long as the regularizer acts.
-        The mask is then what the last thresholding left.
     examples : int, optional
         Take the mean over so many examples of each batch instead of all: for convolutions, where
         each costs a gradient of its own for every output.  The mean stays unbiased.  They go
@@ -296,7 +321,7 @@ class SensitivityPruning(MaskedTraining):
     Raises
     ------
     ValueError
-        A negative or infinite strength, a threshold that is not a number >= 0, an unknown option.
+        See `InsensitivityPruning`; an unknown option.
     """
 
     wants_layers = True
@@ -304,7 +329,7 @@ class SensitivityPruning(MaskedTraining):
     def __init__(
         self,
         strength: float,
-        threshold: float | Callable[[float], float],
+        threshold: Threshold,
         *,
         start: float = 0.0,
         stop: float = math.inf,
@@ -316,81 +341,28 @@ class SensitivityPruning(MaskedTraining):
         examples: int | None = None,
         names: list[str] | None = None,
     ) -> None:
-        super().__init__(names)
-        if not (math.isfinite(strength) and strength >= 0):
-            raise ValueError(f"lambda, the strength, is a finite number >= 0, got {strength}")
-        if not callable(threshold) and not (math.isfinite(threshold) and threshold >= 0):
-            raise ValueError(f"T, the threshold, is a finite number >= 0, got {threshold}")
-        if not start < stop:
-            raise ValueError(f"the regularizer must start before it stops, got {start}, {stop}")
-        options = ((variant, VARIANTS), (form, FORMS), (output, OUTPUTS))
-        for value, known in options:
-            if value not in known:
-                raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
-        self.strength, self.threshold = strength, threshold
-        self.start, self.stop = start, stop
+        super().__init__(strength, threshold, start=start, stop=stop, regrow=regrow, names=names)
+        _check_options((variant, VARIANTS), (form, FORMS), (output, OUTPUTS))
         if examples is not None and (type(examples) is not int or examples < 1):
             raise ValueError(f"examples is a number of examples >= 1, or None, got {examples!r}")
         self.variant, self.form, self.output = variant, form, output
-        self.biases, self.regrow, self.examples = biases, regrow, examples
-        self._acts = False  # in this step
-        self._pull: dict[str, Any] = {}  # parameter name -> what to take away in this step
+        self.biases, self.examples = biases, examples
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Find the layers; everything is kept at first."""
-        layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)]
-        known = [_inside(n, "weight") for n, _ in layers]
-        if self.biases:
-            known += [_inside(n, "bias") for n, m in layers if m.bias is not None]
-        names = known if self.names is None else list(prunable(model, self.names))
-        if set(names) - set(known):
-            raise ValueError(
-                f"sensitivity is defined for {known}, not for {sorted(set(names) - set(known))}"
-            )
+        names = layer_parameters(model, self.names, self.biases)
         super().attach(model, optimizer, rng)
         self._mask = Mask.full(model, names)
 
     def before_loss(self, run: Any) -> None:
-        """Measure S at the weights at which the loss is differentiated; note what to take away."""
-        self._acts = self.start <= run.step / run.steps_per_epoch < self.stop
-        self._pull = {}
-        if not (self._acts and self.strength):
+        """Measure S at the weights at which the loss is differentiated."""
+        if not self.shrinks(run):
             return
         logits, layers, labels = run.logits, run.layers, run.y
         if self.examples is not None and self.examples < len(labels):
             labels = labels[: self.examples]
             with record_layers(run.model) as layers:
                 logits = run.model(Tensor(run.x._array[: self.examples]))
-        found = sensitivity(
-            logits, layers, labels, self.variant, self.form, self.output, self.biases
+        self.shrink(
+            sensitivity(logits, layers, labels, self.variant, self.form, self.output, self.biases)
         )
-        for name, p, _ in self.mask().parameters(self.model):
-            if name not in found:
-                raise ValueError(
-                    f"'{name}' took no part in the forward: its sensitivity is unknown"
-                )
-            self._pull[name] = shrinkage(p._array, found[name], self.strength)
-
-    def after_step(self, run: Any) -> None:
-        """Take lambda w Sbar away, then hold the mask."""
-        for name, p, _ in self.mask().parameters(self.model):
-            if name in self._pull:
-                with p.writing() as w:
-                    w -= self._pull[name]
-        if not (self.regrow and self._acts):
-            super().after_step(run)
-
-    def after_epoch(self, run: Any) -> None:
-        """Remove the weights below T."""
-        t = run.epoch + 1
-        if not self.start < t <= self.stop:
-            return
-        limit = self.threshold(t) if callable(self.threshold) else self.threshold
-        if not (math.isfinite(limit) and limit >= 0):
-            raise ValueError(f"the threshold schedule returned {limit} for epoch {t}")
-        entries = {}
-        for name, p, m in self.mask().parameters(self.model):
-            large = np.abs(to_numpy(p._array)) >= limit
-            entries[name] = large if self.regrow else m & large
-        self._mask = Mask(entries)
-        self.enforce()

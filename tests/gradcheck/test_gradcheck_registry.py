@@ -22,9 +22,11 @@ NO_GRADIENT = {
     },
     "granularity": {"group_scores", "ungroup"},
     "hard_concrete": {"Law", "cdf", "clip_log_alpha", "initial_log_alpha", "mean", "noise"},
+    "insensitivity": {"InsensitivityPruning", "insensitivity"},
     "instability": {"accuracy", "instability", "mean_stability"},
     "l0": {"Gate", "Gates", "architecture", "gate_mask", "gated_layers", "harden", "spread"},
     "large_weights": {"LargeWeightPruning", "choose", "kept_after", "sizes"},
+    "lobster": {"LobsterPruning"},
     "magnitude": {
         "HanPruning", "MagnitudePruning", "MaskedTraining", "cubic_sparsity", "gradual",
         "han_threshold", "magnitude", "magnitude_mask", "one_shot",
@@ -36,11 +38,16 @@ NO_GRADIENT = {
         "hidden_units", "nodes_left", "remove_dead_nodes",
     },
     "penalties": {"GroupLasso", "L1", "L2", "Penalty", "l1_steps_to_zero"},
+    "plateau": {
+        "Found", "Plateau", "PlateauThreshold", "largest_threshold", "mean_loss",
+        "thresholded_loss",
+    },
     "select": {"count_for", "keep_largest", "keep_n_of_m", "layer_densities", "top_k"},
     "sensitivity": {
-        "SensitivityPruning", "conv_batch_mean", "conv_per_sample", "cotangents", "insensitivity",
-        "linear_batch_mean", "linear_per_sample",
+        "SensitivityPruning", "conv_batch_mean", "conv_per_sample", "cotangents", "inside",
+        "layer_parameters", "linear_batch_mean", "linear_per_sample", "output_gradients",
     },
+    "serene": {"SerenePruning", "neuron_sensitivity"},
     "stochastic": {
         "Form", "StochasticPruning", "effective_threshold", "erfc", "exponential", "gaussian",
         "hard", "survival", "zeroed",
