@@ -18,7 +18,8 @@ from ..prune.nodes import evaluating
 from .chain import Chain
 from .converting import chain_layer, perceptron, sparse_layer, sparsify
 from .graph import example_for, follow
-from .shrinking import _copy, _join, shrink
+from .models import copied, joined
+from .shrinking import shrink
 from .table import table
 from .timing import Time, interleaved, protocol
 
@@ -111,7 +112,7 @@ def choose(
     >>> list(choice.times), choice.best in choice.times
     (['dense', 'csr', 'blocked'], True)
     """
-    dense = _copy(target)
+    dense = copied(target)
     if masks is not None:
         masks.apply(dense)
     x = batch_for(target, batch, example)
@@ -261,7 +262,7 @@ def break_even(
     """
     rng = np.random.default_rng(0) if rng is None else rng
     x = batch_for(target, batch, example)
-    cases: dict[str, tuple[Module, Any]] = {"dense": (_copy(target), x)}
+    cases: dict[str, tuple[Module, Any]] = {"dense": (copied(target), x)}
     for d in densities:
         mask = Mask({n: rng.random(p.shape) < d for n, p in _weights(target)})
         cases[str(d)] = sparsify(target, mask, "csr", example=x[:1]), x
@@ -281,7 +282,7 @@ def break_even(
 
 def _weights(model: Module) -> list[tuple[str, Any]]:
     return [
-        (_join(name, "weight"), m.weight)
+        (joined(name, "weight"), m.weight)
         for name, m in model.named_modules()
         if isinstance(m, Linear | Conv2d)
     ]

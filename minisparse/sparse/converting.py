@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..arrays import array_module
+from ..autodiff import Tensor
 from ..autodiff.ops.activations import ReLU as ReLUOp
 from ..autodiff.ops.shape import Reshape
 from ..nn import Conv2d, Flatten, LeNet300, Linear, Module, Parameter, ReLU, Sequential
@@ -15,7 +16,8 @@ from ..prune.mask import Mask
 from .chain import Chain
 from .graph import INPUT, example_for, follow
 from .layers import BlockedLinear, CSRLinear, SparseConv2d, SparseLayer
-from .shrinking import _copy, _join, _refuse_parametrizations
+from .models import copied, joined, refuse_parametrizations
+from .shrinking import Selected
 
 FORMATS = ("dense", "csr", "blocked")
 
@@ -69,8 +71,14 @@ def sparsify(
       fc3: BlockedLinear(100, 10, 300 entries, density 100.0 %)
     )
     """
-    _refuse_parametrizations(model)
-    copy = _copy(model)
+    refuse_parametrizations(model)
+    if isinstance(model, Selected):
+        inside = None if masks is None else Mask(dict(_inside(masks)))
+        x = None if example is None else example_for(model, np.shape(example)[1:])
+        x = None if x is None else model.selected(Tensor(x))._array
+        part = sparsify(model.model, inside, format, batch=batch, example=x)
+        return Selected(part, model.index, model.channels)
+    copy = copied(model)
     if masks is not None:
         masks.apply(copy)
     layers = {n: m for n, m in copy.named_modules() if isinstance(m, Linear | Conv2d)}
@@ -96,6 +104,11 @@ def sparsify(
     return copy
 
 
+def _inside(masks: Mask) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield a mask's entries with the names that they have inside a `Selected`."""
+    return ((name.removeprefix("model."), m) for name, m in masks.items())
+
+
 def densify(model: Module) -> Module:
     """Return a copy with dense layers: the inverse of `sparsify`, zeros and all.
 
@@ -109,7 +122,7 @@ def densify(model: Module) -> Module:
       1: ReLU()
     )
     """
-    copy = _copy(model)
+    copy = copied(model)
     if isinstance(copy, Chain):
         parts: list[Module] = [Flatten()] if copy.flat else []
         for layer, rectified in zip(copy.layers, copy.relus, strict=True):
@@ -198,7 +211,7 @@ def _flattens(model: Module) -> bool:
 
 def _mask_of(masks: Mask | None, name: str) -> np.ndarray | None:
     """Return a layer's mask; without one, what is not zero is kept."""
-    weight = _join(name, "weight")
+    weight = joined(name, "weight")
     return masks[weight] if masks is not None and weight in masks else None
 
 

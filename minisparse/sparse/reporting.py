@@ -16,9 +16,10 @@ from .choosing import Choice, batch_for, choose, measure
 from .converting import densify
 from .graph import Node, example_for, follow
 from .layers import SparseLayer
+from .models import copied
 from .pattern import Pattern, on_host
-from .shrinking import _copy, _Work
-from .storage import _sparse_layer, _weights, size_on_disk
+from .shrinking import Removal
+from .storage import size_on_disk, stored_layer, stored_weights
 from .table import table
 
 _SUMS = (
@@ -110,14 +111,14 @@ def report(
     >>> f"{found.total['multiply_adds']:,} multiply-adds"
     '2,293,000 multiply-adds'
     """
-    masked = _copy(model)
+    masked = copied(model)
     if masks is not None:
         masks.apply(masked)
     x = example_for(masked, input_shape)
     graph = follow(masked, x)
     sparse = any(isinstance(node.module, SparseLayer) for node in graph.layers)
     twin = densify(masked) if sparse else masked
-    work = _Work(twin, follow(twin, x) if sparse else graph)
+    work = Removal(twin, follow(twin, x) if sparse else graph)
     work.remove_dead_units()
     layers = [
         _row(node, work.weights[same.name], work.biases[same.name])
@@ -145,13 +146,13 @@ def _row(node: Node, alive_weight: np.ndarray, alive_bias: np.ndarray | None) ->
     module = node.module
     if isinstance(module, SparseLayer):
         matrix, pattern = module.dense(), module.pattern
-        stored = sum(a.nbytes for a in _arrays(_sparse_layer(module)))
+        stored = sum(a.nbytes for a in _arrays(stored_layer(module)))
         shape = getattr(module, "filters", matrix.shape)
     else:
         weight = on_host(module.weight._array)
         matrix, shape = weight.reshape(-1, weight.shape[-1]), weight.shape
         pattern = Pattern.of_mask(matrix != 0)
-        stored = sum(a.nbytes for a in _arrays(_weights(weight)))
+        stored = sum(a.nbytes for a in _arrays(stored_weights(weight)))
     bias = None if module.bias is None else to_numpy(module.bias._array)
     biases, item = (0 if bias is None else bias.size), matrix.itemsize
     nonzero, positions = int(np.count_nonzero(matrix)), math.prod(node.output_shape[1:-1])

@@ -17,9 +17,8 @@ Taking a unit out may leave others without weights, so all this is repeated unti
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -32,8 +31,8 @@ from ..optim import Optimizer
 from ..prune.mask import Mask
 from ..prune.nodes import evaluating, folded_bias, has_incoming, has_outgoing
 from .graph import INPUT, Graph, Node, example_for, follow
-
-Model = TypeVar("Model", bound=Module)
+from .layers import SparseLayer
+from .models import Model, copied, joined, refuse_parametrizations
 
 
 @dataclass
@@ -103,9 +102,13 @@ class Selected(Module):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Apply the model to what it reads."""
+        return self.model(self.selected(x))
+
+    def selected(self, x: Tensor) -> Tensor:
+        """Return what the model reads of x."""
         if self.channels:
-            return self.model(getitem(x, (..., self.index)))
-        return self.model(getitem(flatten(x), (slice(None), self.index)))
+            return getitem(x, (..., self.index))
+        return getitem(flatten(x), (slice(None), self.index))
 
     def _describe(self) -> str:
         return f"{self.index.size} {'channels' if self.channels else 'inputs'}"
@@ -167,14 +170,14 @@ def shrink(
     203 constant units folded into the next biases
     parameters: 266,610 => 86,955 (32.6 %)
     """
-    _refuse_parametrizations(model)
-    masked = _copy(model)
+    refuse_parametrizations(model)
+    masked = copied(model)
     if masks is not None:
         masks.apply(masked)
     x = example_for(model) if example is None else np.asarray(to_numpy(_array(example)))
     x = array_module(model.parameters()[0]._array).asarray(x)
     graph = follow(masked, x)
-    work = _Work(masked, graph)
+    work = Removal(masked, graph)
     work.remove_dead_units()
     small, cut = work.build(inputs)
     _check_equal(small, x, graph)
@@ -213,10 +216,16 @@ class _Cut:
         return array
 
 
-class _Work:
+class Removal:
     """A masked model that is losing its dead units: in the weights first, then in their shapes."""
 
     def __init__(self, model: Module, graph: Graph) -> None:
+        sparse = [n.name for n in graph.layers if isinstance(n.module, SparseLayer)]
+        if sparse:
+            raise ValueError(
+                f"{', '.join(sparse)}: sparse already; shrink the dense model, or the one that "
+                "minisparse.sparse.densify returns"
+            )
         self.model, self.graph = model, graph
         self.weights = {n.name: _host(n.module.weight) for n in graph.layers}
         self.biases = {
@@ -309,7 +318,7 @@ class _Work:
         """Return the model with smaller arrays, and how they were cut."""
         cut = _Cut()
         for node in self.graph.layers:
-            weight, bias = _join(node.name, "weight"), _join(node.name, "bias")
+            weight, bias = joined(node.name, "weight"), joined(node.name, "bias")
             cut.note(weight, node.module.weight.ndim - 1, self.alive[node.name])
             cut.note(bias, 0, self.alive[node.name])
             owner = self.graph.owner(node.source)
@@ -320,7 +329,7 @@ class _Work:
             for norm in self.graph.norms(name):
                 stays = _tile(alive, norm.units)
                 for part in ("weight", "bias", "running_mean", "running_var"):
-                    cut.note(_join(norm.name, part), 0, stays)
+                    cut.note(joined(norm.name, part), 0, stays)
         if inputs:
             self._find_used_inputs(cut)
         for node in self.graph.nodes.values():
@@ -334,7 +343,7 @@ class _Work:
         module = node.module
         if node.is_norm:
             for part in ("running_mean", "running_var"):
-                setattr(module, part, cut.of(_join(node.name, part), getattr(module, part)).copy())
+                setattr(module, part, cut.of(joined(node.name, part), getattr(module, part)).copy())
             new = {"weight": module.weight._array, "bias": module.bias._array}
         else:
             xp = array_module(module.weight._array)
@@ -344,7 +353,7 @@ class _Work:
                 new["bias"] = xp.asarray(bias)
         for part, array in new.items():
             old = getattr(module, part)
-            fresh = Parameter(cut.of(_join(node.name, part), array), name=old.name)
+            fresh = Parameter(cut.of(joined(node.name, part), array), name=old.name)
             fresh.requires_grad = old.requires_grad
             setattr(module, part, fresh)
 
@@ -371,7 +380,7 @@ class _Work:
             used[0] = True
         for reader in readers:
             weight = reader.module.weight
-            cut.note(_join(reader.name, "weight"), weight.ndim - 2, used)
+            cut.note(joined(reader.name, "weight"), weight.ndim - 2, used)
         self.used = np.flatnonzero(used)
 
 
@@ -395,34 +404,6 @@ def _host(p: Parameter) -> np.ndarray:
 
 def _array(x: Any) -> Any:
     return x._array if isinstance(x, Tensor) else x
-
-
-def _join(layer: str, part: str) -> str:
-    return f"{layer}.{part}" if layer else part
-
-
-def _copy(model: Model) -> Model:
-    """Copy a model; the generators of its dropout stay the same objects: a run has one."""
-    shared = {
-        id(value): value
-        for module in model.modules()
-        for value in vars(module).values()
-        if isinstance(value, np.random.Generator)
-    }
-    new = copy.deepcopy(model, shared)
-    new.zero_grad()
-    return new
-
-
-def _refuse_parametrizations(model: Module) -> None:
-    for name, module in model.named_modules():
-        mapping = getattr(module, "parametrization", None)
-        if mapping is not None:
-            raise ValueError(
-                f"the weights of '{name}' are mapped by {type(mapping).__name__} before use, so zeros among them do not "
-                "tell: write the effective weights to the parameters first "
-                "(minisparse.prune.l0.harden does so for gates)"
-            )
 
 
 def _check_equal(small: Module, x: Any, graph: Graph) -> None:
@@ -461,7 +442,7 @@ def _hand_over(optimizer: Optimizer, model: Module, small: Module, cut: _Cut, pr
         optimizer.state[slot] = [cut.of(n, a).copy() for n, a in zip(known, arrays, strict=True)]
 
 
-def _lines(model: Module, small: Module, work: _Work) -> list[str]:
+def _lines(model: Module, small: Module, work: Removal) -> list[str]:
     before = dict(model.named_modules())
     after = dict(small.named_modules())
     lines = []

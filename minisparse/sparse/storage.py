@@ -27,8 +27,9 @@ from ..autodiff.ops.conv import as_pair
 from ..nn import Module, Parameter
 from .chain import Chain
 from .layers import BlockedLinear, CSRLinear, SparseConv2d, SparseLayer
+from .models import refuse_parametrizations
 from .pattern import Pattern, on_host
-from .shrinking import Selected, _refuse_parametrizations
+from .shrinking import Selected
 
 FORMAT, VERSION = "minisparse sparse model", 1
 State = dict[str, Any]
@@ -71,7 +72,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
 
 def encode(model: Module) -> State:
     """Return what `save` writes, in arrays and plain values."""
-    _refuse_parametrizations(model)
+    refuse_parametrizations(model)
     return {"format": FORMAT, "version": VERSION, "model": _module(model, "the model")}
 
 
@@ -160,7 +161,7 @@ def _own(module: Module) -> dict[str, Any]:
 def _module(module: Module, where: str) -> State:
     name = type(module).__name__
     if type(module) is _SPARSE.get(name):
-        return {"type": name, **_sparse_layer(module)}
+        return {"type": name, **stored_layer(module)}
     if type(module) is nn.Sequential:
         return {"type": name, "parts": [_module(m, f"{where}[{i}]") for i, m in enumerate(module)]}
     if type(module) is Chain:
@@ -183,7 +184,7 @@ def _value(value: Any, where: str) -> Any:
     if isinstance(value, Module):
         return _module(value, where)
     if isinstance(value, Parameter):
-        return _weights(on_host(value._array))
+        return stored_weights(on_host(value._array))
     if isinstance(value, np.random.Generator):
         return None
     if isinstance(value, tuple):
@@ -254,6 +255,10 @@ def _check(module: Module) -> None:
         wrong = [tuple(v.shape) for v in vectors if v is not None and v.shape != weight.shape[-1:]]
         if weight.ndim != axes or wrong:
             raise ValueError(f"a {type(module).__name__} of shape {weight.shape}, with {wrong}")
+    if isinstance(module, Selected):
+        index = module.index
+        if index.ndim != 1 or index.dtype.kind != "i" or (np.diff(index, prepend=-1) < 1).any():
+            raise ValueError("the index of inputs does not rise from 0 on")
     for key, least in (("stride", 1), ("padding", 0), ("window", 1)):
         if key in own:
             as_pair(own[key], key, least)
@@ -297,7 +302,7 @@ def _kept(places: State) -> np.ndarray:
     return whole[:size].astype(bool)
 
 
-def _weights(array: np.ndarray) -> Any:
+def stored_weights(array: np.ndarray) -> Any:
     """Store an array without its zeros, if that is smaller."""
     kept = (array != 0).reshape(-1)
     if array.ndim < 2 or kept.sum() * array.itemsize + kept.size / 8 >= array.nbytes:
@@ -322,7 +327,7 @@ def _unpacked(state: Any) -> np.ndarray:
     return array
 
 
-def _sparse_layer(layer: SparseLayer) -> State:
+def stored_layer(layer: SparseLayer) -> State:
     """Store the places list by list, as they are in memory."""
     pattern = layer.pattern
     lists = pattern.starts.size - 1

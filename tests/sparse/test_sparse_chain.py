@@ -18,7 +18,16 @@ from minisparse.nn import (
 )
 from minisparse.optim import SGD
 from minisparse.prune.mask import Mask
-from minisparse.sparse import BlockedLinear, Chain, CSRLinear, SparseConv2d, densify, sparsify
+from minisparse.sparse import (
+    BlockedLinear,
+    Chain,
+    CSRLinear,
+    Selected,
+    SparseConv2d,
+    densify,
+    shrink,
+    sparsify,
+)
 
 
 @pytest.fixture
@@ -111,23 +120,36 @@ def test_which_models_are_chains(rng, parts, chained):
 
 
 def test_a_convolutional_network(rng):
-    model, masks, masked = pruned(LeNet5(rng=rng), rng)
+    model, masks, masked = pruned(LeNet5(rng=rng), rng, dtype=np.float32)
     sparse = sparsify(model, masks, {"conv1": "dense", "fc2": "blocked"})
     kinds = [type(getattr(sparse, n)) for n in ("conv1", "conv2", "fc1", "fc2")]
     assert kinds == [Conv2d, SparseConv2d, CSRLinear, BlockedLinear]
-    x = rng.standard_normal((3, 28, 28, 1))
-    np.testing.assert_allclose(outputs(sparse, x), outputs(masked, x), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(
-        outputs(densify(sparse), x), outputs(masked, x), rtol=1e-9, atol=1e-9
-    )
-    y = sparse(x)
-    y.sum().backward()
-    masked.zero_grad()
+    x = rng.standard_normal((3, 28, 28, 1)).astype(np.float32)
+    close = {"rtol": 1e-3, "atol": 1e-3}
+    np.testing.assert_allclose(outputs(sparse, x), outputs(masked, x), **close)
+    np.testing.assert_allclose(outputs(densify(sparse), x), outputs(masked, x), **close)
+    sparse(x).sum().backward()
     masked(x).sum().backward()
     expected = masked.conv2.weight.grad.numpy()[masks["conv2.weight"]]
     inside = sparse.conv2.pattern.scatter(sparse.conv2.values.grad.numpy())
     found = inside.reshape(5, 5, 20, 50)[masks["conv2.weight"]]
-    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_model_that_reads_some_of_its_inputs(rng):
+    model, _, _ = pruned(lenet300(rng), rng)
+    kept = np.zeros((784, 21), bool)
+    kept[::3] = rng.random((262, 21)) < 0.3
+    masks = Mask({"fc1.weight": kept})
+    masks.apply(model)
+    small, report = shrink(model, masks, inputs=True)
+    sparse = sparsify(small, report.mask, "csr")
+    assert isinstance(sparse, Selected)
+    assert isinstance(sparse.model, Chain)
+    x = rng.standard_normal((3, 28, 28, 1))
+    np.testing.assert_allclose(outputs(sparse, x), outputs(model, x), rtol=1e-10, atol=1e-11)
+    with pytest.raises(ValueError, match="fc1, fc2, fc3: sparse already"):
+        shrink(sparsify(model, format="csr"))
 
 
 def test_auto_measures_each_layer(rng):
