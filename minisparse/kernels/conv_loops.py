@@ -22,6 +22,7 @@ from numba import prange
 from minisparse.kernels import simd
 from minisparse.kernels.arguments import flat
 from minisparse.kernels.buffers import empty
+from minisparse.kernels.conv_winners import gradients_of_image, room
 from minisparse.kernels.jit import jit
 from minisparse.kernels.product import BLOCK, grid_offsets, multiply_rows, row_offsets
 from minisparse.kernels.shapes import Pair
@@ -257,6 +258,22 @@ def _backward(
                     )  # fmt: skip
 
 
+@jit(parallel=True)
+def _backward_of_winners(g, winner, x, wt, gx, gw, gb, factors, places, counts, geometry):
+    """Fill those of gx, gw and gb that are not empty; gw, as [kh, O, kw, C], and gb per thread."""
+    image, pooled = geometry.image, (geometry.ho // 2) * (geometry.wo // 2) * geometry.o
+    n, threads = g.size // pooled, gb.shape[0]
+    for t in prange(threads):
+        for m in range(t * n // threads, (t + 1) * n // threads):
+            part = slice(m * pooled, (m + 1) * pooled)
+            if gx.size:
+                gx[m * image : (m + 1) * image] = 0
+            gradients_of_image(
+                g[part], winner[part], x, m * image, wt, gx, m * image, gw[t], gb[t],
+                geometry, factors[t], places[t], counts[t],
+            )  # fmt: skip
+
+
 @jit()
 def _unpool_image(g, winner, z, ho, wo, o):
     """Put each gradient where its maximum was, and zero elsewhere."""
@@ -310,6 +327,14 @@ def backward(
     gx = empty((0,) if w is None else x_shape, g.dtype)
     gw = np.zeros((threads, 0 if x is None else size), g.dtype)
     gb = np.zeros((threads, o if bias else 0), g.dtype)
+    if winner is not None and weights.by_channel and geometry.run > 2 * BLOCK[1]:
+        run(
+            threads, _backward_of_winners,
+            flat(g), flat(winner), nothing if x is None else flat(x),
+            nothing if w is None else flat(w.transpose(0, 3, 1, 2)), gx.reshape(-1), gw, gb,
+            *room(geometry, threads, g.dtype), geometry,
+        )  # fmt: skip
+        return _result(gx if w is not None else None, gw, gb, x, bias, weights, w_shape)
     apart = winner is not None or y is not None
     scratch = empty((threads, pixels * o if apart else 0), g.dtype)
     run(
@@ -321,8 +346,15 @@ def backward(
         gx.reshape(-1), gw, gb, scratch, geometry.patches(), geometry.pixels(), geometry,
         weights, *weights.rows(geometry), nothing,
     )  # fmt: skip
+    return _result(gx if w is not None else None, gw, gb, x, bias, weights, w_shape)
+
+
+def _result(
+    gx: Array | None, gw: Array, gb: Array, x: Array, bias: bool, weights: Any, w_shape: Any
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Add up the sums of the threads, in order."""
     return (
-        None if w is None else gx,
+        gx,
         None if x is None else weights.in_order(gw.sum(axis=0), w_shape),
         gb.sum(axis=0) if bias else None,
     )

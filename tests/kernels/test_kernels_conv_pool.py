@@ -83,6 +83,7 @@ def test_the_twins_gradients_are_slopes(relu):
 @given(geometry=geometries(channels=40))
 @example(geometry=((20, 28, 28, 1), (5, 5, 1, 20), (1, 1), (0, 0)))  # LeNet-5, first layer
 @example(geometry=((7, 12, 12, 20), (5, 5, 20, 50), (1, 1), (0, 0)))  # and the second
+@example(geometry=((3, 11, 14, 24), (3, 4, 24, 21), (2, 1), (1, 2)))  # gradients of winners only
 @example(geometry=((2, 6, 6, 3), (3, 3, 3, 0), (1, 1), (1, 1)))
 @example(geometry=((1, 9, 9, 70), (3, 3, 70, 130), (1, 1), (1, 1)))
 def test_the_kernels_against_their_twins(dtype, relu, geometry):
