@@ -93,10 +93,10 @@ def _list_by_pixel(g, winner, factors, places, counts, geometry):
         for q in range(5):
             counts_[q + 1] += counts_[q]
         for c in range(o):
-            q = np.int64(winner[p * o + c])
-            k = p * o + counts_[q]
+            won = np.int64(winner[p * o + c])
+            k = p * o + counts_[won]
             factors[k], places[k] = g[p * o + c], c * geometry.run
-            counts_[q] += 1
+            counts_[won] += 1
         for q in range(5, 0, -1):  # they have moved to where the next one begins
             counts_[q] = counts_[q - 1]
         counts_[0] = 0
