@@ -11,6 +11,7 @@ from pathlib import Path
 from .cases import CASES
 from .measure import Settings
 from .peers import OURS, PEERS
+from .report import text
 from .running import Bench, Plan, Result
 
 _QUICK = Settings(rounds=3, seconds=0.03)
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"batch 100, short rounds, no first steps, without {' and '.join(_SLOW)}",
+        help=f"batch 100, one thread, short rounds, no first steps, without {' and '.join(_SLOW)}",
     )
     parser.add_argument("--json", action="store_true", help="print JSON; progress goes to stderr")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the ratios, as a PNG")
@@ -74,8 +75,6 @@ def run(args: argparse.Namespace) -> int:
 
     result = Bench(plan, say).run()
     as_json = json.dumps(result.as_json(), indent=2)
-    from .report import text
-
     as_text = text(result)
     print(as_json if args.json else as_text)
     if args.out is not None:
@@ -101,16 +100,16 @@ def _plan(args: argparse.Namespace) -> Plan:
     cases = tuple(dict.fromkeys(args.cases)) or tuple(CASES)
     usual = _QUICK if args.quick else Settings()
     settings = Settings(args.rounds or usual.rounds, args.seconds or usual.seconds)
-    peers, batches = args.peers, args.batch
+    peers, batches, threads = args.peers, args.batch, args.threads
     if args.quick:
         peers = peers or tuple(p for p in PEERS if p not in _SLOW)
-        batches = batches or (100,)
+        batches, threads = batches or (100,), threads or (1,)
     if peers is not None and not any(p in CASES[c].peers for c in cases for p in peers):
         raise ValueError(
             f"{', '.join(peers)} is no peer of {', '.join(cases)}. Peers there: "
             + ", ".join(dict.fromkeys(p for c in cases for p in CASES[c].peers))
         )
-    return Plan(cases, args.threads, batches, peers, settings, startup=not args.quick)
+    return Plan(cases, threads, batches, peers, settings, startup=not args.quick)
 
 
 def _known(name: str, names: list[str], what: str) -> None:
@@ -120,25 +119,25 @@ def _known(name: str, names: list[str], what: str) -> None:
         raise ValueError(f"no {what} of the benchmark is called {name!r}. {hint}")
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, text.split(","))))
+def _names(given: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, given.split(","))))
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(_at_least_1(part) for part in text.split(",")))
+def _numbers(given: str) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(_at_least_1(part) for part in given.split(",")))
 
 
-def _at_least_1(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number, at least 1, got {text!r}")
-    return int(text)
+def _at_least_1(given: str) -> int:
+    if not given.isascii() or not given.isdecimal() or int(given) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, at least 1, got {given!r}")
+    return int(given)
 
 
-def _seconds(text: str) -> float:
+def _seconds(given: str) -> float:
     try:
-        value = float(text)
+        value = float(given)
     except ValueError:
         value = float("nan")
     if not 0 < value <= 60:
-        raise argparse.ArgumentTypeError(f"expected seconds, above 0 and at most 60, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected seconds, above 0 and at most 60, got {given!r}")
     return value

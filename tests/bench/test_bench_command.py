@@ -85,6 +85,7 @@ def test_the_quick_run_leaves_out_what_is_slow(capsys):
     told = json.loads(capsys.readouterr().out)
     assert "torch-compile" not in {r["peer"] for r in told["rows"]}
     assert {r["batch"] for r in told["rows"] if r["case"] == "lenet5-infer"} == {100}
+    assert {r["threads"] for r in told["rows"]} == {1}
     assert "startup" not in told["machine"]
     assert {r["rounds"] for r in told["rows"]} == {3}
 
