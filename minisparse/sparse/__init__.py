@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .layers import BlockedLinear, CSRLinear, SparseConv2d
     from .pattern import Pattern
     from .reporting import report
-    from .shrinking import Selected, ShrinkReport, shrink
+    from .selected import Selected
+    from .shrinking import ShrinkReport, shrink
     from .storage import SparseFileError, load, save
 
 _FILES = {
@@ -22,7 +23,8 @@ _FILES = {
     "layers": ("BlockedLinear", "CSRLinear", "SparseConv2d"),
     "pattern": ("Pattern",),
     "reporting": ("report",),
-    "shrinking": ("Selected", "ShrinkReport", "shrink"),
+    "selected": ("Selected",),
+    "shrinking": ("ShrinkReport", "shrink"),
     "converting": ("densify", "sparsify"),
     "storage": ("SparseFileError", "load", "save"),
 }

@@ -17,7 +17,7 @@ from .chain import Chain
 from .graph import INPUT, example_for, follow
 from .layers import BlockedLinear, CSRLinear, SparseConv2d, SparseLayer
 from .models import copied, joined, refuse_parametrizations
-from .shrinking import Selected
+from .selected import Selected
 
 FORMATS = ("dense", "csr", "blocked")
 

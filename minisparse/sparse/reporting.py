@@ -18,7 +18,7 @@ from .graph import Node, example_for, follow
 from .layers import SparseLayer
 from .models import copied
 from .pattern import Pattern, on_host
-from .shrinking import Removal
+from .removal import Removal
 from .storage import size_on_disk, stored_layer, stored_weights
 from .table import table
 

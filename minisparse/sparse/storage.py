@@ -29,7 +29,7 @@ from .chain import Chain
 from .layers import BlockedLinear, CSRLinear, SparseConv2d, SparseLayer
 from .models import refuse_parametrizations
 from .pattern import Pattern, on_host
-from .shrinking import Selected
+from .selected import Selected
 
 FORMAT, VERSION = "minisparse sparse model", 1
 State = dict[str, Any]
