@@ -355,6 +355,7 @@ class PlateauThreshold:
     def _settings(self) -> str:
         return (
             f"tolerance {self.tolerance}, patience {self.patience}, restore {self.restore}, "
+            f"batch size {self.batch_size}, normalize {self.normalize}, "
             f"{self.validation!r}, checksum {self.validation.checksum():08x}"
         )
 
