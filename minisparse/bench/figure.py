@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from minisparse.experiments.plots import BLACK, COLOURS, GREY, drawing
 
 from .cases import CASES
-from .measure import Row
+from .measure import Row, by_case
 from .running import Result
 
 _BATCH = 100
@@ -57,7 +57,7 @@ def draw(result: Result, path: Path) -> None:
 def _bars(rows: list[Row]) -> Bars:
     """Group rows by case and peer; the sparsities of the break-even are left to the table."""
     bars: Bars = {}
-    for r in rows:
+    for r in by_case(rows):
         case = CASES[r["case"]]
         most = max(other["threads"] for other in rows if other["case"] == r["case"])
         if r["threads"] != most or r.get("sparsity") in case.break_even:

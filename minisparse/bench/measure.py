@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .agreement import disagreement
-from .cases import Task
+from .cases import CASES, Task
 from .peers import OURS
 from .process import WorkerError
 from .quiet import BUSY
@@ -211,3 +211,11 @@ def quartiles(values: Sequence[float]) -> list[float]:
         return [values[0], values[0]]
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return [low, high]
+
+
+def by_case(rows: Sequence[Row]) -> list[Row]:
+    """Sort by case, sparsity, batch and threads; within these, peers stay in their order."""
+    order = list(CASES)
+    return sorted(
+        rows, key=lambda r: (order.index(r["case"]), r.get("sparsity", 0), r["batch"], r["threads"])
+    )

@@ -12,7 +12,8 @@ from minisparse.sparse.table import table
 
 from .cases import CASES
 from .machine import sentence
-from .measure import Row
+from .measure import Row, by_case
+from .peers import PEERS
 from .running import Result
 
 _HOW = (
@@ -24,12 +25,13 @@ _HOW = (
 
 def text(result: Result) -> str:
     """Write everything: tables, the share of the peak, first steps, the machine."""
-    parts = [_case(name, [*rows]) for name, rows in groupby(_sorted(result.rows), _case_of)]
+    parts = [_case(name, [*rows]) for name, rows in groupby(by_case(result.rows), _case_of)]
     parts += [
         _startup(result.machine),
         sentence(result.machine),
         textwrap.fill(_HOW + _duration(result.machine), 100),
     ]
+    parts.append(_peers(result.rows))
     notes = result.machine["notes"]
     if notes:
         parts.append("\n".join(["To know:", *(f"  {note}" for note in notes)]))
@@ -39,14 +41,6 @@ def text(result: Result) -> str:
 def _duration(machine: dict[str, Any]) -> str:
     seconds = machine.get("measured_for_s")
     return f" All of it took {seconds / 60:.1f} minutes." if seconds else ""
-
-
-def _sorted(rows: Iterable[Row]) -> list[Row]:
-    """Sort by case, then by sparsity and batch; within these, peers stay in their order."""
-    order = list(CASES)
-    return sorted(
-        rows, key=lambda r: (order.index(r["case"]), r.get("sparsity", 0), r["batch"], r["threads"])
-    )
 
 
 def _case_of(row: Row) -> str:
@@ -167,6 +161,13 @@ def break_even(points: list[tuple[float, float]]) -> float | None:
         if r0 < 1 <= r1:
             return s0 + (s1 - s0) * (1 - r0) / (r1 - r0)
     return None
+
+
+def _peers(rows: list[Row]) -> str:
+    """Tell how those peers were set that have a note."""
+    names = dict.fromkeys(r["peer"] for r in rows)
+    told = "; ".join(f"{name}: {PEERS[name].note}" for name in names if PEERS[name].note)
+    return textwrap.fill(told, 100)
 
 
 def _startup(machine: dict[str, Any]) -> str:

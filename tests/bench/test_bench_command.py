@@ -101,6 +101,7 @@ def test_the_tables(capsys):
     assert "share of the multiply-adds that the CPU can do" in out
     assert "12.0 s with nothing compiled, 0.50 s with all compiled" in out
     assert "chain of 100, each" in out
+    assert "torch-eager: SGD(fused=True); torch-compile: SGD(fused=True)" in out
 
 
 def test_missing_peers_are_named_and_the_rest_is_measured(bench, capsys):

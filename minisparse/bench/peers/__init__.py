@@ -45,7 +45,7 @@ PEERS = {
         "torch", "channels_last", "torch", "SGD(fused=True), channels_last"
     ),
     "torch-compile": Peer(
-        "torch", "compiled", "torch", "SGD(fused=True), convolutions channels_last"
+        "torch", "compiled", "torch", "SGD(fused=True); in inference channels_last"
     ),
     "jax": Peer("jax", "build", "jax", "jit of the whole step, buffers donated"),
     "autograd": Peer("autograd", "build", "autograd"),

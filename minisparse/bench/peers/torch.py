@@ -28,8 +28,11 @@ def channels_last(task: Task) -> Job:
 
 
 def compiled(task: Task) -> Job:
-    """Return the job of ``torch.compile``; convolutions channels last, which is faster."""
-    net = _Net(task, channels_last=task.net == "lenet5", compiled=True)
+    """Return the job of ``torch.compile``.
+
+    Convolutions are channels last in inference, where that is faster, not in training.
+    """
+    net = _Net(task, channels_last=task.net == "lenet5" and not task.training, compiled=True)
     return net_job(net, task, _to_numpy)
 
 
