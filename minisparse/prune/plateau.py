@@ -8,7 +8,10 @@ by what it costs.  Training goes on until the loss on validation images, V, has 
 
 one for all layers, is applied, and training goes on to the next plateau.  It is over when there is
 a plateau at which nothing can be removed, or when the epochs are used up: whatever was shrunk but
-not yet thresholded by then stays.
+not yet thresholded by then stays.  Each search starts from the loss of its own plateau, so over many
+the loss may grow further than the tolerance, as far as training does not win it back.  At a plateau
+right at the start, where the network is no better than chance, everything goes: let the method
+start later.
 
 The tolerance is relative to the loss, and the weights go back to the best epoch of the plateau
 before the search, as in the authors' code.  That code differs in this: an epoch up to 1 % worse than

@@ -9,8 +9,10 @@ from minisparse.nn import LeNet5, LeNet300
 from minisparse.optim import SGD, Adam
 from minisparse.prune.l0 import L0Method, add_gates, gated_layers, harden
 from minisparse.prune.large_weights import LargeWeightPruning
+from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning, one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
+from minisparse.prune.serene import SerenePruning
 from minisparse.prune.stochastic import StochasticPruning
 from minisparse.sparse import shrink, sparsify
 from minisparse.train import train
@@ -35,6 +37,8 @@ METHODS = {
     ),
     "han": lambda: HanPruning(1.0, [0, 1]),
     "sensitivity": lambda: SensitivityPruning(1e-3, 0.08),
+    "lobster": lambda: LobsterPruning(1e-3, 0.08),
+    "serene": lambda: SerenePruning(1e-3, 0.08),
     "stochastic": lambda: StochasticPruning(0.05),
     "large weights": lambda: LargeWeightPruning(0.9, [0], DATA),
     "large units": lambda: LargeWeightPruning(0.6, [0], DATA, granularity="unit"),
