@@ -154,6 +154,7 @@ PARTS = [
 ]
 
 
+@pytest.mark.filterwarnings("default")  # a framework of others may warn
 @pytest.mark.parametrize(("peer", "case", "task"), PARTS, ids=[f"{p}-{c}" for p, c, _ in PARTS])
 def test_an_installed_peer_agrees(peer, case, task):
     if importlib.util.find_spec(peers.PEERS[peer].needs) is None:

@@ -156,7 +156,7 @@ def _addition(task: Task) -> Job:
 
 def _torch() -> Any:
     torch: Any = import_module("torch")
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return torch
 
 
