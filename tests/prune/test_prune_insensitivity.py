@@ -211,14 +211,19 @@ def test_regrow_is_refused_with_a_search():
 
 
 def test_a_method_that_is_attached_again_begins_anew():
-    method = LobsterPruning(0.02, Noted(VALIDATION, tolerance=0.1, patience=1))
+    search = PlateauThreshold(VALIDATION, patience=1)
+    method = LobsterPruning(0.01, search)
     ends = []
-    for _ in range(2):
+    for epochs in (20, 20, 9):  # the search is over after 18; in the middle of a plateau after 9
         model = Net()
-        fit(model, method, 8)
+        fit(model, method, epochs)
+        assert search.finished == (epochs == 20)
         ends.append((model.state_dict(), method.mask()))
     assert ends[0][1] == ends[1][1]
     assert all(np.array_equal(ends[0][0][n], ends[1][0][n]) for n in ends[0][0])
+    method.attach(model, SGD(model, 0.1), rng())
+    state, fresh = search.state_dict(), PlateauThreshold(VALIDATION, patience=1).state_dict()
+    assert state == fresh
 
 
 @pytest.mark.parametrize("name", METHODS)
