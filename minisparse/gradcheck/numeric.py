@@ -250,7 +250,7 @@ def _estimate(
     second = ((plus - here) + (minus - here)) / t
     steps = np.diff(levels)
     value, error, chosen = _limit(central, nu / t, steps, 2, 4)
-    bend, bend_error, _ = _limit(second, 4 * nu / t, steps, 1, 3)
+    bend, bend_error, at = _limit(second, 4 * nu / t, steps, 1, 3)
 
     if not np.isfinite(error).all() or (error > 1e-3 * (np.abs(value) + TINY)).any():
         # At the edge of a domain one side does not exist: take the other one alone.
@@ -265,6 +265,8 @@ def _estimate(
 
     lost = ~np.isfinite(error) | _jumps(plus, minus, here, nu)
     kink = np.isfinite(bend) & (np.abs(bend) > 8 * bend_error) & ~lost
+    # A bend that moves values by less than the rounding of numbers as large as x, or 1, is a stair.
+    kink &= np.abs(bend) * t[at, 0] > 16 * eps * max(1.0, scale)
     bend = np.where(kink, bend, 0.0)
     return Slope(
         value=np.where(lost, 0.0, value),

@@ -24,7 +24,7 @@ from .numeric import RATIO, SAFETY, TINY, Bools, Floats, Slope, dot, length
 from .problem import Array
 
 SAMPLE = 6  # elements of a large argument that are checked by themselves all the same
-STAIR = 2.0**-20  # steps of this size, and smaller ones, may have seen rounding alone
+STAIR = 2.0**-14  # steps of this size, and smaller ones, may have seen rounding alone
 CLEAR = 1e-5  # relative: differences that are known better than this count in the report
 PATIENCE = 3.0  # seconds for single elements, as long as nothing is wrong
 
@@ -242,7 +242,7 @@ def gap(
     if abs(numeric) <= SAFETY * error:  # 0 as far as can be seen: then rounding will do
         tolerance += exam.rest(i, u, float(np.abs(c.vector).max(initial=0.0)))
     if distance > tolerance and sure:
-        tolerance += _second_look(exam, i, u, c, analytic, numeric, error)
+        tolerance += _second_look(exam, i, u, s, c, analytic, numeric, error)
     if distance > tolerance:
         step = float(s.step[used].min(initial=1.0))
         crossing = sure and exam.crosses(i, u)
@@ -256,6 +256,7 @@ def _second_look(
     exam: Examination,
     i: int,
     u: Array,
+    s: Slope,
     c: Cotangent,
     analytic: float,
     numeric: float,
@@ -267,45 +268,65 @@ def _second_look(
     rounding may be large; and at a kink there is a choice.
     """
     used = c.vector != 0
-    if exam.takes_complex:
-        exact = exam.complex_slope(i, u)
-        size = length(c.gradients[i] * u.ravel())
-        if exact is not None and abs(analytic - dot(c.vector, exact)) <= exam.floor * size:
+    exact = exam.complex_slope(i, u) if exam.takes_complex else None
+    if exact is not None:
+        true = dot(c.vector, exact)
+        distance = abs(analytic - true) - exam.floor * length(c.gradients[i] * u.ravel())
+        # Where differences are wrong themselves, or a gradient is 1 - tanh(x)^2, rounding is large.
+        size = max(exam.gains[i], float(np.abs(exam.here[used]).max(initial=0.0)))
+        weight = float(np.abs(c.vector).max(initial=0.0)) * float(np.abs(u).sum())
+        rest = 16 * exam.output_eps * weight * min(1.0, size)
+        allowed = max(1e-3 * (abs(numeric - true) - SAFETY * error), rest)
+        if distance <= max(0.0, allowed) or distance <= _own_rounding(exam, i, u, c, distance):
             return np.inf
     else:
         again = exam.shorter_slope(i, u)
         if not (again.lost | again.kink)[used].any():
             error = max(error, abs(3 * dot(c.vector, again.value) - numeric))
-    if _on_a_stair(exam, i, u, c, analytic, numeric):
-        return np.inf
+        if _on_a_stair(exam, i, u, s, c, analytic, numeric):
+            return np.inf
     tolerance = SAFETY * error + TINY
-    rounding = np.abs(u.ravel()) * exam.rounding_limit(c, i)
-    if abs(analytic - numeric) <= tolerance + SAFETY * float(rounding.sum()):
-        tolerance += SAFETY * dot(np.abs(u.ravel()), exam.rounding(c)[i])
+    tolerance += _own_rounding(exam, i, u, c, abs(analytic - numeric) - tolerance)
     if abs(analytic - numeric) > tolerance and kinks.excused(exam, i, u, c.vector, analytic):
         return np.inf
     return tolerance
 
 
+def _own_rounding(exam: Examination, i: int, u: Array, c: Cotangent, distance: float) -> float:
+    """Return what the backward's own rounding may explain; 0 if that much is out of question."""
+    size = np.abs(u.ravel())
+    if distance > SAFETY * float(size.sum()) * exam.rounding_limit(c, i):
+        return 0.0
+    return SAFETY * dot(size, exam.rounding(c)[i])
+
+
 def _on_a_stair(
-    exam: Examination, i: int, u: Array, c: Cotangent, analytic: float, numeric: float
+    exam: Examination, i: int, u: Array, s: Slope, c: Cotangent, analytic: float, numeric: float
 ) -> bool:
     """Tell whether small steps saw nothing but the rounding inside the function.
 
     x (1 + tanh x) at x = -6 is a staircase, whose steps are sloped by the factor x: only larger
-    steps see the function.  So it is if they contradict the small ones, and agree with the
-    gradient, up to the rounding of numbers as large as x.
+    steps see the function.  So it is if they contradict the small ones and agree with the
+    gradient, and no value near the point is further from the line of the gradient than the
+    rounding of numbers like x or 1.
     """
-    moved = np.abs(exam.values[i][u != 0]).max(initial=0.0)
+    used = c.vector != 0
+    moved = max(1.0, float(np.abs(exam.values[i][u != 0]).max(initial=0.0)))
     hidden = 16 * exam.output_eps * moved * float(np.abs(c.vector).max(initial=0.0))
-    rest = 4 * exam.output_eps * float(moved)
-    if abs(analytic - numeric) * STAIR >= hidden:
+    near = s.steps <= STAIR
+    seen = np.array([dot(c.vector, np.where(used, q, 0.0)) for q in s.quotients[near]])
+    if not np.isfinite(seen).all() or (np.abs(seen - analytic) * s.steps[near] > hidden).any():
         return False
-    s = exam.coarse_slope(i, u, rest)
-    if (s.kink | s.lost)[c.vector != 0].any():
+    if _agree(exam.coarse_slope(i, u), c.vector, numeric, 1.0):
         return False
-    coarse, error = dot(c.vector, s.value), dot(np.abs(c.vector), s.error)
-    return bool(abs(analytic - coarse) <= SAFETY * error and abs(numeric - coarse) > error)
+    return _agree(exam.coarse_slope(i, u, 4 * exam.output_eps * moved), c.vector, analytic, SAFETY)
+
+
+def _agree(s: Slope, vector: Floats, value: float, errors: float) -> bool:
+    """Tell whether <vector, s> is that value, up to so many error bounds of s."""
+    if (s.kink | s.lost)[vector != 0].any():
+        return False
+    return abs(dot(vector, s.value) - value) <= errors * dot(np.abs(vector), s.error)
 
 
 def _sharpen(exam: Examination, i: int, u: Array, s: Slope) -> None:

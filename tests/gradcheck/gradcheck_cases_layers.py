@@ -1611,6 +1611,20 @@ def tanh_gelu_backward(g, x):
 
 
 innocent("gelu by tanh", tanh_gelu, (np.linspace(-3.0, 6.0, 40),), tanh_gelu_backward)
+# Far out, 1 + tanh(x) is a staircase of rounding, also where the complex step is refused.
+innocent("gelu by tanh, its tail", tanh_gelu, (np.linspace(-6.0, 6.0, 21),), tanh_gelu_backward)
+innocent(
+    "gelu by tanh, its tail, real numbers only",
+    lambda x: tanh_gelu(np.asarray(x, dtype=np.float64)),
+    (np.linspace(-6.0, 6.0, 25),),
+    tanh_gelu_backward,
+)
+innocent(
+    "1 - tanh, saturated",
+    lambda x: 1 - np.tanh(x),
+    (np.linspace(-15.0, 15.0, 31),),
+    lambda g, x: -g * (1 - np.tanh(x) ** 2),
+)
 mutant(
     "gelu by tanh: cube's slope forgotten",
     tanh_gelu,
