@@ -19,8 +19,9 @@ A pending result that anything else looks at is computed as it is; nothing waits
 from __future__ import annotations
 
 import contextlib
+import math
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,29 +32,59 @@ from .tape import Array, Op, Tensor, _record, is_recording
 _pending: list[weakref.ref[Tensor]] | None = None
 
 
-def is_waiting() -> bool:
-    """Tell whether operations may wait now."""
-    return _pending is not None
-
-
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
     """Let operations that know how wait for what follows; at the end all are computed."""
-    global _pending
-    before, _pending = _pending, []
+    before = _begin()
     try:
         yield
-        for reference in _pending:
-            t = reference()
-            if t is not None:
-                t._array  # noqa: B018 - looking computes
+        _compute_all()
     finally:
-        _pending = before
+        _end(before)
+
+
+def call(f: Callable[..., Any], *args: Any) -> Any:
+    """Return ``f(*args)``, called inside `waiting` unless that is so already."""
+    if _pending is not None:
+        return f(*args)
+    before = _begin()
+    try:
+        y = f(*args)
+        _compute_all()
+        return y
+    finally:
+        _end(before)
+
+
+_Waiting = list["weakref.ref[Tensor]"] | None
+
+
+def _begin() -> _Waiting:
+    global _pending
+    before, _pending = _pending, []
+    return before
+
+
+def _compute_all() -> None:
+    for reference in _pending or ():
+        t = reference()
+        if t is not None:
+            t._array  # noqa: B018 - looking computes
+
+
+def _end(before: _Waiting) -> None:
+    global _pending
+    _pending = before
+
+
+SMALL = 1 << 12  # elements up to which another pass costs less than waiting
 
 
 def apply(op: Op, inputs: tuple[Tensor, ...], shape: tuple[int, ...]) -> Tensor:
     """Apply `op`, whose result will have that shape: at once, or later inside `waiting`."""
-    return op(*inputs) if _pending is None else Pending(op, inputs, shape)
+    if _pending is None or math.prod(shape) <= SMALL:
+        return op(*inputs)
+    return Pending(op, inputs, shape)
 
 
 def merge(x: Tensor, follower: str, shape: tuple[int, ...]) -> Tensor | None:
@@ -145,7 +176,7 @@ class Pending(Tensor):
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self._shape))
+        return math.prod(self._shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -10,8 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
-from ..autodiff import Tensor, as_tensor
-from ..autodiff.pending import is_waiting, waiting
+from ..autodiff import Tensor, as_tensor, pending
 
 Observer = Callable[["Module", Tensor, Tensor], None]
 _observer: Observer | None = None
@@ -77,11 +76,7 @@ class Module(metaclass=_Sealing):
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the module; arrays become tensors."""
         tensors = [x if isinstance(x, Tensor) else as_tensor(x) for x in inputs]
-        if not is_waiting():
-            with waiting():  # the outermost module: see autodiff/pending.py
-                y = self.forward(*tensors)
-        else:
-            y = self.forward(*tensors)
+        y: Tensor = pending.call(self.forward, *tensors)
         if _observer is not None and tensors:
             y._array  # noqa: B018 - what is observed is computed, and not merged with what follows
             _observer(self, tensors[0], y)

@@ -12,6 +12,7 @@ from minisparse.autodiff import (
     linear,
     max_pool2d,
     no_grad,
+    pending,
     record_branches,
     relu,
 )
@@ -28,6 +29,11 @@ def leaf(rng, *shape):
 @pytest.fixture
 def rng():
     return np.random.default_rng(5)
+
+
+@pytest.fixture(autouse=True)
+def small_results_wait_too(monkeypatch):
+    monkeypatch.setattr(pending, "SMALL", 0)
 
 
 CHAINS = {  # name: (kind, what follows, the operation that they become)
@@ -153,6 +159,16 @@ def test_branches_are_those_of_the_merged_operation(rng):
 
 
 # ---- what is looked at --------------------------------------------------------------------------
+
+
+def test_small_results_do_not_wait(rng, monkeypatch):
+    f, args = make(rng, "linear", None, True)
+    monkeypatch.setattr(pending, "SMALL", 24)  # 6 x 4
+    with waiting():
+        assert type(f(*args)) is Tensor
+    monkeypatch.setattr(pending, "SMALL", 23)
+    with waiting():
+        assert type(f(*args)) is Pending
 
 
 def test_outside_nothing_waits(rng):

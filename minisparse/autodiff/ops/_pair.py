@@ -54,7 +54,9 @@ def same_dtype(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     if not isinstance(b, Tensor):
         b = as_tensor(b, like=a)
     s, t = a._array.dtype, b._array.dtype
-    if s is not t and s != t:
+    if s is t:
+        return a, b
+    if s != t:
         if s.kind != "f" and t.kind == "f":
             a = wrap(a._array.astype(t))
         elif t.kind != "f" and s.kind == "f":

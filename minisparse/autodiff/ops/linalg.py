@@ -130,9 +130,11 @@ def linear(x: Any, w: Any, b: Any = None) -> Tensor:
         return matmul(x, w)
     x, w = same_dtype(x, w)
     w, b = same_dtype(w, b)
-    if x.ndim != 2 or w.ndim != 2 or b.shape != w.shape[1:] or x.dtype != w.dtype:
+    rows, weights, bias = x._array, w._array, b._array
+    (m, *k), (n, *o) = rows.shape or (0,), weights.shape or (0,)
+    if len(k) != 1 or len(o) != 1 or bias.shape != (o[0],) or rows.dtype != weights.dtype:
         y: Tensor = matmul(x, w) + b
         return y
-    if x.shape[1] != w.shape[0]:
+    if k[0] != n:
         raise ValueError(f"linear: the inner lengths of {x.shape} @ {w.shape} differ")
-    return apply(Affine(), (x, w, b), (x.shape[0], w.shape[1]))
+    return apply(Affine(), (x, w, b), (m, o[0]))
