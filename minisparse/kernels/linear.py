@@ -168,7 +168,7 @@ def _row_by_row(a: Array) -> Array:
     if a.flags.c_contiguous or not a.flags.f_contiguous or a.size < 1 << 13:
         return np.ascontiguousarray(a)
     copy, (columns, rows) = empty(a.shape, a.dtype), a.shape
-    threads = threads_for(a.size)
+    threads = threads_for(8 * a.size)
     run(threads, _transpose, flat(a.T), copy.reshape(-1), rows, columns, threads)
     return copy
 

@@ -232,7 +232,7 @@ def max_pool2d(
     shape = pool_output_shape(x.shape, kernel, stride, padding)
     (x,) = same_numbers(x)
     y, argmax = empty(shape, x.dtype), empty(shape, np.int32)
-    run(threads_for(x.size), _max, contiguous(x), y, argmax, *kernel, *stride, *padding)
+    run(threads_for(8 * x.size), _max, contiguous(x), y, argmax, *kernel, *stride, *padding)
     return y, argmax
 
 
@@ -270,7 +270,7 @@ def max_pool2d_backward(
     (g,) = same_numbers(g)
     gx = empty(x_shape, g.dtype)
     run(
-        threads_for(gx.size),
+        threads_for(8 * gx.size),
         _max_backward,
         contiguous(g),
         contiguous(argmax),
@@ -313,7 +313,7 @@ def max_pool2d_gather(
     (x,) = same_numbers(x)
     y = empty(argmax.shape, x.dtype)
     run(
-        threads_for(x.size),
+        threads_for(8 * x.size),
         _max_gather,
         contiguous(x),
         contiguous(argmax),
@@ -349,7 +349,7 @@ def avg_pool2d(
     shape = pool_output_shape(x.shape, kernel, stride, padding)
     (x,) = same_numbers(x)
     y = empty(shape, x.dtype)
-    run(threads_for(x.size), _mean, contiguous(x), y, *kernel, *stride, *padding)
+    run(threads_for(8 * x.size), _mean, contiguous(x), y, *kernel, *stride, *padding)
     return y
 
 
@@ -383,5 +383,5 @@ def avg_pool2d_backward(
     _check_pooled(x_shape, kernel, stride, padding, gradient=g)
     (g,) = same_numbers(g)
     gx = empty(x_shape, g.dtype)
-    run(threads_for(gx.size), _mean_backward, contiguous(g), gx, *kernel, *stride, *padding)
+    run(threads_for(8 * gx.size), _mean_backward, contiguous(g), gx, *kernel, *stride, *padding)
     return gx

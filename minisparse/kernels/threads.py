@@ -9,7 +9,7 @@ from minisparse.threads import start_kernels
 
 start_kernels()
 
-_LITTLE = 1 << 14  # multiply-adds, or numbers to go through
+_LITTLE = 1 << 19  # multiply-adds: some microseconds of them, as long as it takes to wake a thread
 _config: Any = numba.config
 _ALWAYS_ONE = _config.NUMBA_NUM_THREADS == 1
 

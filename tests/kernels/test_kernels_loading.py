@@ -97,6 +97,8 @@ def test_the_number_of_threads_changes_rounding_at_most(threads):
     code = """
 import numpy as np
 from minisparse import kernels
+from minisparse.kernels import threads
+threads._LITTLE = 0
 rng = np.random.default_rng(0)
 x, w = rng.standard_normal((7, 9, 9, 3)), rng.standard_normal((3, 3, 3, 5))
 g = kernels.conv2d(x, w)
