@@ -15,7 +15,9 @@ with bias b, activation relu and outgoing weights v, it adds relu(b) v to what t
     b_next <- b_next + relu(b) v,      then v <- 0,
 
 and nothing has changed.  With batch norm, pooling or another activation in between, relu(b)
-becomes whatever constant arrives at the next layer; `remove_dead_nodes` reads it off there.
+becomes whatever constant arrives at the next layer; `remove_dead_nodes` reads it off there.  That
+it is one follows from the way there, on which nothing but the node has a part; what a few images
+show proves nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import array_module, to_numpy
+from ..arrays import DEFAULT_DTYPE, array_module, to_numpy
 from ..autodiff import Op, Tensor, enable_grad
 from ..autodiff.ops import activations, arithmetic, broadcast, elementwise, pool, reduce, shape
 from ..autodiff.ops._pair import AsType
@@ -42,6 +44,8 @@ _UNITWISE = (
     *(elementwise.Maximum, elementwise.Minimum, broadcast.BroadcastTo, AsType),
     *(pool.MaxPool2d, pool.AvgPool2d, shape.Reshape),
 )
+
+_OUTSIDE = "(outside)"  # a source that is no layer: the model's input, or an unknown array
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -83,15 +87,51 @@ def has_outgoing(reader: np.ndarray, units: int) -> np.ndarray:
     n_in = reader.shape[-2]
     if units < 1 or n_in % units:
         raise ValueError(f"{n_in} inputs are not positions of {units} units")
-    positions = _read(reader).reshape(-1, units)
+    positions = reads(reader).reshape(-1, units)
     return np.asarray(positions.any(axis=0))
 
 
-def _read(reader: np.ndarray) -> np.ndarray:
-    """Return which inputs have a nonzero weight, [in]."""
-    axes = tuple(i for i in range(reader.ndim) if i != reader.ndim - 2)
-    found: np.ndarray = (reader != 0).any(axis=axes)
+def reads(w: np.ndarray) -> np.ndarray:
+    """Return which inputs have a nonzero weight.
+
+    Parameters
+    ----------
+    w : array, [in, out] or [kh, kw, in, out]
+
+    Returns
+    -------
+    bool array, [in]
+    """
+    axes = tuple(i for i in range(w.ndim) if i != w.ndim - 2)
+    found: np.ndarray = (w != 0).any(axis=axes)
     return found
+
+
+def foldable(seen: np.ndarray, w: np.ndarray, units: int, *, zeros_only: bool) -> np.ndarray:
+    """Return which units, if constant, the bias of a reader can take over exactly.
+
+    Parameters
+    ----------
+    seen : array, [..., in]
+        What the reader saw in one forward.  A constant unit is the same at every place of its
+        channel, or at every position of a flattened image; padding in between may spoil that.
+    w : array, [in, out] or [kh, kw, in, out]
+        Its weights; inputs that they ignore need no folding.
+    units : int
+    zeros_only : bool
+        The reader has no bias, or pads with zeros: it can only do without zeros.
+
+    Returns
+    -------
+    bool array, [units]
+    """
+    seen = seen.reshape(-1, seen.shape[-1])
+    # Equal but for the last bits, in which vectorized and single evaluations may differ.
+    fits = np.ptp(seen, axis=0) <= 8 * np.finfo(seen.dtype).eps * np.abs(seen[0])
+    if zeros_only:
+        fits &= seen[0] == 0
+    fits |= ~reads(w)
+    return np.asarray(fits.reshape(-1, units).all(axis=0))
 
 
 def folded_bias(bias: np.ndarray, values: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -241,11 +281,10 @@ def remove_dead_nodes(model: Module, x: Any) -> dict[str, int]:
             if not dead.any():
                 continue
             constant = dead & ~has_incoming(_weight(layers[units.layer]))
-            reads = {r: _constants(layers[r], trace, r, units) for r in units.readers}
-            for fits, _ in reads.values():
-                dead &= ~constant | fits
-            for reader, (_, values) in reads.items():
-                _fold(layers[reader], dead, constant & dead, values)
+            for reader in units.readers:
+                dead &= ~constant | _fits(layers[reader], trace, reader, units)
+            for reader in units.readers:
+                _fold(layers[reader], dead, constant & dead, trace.inputs[reader])
             for name in (units.layer, *units.norms):
                 _zero_units(modules[name].weight, dead)  # type: ignore[attr-defined]
                 _zero_units(modules[name].bias, dead)  # type: ignore[attr-defined]
@@ -299,7 +338,10 @@ def _follow(model: Module, x: Any) -> _Trace:
     order: list[str] = []
     seen: dict[str, Tensor] = {}
     made_by: dict[int, tuple[Tensor, str]] = {}  # the tensor too: a living one keeps its id
-    norms: list[tuple[str, Tensor]] = []
+    norms: dict[int, tuple[Tensor, str, Tensor]] = {}
+    start = x._array if isinstance(x, Tensor) else x
+    if start.dtype.kind != "f":
+        start = start.astype(DEFAULT_DTYPE)
 
     def note(module: Module, given: Tensor, result: Tensor) -> None:
         name = names.get(id(module))
@@ -312,15 +354,17 @@ def _follow(model: Module, x: Any) -> _Trace:
             seen[name] = given
             made_by[id(result)] = result, name
         elif isinstance(module, BatchNorm1d | BatchNorm2d):
-            norms.append((name, given))
+            norms[id(result)] = result, name, given
 
     with evaluating(model), enable_grad(), observe(note):
-        outputs = model(x)
+        outputs = model(Tensor(start, requires_grad=True))  # so that all its ways are recorded
 
-    known: dict[int, set[str]] = {}
-    sources = {name: _sources(seen[name], made_by, known) for name in order}
-    last = _sources(outputs, made_by, known)
-    single = [(norm, _sources(t, made_by, known)) for norm, t in norms]
+    known = {i: {name} for i, (_, name) in made_by.items()}
+    known |= {id(p): set() for p in model.parameters()}
+    ways = {i: given for i, (_, _, given) in norms.items()}
+    sources = {name: _sources(seen[name], ways, known) for name in order}
+    last = _sources(outputs, ways, known)
+    single = [(norm, _sources(given, ways, known)) for _, norm, given in norms.values()]
     widths = {name: t.shape[-1] for t, name in made_by.values()}
     hidden = []
     for name in order:
@@ -338,22 +382,28 @@ def _follow(model: Module, x: Any) -> _Trace:
     return _Trace(hidden, sources, {name: to_numpy(t._array) for name, t in seen.items()})
 
 
-def _sources(
-    t: Tensor, made_by: dict[int, tuple[Tensor, str]], known: dict[int, set[str]]
-) -> set[str]:
-    """Return the layers whose outputs arrive at a tensor with their units in place."""
-    if id(t) in made_by:
-        return {made_by[id(t)][1]}
-    if id(t) not in known:
-        known[id(t)] = set()
-        for given in t.inputs:
-            known[id(t)] |= _sources(given, made_by, known)
-        if known[id(t)] and t.op is not None and not _unitwise(t.op):
+def _sources(t: Tensor, norms: dict[int, Tensor], known: dict[int, set[str]]) -> set[str]:
+    """Return the layers whose outputs arrive at a tensor with their units in place.
+
+    `_OUTSIDE` is among them if something else arrives that may depend on the input.  A batch norm
+    leads from its result to what it is given.
+    """
+    if id(t) in known:
+        return known[id(t)]
+    if id(t) in norms:
+        found = _sources(norms[id(t)], norms, known)
+    elif t.op is None:
+        found = set() if t.ndim == 0 else {_OUTSIDE}
+    else:
+        found = set().union(*(_sources(given, norms, known) for given in t.inputs))
+        layers = sorted(found - {_OUTSIDE})
+        if layers and not _unitwise(t.op):
             raise ValueError(
-                f"{t.op.name} comes after {', '.join(sorted(known[id(t)]))}: it may mix or move "
-                "units, so nodes cannot be followed through it"
+                f"{t.op.name} comes after {', '.join(layers)}: it may mix or move units, so nodes "
+                "cannot be followed through it"
             )
-    return known[id(t)]
+    known[id(t)] = found
+    return found
 
 
 def _unitwise(op: Op) -> bool:
@@ -362,27 +412,22 @@ def _unitwise(op: Op) -> bool:
     return isinstance(op, _UNITWISE)
 
 
-def _constants(
-    layer: Any, trace: _Trace, name: str, units: HiddenUnits
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return which units could be folded into a layer, and the value of each of its inputs."""
-    seen = trace.inputs[name].reshape(-1, trace.inputs[name].shape[-1])
-    values, spread = seen[0], np.ptp(seen, axis=0)
-    # equal but for the last bit, in which vectorized and single evaluations of tanh may differ
-    fits = spread <= 8 * np.finfo(seen.dtype).eps * np.abs(values)
+def _fits(reader: Any, trace: _Trace, name: str, units: HiddenUnits) -> np.ndarray:
+    """Return which units, if constant, could be folded into a reader."""
+    w = _weight(reader)
     if trace.sources[name] != {units.layer}:
-        fits[:] = False
-    if layer.bias is None or (isinstance(layer, Conv2d) and layer.padding != (0, 0)):
-        fits &= values == 0
-    nothing_to_fold = ~has_outgoing(_weight(layer), units.count)
-    return fits.reshape(-1, units.count).all(axis=0) | nothing_to_fold, values
+        return ~has_outgoing(w, units.count)
+    padded = isinstance(reader, Conv2d) and reader.padding != (0, 0)
+    zeros_only = reader.bias is None or padded
+    return foldable(trace.inputs[name], w, units.count, zeros_only=zeros_only)
 
 
-def _fold(layer: Any, dead: np.ndarray, constant: np.ndarray, values: np.ndarray) -> None:
+def _fold(layer: Any, dead: np.ndarray, constant: np.ndarray, seen: np.ndarray) -> None:
     """Move the constants of units into a reader's bias, and forget the rows of the dead ones."""
     w = _weight(layer)
     repeat = w.shape[-2] // dead.size
-    rows = np.tile(constant, repeat) & (values != 0) & _read(w)
+    values = seen.reshape(-1, seen.shape[-1])[0]
+    rows = np.tile(constant, repeat) & (values != 0) & reads(w)
     if rows.any():
         with layer.bias.writing() as b:
             folded = folded_bias(to_numpy(b), values[rows], w[..., rows, :])
@@ -401,10 +446,12 @@ def _zero_units(p: Any, dead: np.ndarray) -> None:
 __all__ = [
     "HiddenUnits",
     "evaluating",
+    "foldable",
     "folded_bias",
     "has_incoming",
     "has_outgoing",
     "hidden_units",
     "nodes_left",
+    "reads",
     "remove_dead_nodes",
 ]

@@ -18,7 +18,7 @@ from ..arrays import to_numpy
 from ..autodiff import Op, Tensor, enable_grad
 from ..autodiff.ops import activations, arithmetic, elementwise, pool, shape
 from ..autodiff.ops._pair import AsType
-from ..nn import BatchNorm1d, BatchNorm2d, Conv2d, Linear, Module
+from ..nn import BatchNorm1d, BatchNorm2d, Conv2d, Linear, Module, Parameter
 from ..nn.module import observe
 from ..prune.nodes import evaluating
 from .layers import CSRLinear, SparseConv2d
@@ -142,10 +142,15 @@ class _Tracer:
             if t.shape[0] == inputs[0].shape[0] and t.shape[-1] % max(inputs[0].shape[-1], 1) == 0:
                 return inputs[0]
         elif isinstance(op, _WITH_A_NUMBER):
-            units = [x for x in inputs if x.size > 1 or x.op is not None]
+            units = [x for x in inputs if not self._is_number(x)]
             if len(units) == 1:
                 return units[0]
         raise _Unclear(f"{op.name} mixes or moves units, or adds others to them")
+
+    def _is_number(self, t: Tensor) -> bool:
+        """Return whether this is a number for all samples; one sample of one value is none."""
+        learned = t.size == 1 and isinstance(t, Parameter)
+        return t.op is None and t is not self.start and (learned or t.ndim == 0)
 
     def upstream(self, t: Tensor) -> set[str]:
         """Return all nodes that t depends on without another node in between."""

@@ -24,7 +24,7 @@ import numpy as np
 from ..arrays import array_module, to_numpy
 from ..autodiff.ops.shape import Reshape
 from ..nn import Conv2d, Module, Parameter
-from ..prune.nodes import folded_bias, has_incoming, has_outgoing
+from ..prune.nodes import foldable, folded_bias, has_incoming, has_outgoing, reads
 from .graph import INPUT, Graph, Node
 from .layers import SparseLayer
 from .models import joined
@@ -112,21 +112,16 @@ class Removal:
 
     def _foldable(self, reader: Node, units: int) -> np.ndarray:
         """Return which units, if constant, a reader's bias can take over exactly."""
-        seen = reader.input.reshape(-1, reader.input.shape[-1])
-        # Equal but for the last bits, in which vectorized and single evaluations may differ.
-        fits = np.ptp(seen, axis=0) <= 8 * np.finfo(seen.dtype).eps * np.abs(seen[0])
         padded = isinstance(reader.module, Conv2d) and reader.module.padding != (0, 0)
-        if padded or self.biases[reader.name] is None:
-            fits &= seen[0] == 0
-        fits |= ~_reads(self.weights[reader.name])
-        return np.asarray(fits.reshape(-1, units).all(axis=0))
+        zeros_only = padded or self.biases[reader.name] is None
+        return foldable(reader.input, self.weights[reader.name], units, zeros_only=zeros_only)
 
     def _fold(self, reader: Node, dead: np.ndarray, constant: np.ndarray) -> None:
         """Move the constants of units into a reader's bias, and forget the weights of the dead."""
         w, bias = self.weights[reader.name], self.biases[reader.name]
         places = w.shape[-2] // dead.size
         values = reader.input.reshape(-1, reader.input.shape[-1])[0]
-        rows = np.tile(constant, places) & (values != 0) & _reads(w)
+        rows = np.tile(constant, places) & (values != 0) & reads(w)
         if rows.any():
             assert bias is not None
             wide = np.float64
@@ -204,13 +199,13 @@ class Removal:
         used = np.zeros(readers[0].module.weight.shape[-2], bool)
         self.input_channels = isinstance(readers[0].module, Conv2d)
         for reader in readers:
-            reads = _reads(self.weights[reader.name])
-            if reads.size != used.size or isinstance(reader.module, Conv2d) != self.input_channels:
+            read = reads(self.weights[reader.name])
+            if read.size != used.size or isinstance(reader.module, Conv2d) != self.input_channels:
                 raise ValueError(
                     "unused inputs can be dropped where all layers that read them read the same, "
                     f"but {readers[0].name} and {reader.name} differ; leave out inputs=True"
                 )
-            used |= reads
+            used |= read
         if not used.any():
             used[0] = True
         for reader in readers:
@@ -220,12 +215,6 @@ class Removal:
 
 
 # ---- small things -------------------------------------------------------------------------------
-
-
-def _reads(w: np.ndarray) -> np.ndarray:
-    """Return which inputs have a nonzero weight."""
-    axes = tuple(i for i in range(w.ndim) if i != w.ndim - 2)
-    return np.asarray((w != 0).any(axis=axes))
 
 
 def _tile(alive: np.ndarray, length: int) -> np.ndarray:

@@ -34,8 +34,8 @@ NO_GRADIENT = {
     "mask": {"Mask", "prunable"},
     "method": {"Method"},
     "nodes": {
-        "HiddenUnits", "evaluating", "folded_bias", "has_incoming", "has_outgoing",
-        "hidden_units", "nodes_left", "remove_dead_nodes",
+        "HiddenUnits", "evaluating", "foldable", "folded_bias", "has_incoming", "has_outgoing",
+        "hidden_units", "nodes_left", "reads", "remove_dead_nodes",
     },
     "penalties": {"GroupLasso", "L1", "L2", "Penalty", "l1_steps_to_zero"},
     "plateau": {

@@ -1,7 +1,9 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from minisparse.autodiff import concatenate, max_pool2d, no_grad, relu
+from minisparse.autodiff import Tensor, concatenate, max_pool2d, maximum, no_grad, relu
 from minisparse.nn import (
     AvgPool2d,
     BatchNorm1d,
@@ -13,6 +15,7 @@ from minisparse.nn import (
     Linear,
     MaxPool2d,
     Module,
+    Parameter,
     ReLU,
     Sequential,
 )
@@ -348,3 +351,106 @@ def test_max_pool_with_padding_sees_the_constant_only(rng):
     before = outputs(net, x)
     assert remove_dead_nodes(net, x) == {"conv": 1}
     np.testing.assert_allclose(outputs(net, x), before, rtol=1e-12)
+
+
+# ---- what one image cannot show -----------------------------------------------------------------
+
+
+class Around(Module):
+    """A layer whose units meet something else on their way to the next."""
+
+    def __init__(self, join, rng, width=4):
+        self.a, self.b = Linear(width, width, rng=rng), Linear(width, width, rng=rng)
+        self.out, self.own = Linear(width, 3, rng=rng), Parameter(rng.standard_normal(width))
+        self.join = join
+
+    def forward(self, x):
+        return self.out(self.join(SimpleNamespace(h=relu(self.a(x)), x=x, net=self)))
+
+
+def aside(x):
+    """What the input is, computed outside the graph."""
+    return Tensor(2 * x.numpy())
+
+
+JOINS = {
+    "x added": (lambda v: v.h + v.x, False),
+    "x times": (lambda v: v.h * v.x, False),
+    "x below": (lambda v: v.h - v.x.max(axis=1, keepdims=True), False),
+    "x, nonlinear": (lambda v: maximum(v.h, relu(v.x - 0.5)), False),
+    "x, detached": (lambda v: v.h + v.x.detach(), False),
+    "x, outside the graph": (lambda v: v.h + aside(v.x), False),
+    "x, mixed": (lambda v: v.h + v.x @ Tensor(np.eye(v.x.shape[1])), False),
+    "another layer": (lambda v: v.h + v.net.b(v.x), False),
+    "itself": (lambda v: v.h * v.h + 1.0, True),
+    "a parameter": (lambda v: v.h * v.net.own + v.net.own, True),
+}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(
+    "example",
+    [lambda x: x[:1], lambda x: np.repeat(x[:1], 3, axis=0), lambda x: 0 * x],
+    ids=["one", "equal", "zeros"],
+)
+@pytest.mark.parametrize("join", JOINS)
+def test_what_meets_the_input_is_no_constant(join, example, frozen, rng):
+    how, folds = JOINS[join]
+    net = random_everything(Around(how, rng), rng)
+    with net.a.weight.writing() as w:
+        w[:, 1:3] = 0
+    for p in net.parameters():
+        p.requires_grad = not frozen
+    x = rng.standard_normal((20, 4))
+    before = outputs(net, x)
+    assert remove_dead_nodes(net, example(x))["a"] == 2 * folds
+    np.testing.assert_allclose(outputs(net, x), before, rtol=1e-12, atol=1e-12)
+
+
+def test_one_image_of_one_value(rng):
+    net = random_everything(Around(JOINS["x added"][0], rng, width=1), rng)
+    with net.a.weight.writing() as w:
+        w[:] = 0
+    x = rng.standard_normal((20, 1))
+    before = outputs(net, x)
+    assert remove_dead_nodes(net, x[:1])["a"] == 0
+    assert np.array_equal(outputs(net, x), before)
+
+
+class Tangle(Module):
+    """Layers of one width; each reads a random combination of what was there before."""
+
+    def __init__(self, rng, depth=4, width=3):
+        self.layers = Sequential(*(Linear(width, width, rng=rng) for _ in range(depth)))
+        self.norms = Sequential(*(BatchNorm1d(width) for _ in range(depth)))
+        self.plan = [
+            (rng.integers(0, i + 1, rng.integers(1, 3)).tolist(), int(rng.integers(5)))
+            for i in range(depth)
+        ]
+
+    def forward(self, x):
+        made = [x]
+        for i, (sources, how) in enumerate(self.plan):
+            h = made[sources[0]]
+            for other in sources[1:]:
+                h = h * made[other] if how == 4 else h + made[other]
+            if how == 1:
+                h = self.norms[i](h)
+            h = self.layers[i](h)
+            made.append(relu(h) if how else h.tanh())
+        return made[-1]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_topologies_keep_their_outputs(seed):
+    rng = np.random.default_rng(seed)
+    net = random_everything(Tangle(rng), rng)
+    for layer in net.layers:
+        with layer.weight.writing() as w:
+            w *= rng.random(w.shape) < rng.choice([0.2, 0.4, 1.0])
+        with layer.bias.writing() as b:
+            b *= rng.random(b.shape) < 0.7
+    x = rng.standard_normal((20, 3))
+    before = outputs(net, x)
+    remove_dead_nodes(net, (rng.random() < 0.8) * x[:1])
+    np.testing.assert_allclose(outputs(net, x), before, rtol=1e-10, atol=1e-10)

@@ -441,6 +441,24 @@ def test_units_whose_way_is_not_clear_stay(rng, name):
     assert reason in report.kept_whole["a"]
 
 
+def test_one_sample_of_one_value_is_no_number(rng):
+    class Net(Module):
+        def __init__(self):
+            self.a, self.b = Linear(1, 3, rng=rng), Linear(3, 2, rng=rng)
+
+        def forward(self, x):
+            return self.b(relu(self.a(x)) + x.detach())
+
+    model = random_everything(Net(), rng)
+    x = rng.standard_normal((20, 1))
+    masks = Mask({"a.weight": np.array([[True, False, True]])})
+    small, report = shrink(model, masks, example=x[:1])
+    masks.apply(model)
+    assert not report.removed
+    assert "Add" in report.kept_whole["a"]
+    assert np.array_equal(outputs(small, x), outputs(model, x))
+
+
 def test_a_shared_weight_stays(rng):
     model = Sequential(Linear(4, 4, rng=rng), ReLU(), Linear(4, 4, rng=rng))
     model[2].weight = model[0].weight
