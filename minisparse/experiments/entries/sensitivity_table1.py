@@ -12,7 +12,7 @@ SPECIFIC = "specific"
 DENSE = Dense(lr=0.3, weight_decay=3e-4, epochs=30, decay_epochs=15)
 # Chosen on 10,000 held-out training images, two seeds each: twice the epochs of regularization and
 # weights that may come back gain a tenth of a point at the same compression.  T so that the
-# compression is about the published one.
+# compression is the published one or more.
 _METHOD = Sensitivity(lr=0.2, sparsify_epochs=200, finetune_epochs=30, regrow=True)
 
 ROWS = {
