@@ -11,6 +11,7 @@ MODULES = {
     "dense-lenet300": "minisparse.experiments.entries.dense_lenet300",
     "dense-lenet5": "minisparse.experiments.entries.dense_lenet5",
     "sensitivity-table1": "minisparse.experiments.entries.sensitivity_table1",
+    "speed": "minisparse.experiments.entries.speed",
 }
 DEFAULT = "headline"
 

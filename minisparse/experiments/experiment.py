@@ -1,12 +1,12 @@
 """A published table as data: which runs stand for which of its rows."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from minisparse.experiments.comparison import Comparison
-from minisparse.experiments.recipe import Recipe
+from minisparse.experiments.recipe import Outcome, Recipe
 
 Results = dict[str, Any]  # what results.json holds
 
@@ -63,6 +63,11 @@ class Experiment:
         How many by default: 0, 1, ...
     quick_minutes : float
         What one seed of the reduced version takes.
+    details : callable, optional
+        The outcomes of a row's seeds -> what else is to be said of it, as "details" of the row in
+        results.json.
+    columns : mapping of heading to callable
+        Further columns of the tables: details -> the text of a row's cell.
     """
 
     id: str
@@ -76,6 +81,8 @@ class Experiment:
     figure: Callable[[Results, Path], None] = _draw
     seeds: int = 1
     quick_minutes: float = 1.0
+    details: Callable[[Sequence[Outcome]], dict[str, Any]] | None = None
+    columns: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict)
 
     def recipe(self, row: str, *, quick: bool) -> Recipe:
         """Return the recipe of a row, or its reduced version."""

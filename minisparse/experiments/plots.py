@@ -40,7 +40,9 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def drawing(path: Path, width: float = 8.5, height: float = 4.8) -> Iterator[tuple[Figure, Axes]]:
+def drawing(
+    path: Path, width: float = 8.5, height: float = 4.8, **grid: Any
+) -> Iterator[tuple[Figure, Any]]:
     """Give a figure in the common style and save it as a PNG at the end.
 
     Parameters
@@ -48,10 +50,12 @@ def drawing(path: Path, width: float = 8.5, height: float = 4.8) -> Iterator[tup
     path : Path
     width, height : float
         In inches, at 150 dots each.
+    **grid
+        For several axes: what `Figure.subplots` takes.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")  # Agg; no pyplot, no window
-        yield figure, figure.subplots()
+        yield figure, figure.subplots(**grid)
         figure.savefig(path, dpi=150)
 
 

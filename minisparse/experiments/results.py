@@ -38,7 +38,8 @@ def build(
     dict
         "id", "title", "paper", "where", "sentence", "rows", "others", "settings", "environment".
         A row: "name", "series", "published" (or null), "ours", "difference" (error in points,
-        compression as a ratio; or null), "verdict", "reason", "convention", "tolerance", "bar".
+        compression as a ratio; or null), "verdict", "reason", "convention", "tolerance", "bar"; and
+        where the experiment has details of its own, "details" and "columns" (heading -> text).
     """
     rows = []
     used: dict[str, Run] = {}
@@ -54,6 +55,10 @@ def build(
             "wall_time_s": [run.wall_time_s for run in mine],
         }
         rows.append({"name": name, "series": row.series or name, **_compare(ours, known, quick)})
+        if experiment.details is not None:
+            details = experiment.details(outcomes)
+            columns = {heading: text(details) for heading, text in experiment.columns.items()}
+            rows[-1] |= {"details": details, "columns": columns}
     settings = {
         "quick": quick,
         "seeds": [*seeds],

@@ -18,7 +18,8 @@ _HEAD = (
     "our ratio",
     "with biases",
     "difference",
-)
+)  # further columns of the experiment's own follow, and the verdict
+_COMPARED = {"published error", "ratio", "how sure", "difference"}
 
 
 def to_csv(results: Results) -> str:
@@ -42,6 +43,7 @@ def to_csv(results: Results) -> str:
             "difference_compression",
             "verdict",
             "reason",
+            *_own_columns(results),
         )
     )
     for row in results["rows"]:
@@ -57,6 +59,7 @@ def to_csv(results: Results) -> str:
                 *(difference.get(key) for key in ("error", "compression")),
                 row["verdict"],
                 row["reason"],
+                *row.get("columns", {}).values(),
             )
         )
     return out.getvalue()
@@ -64,7 +67,7 @@ def to_csv(results: Results) -> str:
 
 def to_markdown(results: Results) -> str:
     """Write a page: the table with source and verdict in full, and what was found."""
-    head = (*_HEAD, "verdict", "published in")
+    head = (*_shown(results, _HEAD), *_own_columns(results), "verdict", "published in")
     lines = [
         f"# {_title(results)}",
         "",
@@ -75,7 +78,9 @@ def to_markdown(results: Results) -> str:
     ]
     for row in results["rows"]:
         reason = f": {row['reason']}" if row["reason"] else ""
-        lines.append(_line((*_cells(row), row["verdict"] + reason, source(row["published"]))))
+        lines.append(
+            _line((*_cells(results, row), row["verdict"] + reason, source(row["published"])))
+        )
     lines += ["", _how_to_read(results)]
     if results["others"]:
         lines += ["", "Published by others, not reproduced here:", ""]
@@ -87,8 +92,8 @@ def to_markdown(results: Results) -> str:
 
 def to_text(results: Results) -> str:
     """Write the table for a terminal; reasons and sources stand below it."""
-    cells = [(*_cells(row), row["verdict"]) for row in results["rows"]]
-    grid = [(*_HEAD, "verdict"), *cells]
+    cells = [(*_cells(results, row), row["verdict"]) for row in results["rows"]]
+    grid = [(*_shown(results, _HEAD), *_own_columns(results), "verdict"), *cells]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     lines = [_title(results)]
     for line in grid:
@@ -136,7 +141,7 @@ def _title(results: Results) -> str:
     return f"{results['id']}: {results['title']}{quick}"
 
 
-def _cells(row: dict[str, Any]) -> Sequence[str]:
+def _cells(results: Results, row: dict[str, Any]) -> Sequence[str]:
     published, ours = row["published"] or {}, row["ours"]
     difference = row["difference"] or {}
     changes = []
@@ -145,7 +150,7 @@ def _cells(row: dict[str, Any]) -> Sequence[str]:
     if difference.get("compression") is not None:
         changes.append(f"x {difference['compression']:.2f}")
     error, compression = (published.get(key) for key in ("error", "compression"))
-    return (
+    cells = (
         row["name"],
         "-" if error is None else f"{error:g} %",
         "-" if compression is None else f"{compression:g}x",
@@ -155,6 +160,23 @@ def _cells(row: dict[str, Any]) -> Sequence[str]:
         ratio_text(ours["compression_all_mean"]),
         ", ".join(changes) or "-",
     )
+    return (*_shown(results, cells), *row.get("columns", {}).values())
+
+
+def _shown(results: Results, cells: Sequence[str]) -> Sequence[str]:
+    """Leave out the columns of the comparison where nothing was published."""
+    if _any_published(results):
+        return cells
+    return [c for heading, c in zip(_HEAD, cells, strict=True) if heading not in _COMPARED]
+
+
+def _any_published(results: Results) -> bool:
+    return any(row["published"] for row in results["rows"])
+
+
+def _own_columns(results: Results) -> Sequence[str]:
+    """Return the headings of the columns that this experiment adds."""
+    return [*results["rows"][0].get("columns", ())]
 
 
 def _figures(published: dict[str, Any]) -> str:
@@ -175,10 +197,12 @@ def _how_to_read(results: Results) -> str:
         published and published["status"] == "recalled"
         for published in (*(row["published"] for row in results["rows"]), *results["others"])
     )
+    ours = f"Error: share of test images misclassified after the last epoch, {errors}. "
+    if not _any_published(results):
+        return f"{ours}Ratio: {counted.removesuffix(', as in the paper')}."
     return (
-        f"Error: share of test images misclassified after the last epoch, {errors}. "
-        f"Ratio: {counted}. Difference: our error minus the published one, our ratio over the "
-        "published one." + (f" Recalled: {RECALLED}." if recalled else "")
+        f"{ours}Ratio: {counted}. Difference: our error minus the published one, our ratio over "
+        "the published one." + (f" Recalled: {RECALLED}." if recalled else "")
     )
 
 
