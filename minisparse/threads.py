@@ -81,11 +81,11 @@ def start_kernels() -> None:
 
     Called once, when the kernels are loaded.  GNU's OpenMP lets idle threads spin for
     milliseconds; on a machine with anything else to do, they keep the very thread that they wait
-    for from its core (measured on two busy cores: 88 ms a step instead of 0.6).  Spinning for some
-    microseconds is as fast on an idle machine and bounds the damage on a busy one.
+    for from its core (measured on two busy cores: 88 ms a step instead of 0.6).  Spinning for a few
+    microseconds is nearly as fast on an idle machine and bounds the damage on a busy one.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     n = _asked_for()
     if n is not None:
         set_num_threads(n)
