@@ -24,6 +24,7 @@ class _Line(NamedTuple):
     marker: str
 
 
+_REMOVED = {WEIGHTS: "single weights", UNITS: "whole units"}
 _LINES = (
     _Line("single weights removed, CSR", WEIGHTS, "csr", COLOURS[0], "o"),
     _Line("single weights removed, shrunk", WEIGHTS, "shrunk", COLOURS[2], "^"),
@@ -53,9 +54,16 @@ def draw(results: Results, path: Path) -> None:
             axes.set_xlabel("compression, weights / nonzero\nweights (log scale)")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         _limit(panels[0, 0], results, batches)
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(3, len(batches)))
         quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""
-        figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
+        figure.legend(
+            handles,
+            labels,
+            loc="outside upper left",
+            ncols=min(3, len(batches)),
+            title=results["title"] + quick,
+            title_fontsize=11,
+            alignment="left",
+        )
         caption = fill(_caption(results, batches), int(13 * width))
         figure.supxlabel(caption, x=0.01, ha="left", fontsize=9)
 
@@ -85,16 +93,16 @@ def _panel(axes: Axes, results: Results, net: str, batch: str) -> None:
             markersize=5.5,
             label=line.label,
         )
-    for kind in (WEIGHTS, UNITS):
+    for kind, marker in ((WEIGHTS, "x"), (UNITS, "+")):
         points = curve(results, net, kind, batch, "picked")
         axes.plot(
             [c for c, _ in points],
             [s["value"] for _, s in points],
             color=BLACK,
             linestyle="none",
-            marker="x",
-            markersize=5,
-            label="fastest of all forms" if kind == WEIGHTS else None,
+            marker=marker,
+            markersize=6,
+            label=f"{_REMOVED[kind]} removed, fastest form",
             zorder=4,
         )
     axes.set_title(f"{net}, batch {batch}", fontsize=10)
@@ -131,6 +139,7 @@ def _caption(results: Results, batches: Sequence[str]) -> str:
     busy = max(t["busy"] for t in timed)
     noise = f" Others used up to {100 * busy:.0f} % of the cores meanwhile."
     return (
-        f"Bars: dense median over the form's quartiles. Times: {protocol}."
+        "CSR: the nonzero weights alone. Shrunk: dense, without the units that are of no "
+        f"consequence. Bars: dense median over the form's quartiles. Times: {protocol}."
         f"{noise if busy > BUSY else ''}"
     )

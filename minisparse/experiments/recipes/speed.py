@@ -57,10 +57,10 @@ class Speed(Classifier):
     compressions: tuple[float, ...] = (2, 5, 10, 20, 50, 100)
     unit_shares: tuple[float, ...] = (0.5, 0.2, 0.1, 0.05)
     dense_epochs: int = 10
-    retrain_epochs: int = 2
-    final_lr: float = 0.01
+    retrain_epochs: int = 3
+    final_lr: float = 0.05
     batches: tuple[int, ...] = (1, 100, 1000)
-    rounds: int = 11
+    rounds: int = 15
 
     def total_epochs(self) -> int:
         """Return the number of epochs of both ways, with what the measurements take."""
