@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from minisparse.experiments import catalogue
-from minisparse.threads import set_num_threads
+from minisparse.threads import get_num_threads, set_num_threads
 
 DEFAULT_OUT = Path("minisparse-results")
 QUICK_OUT = DEFAULT_OUT / "quick"
@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compute on so many threads (default: MINISPARSE_THREADS, or all cores)",
     )
     parser.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="runs at a time, each on its share of the threads (default: as many as threads)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -73,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         seeds=args.seeds,
         quick=args.quick,
         force=args.force,
+        at_once=args.jobs or get_num_threads(),
     )
     failed = []
     for each in written:

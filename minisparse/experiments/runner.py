@@ -1,8 +1,11 @@
 """Do the runs of a plan that are missing, and write what they show."""
 
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from minisparse.experiments import results as results_
@@ -10,7 +13,8 @@ from minisparse.experiments import tables
 from minisparse.experiments.comparison import Comparison
 from minisparse.experiments.environment import environment
 from minisparse.experiments.experiment import Experiment, Results
-from minisparse.experiments.recipe import Outcome, Recipe
+from minisparse.experiments.parallel import in_parallel
+from minisparse.experiments.recipe import Outcome, Progress, Recipe
 from minisparse.experiments.screen import Screen
 from minisparse.experiments.store import (
     ResultsError,
@@ -142,6 +146,7 @@ def reproduce(
     seeds: int | None = None,
     quick: bool = False,
     force: bool = False,
+    at_once: int = 1,
 ) -> list[Results]:
     """Run what is missing and write, for each experiment, its results.
 
@@ -156,6 +161,8 @@ def reproduce(
         Folder of the results.
     screen : Screen
         Where to report.
+    at_once : int
+        How many runs at a time, each in a process of its own (see parallel.py).
 
     Raises
     ------
@@ -171,24 +178,29 @@ def reproduce(
         screen.say(line)
     missing = plan.missing()
     done = 0
-    written = []
+    written: list[Results] = []
+    waiting = list(plan.parts)
+
+    def write_what_is_complete() -> None:
+        while waiting and all(plan.has(job) for job in waiting[0][3]):
+            experiment, comparison, range_, _ = waiting.pop(0)
+            results = results_.build(
+                experiment, comparison, plan.finished, seeds=range_, quick=quick
+            )
+            write(experiment, results, out)
+            written.append(results)
+
     try:
         with screen:
             screen.begin(sum(job.minutes for job in missing))
-            for experiment, comparison, range_, jobs in plan.parts:
-                for job in jobs:
-                    if plan.has(job):
-                        continue
-                    screen.job(job.name, job.minutes)
-                    run = _run(job, store, screen, force)
+            write_what_is_complete()
+            finished = _in_turn if at_once == 1 or len(missing) == 1 else _at_once(at_once)
+            with closing(finished(missing, store, screen, force)) as runs:
+                for job, run in runs:
                     plan.finished[job.recipe, job.seed] = run
                     done += 1
                     screen.say(f"[{done}/{len(missing)}] {job}: {_summary(run)}")
-                results = results_.build(
-                    experiment, comparison, plan.finished, seeds=range_, quick=quick
-                )
-                write(experiment, results, out)
-                written.append(results)
+                    write_what_is_complete()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"{done} of {_count(len(missing), 'run')} done in this call. All finished runs are "
@@ -208,16 +220,46 @@ def write(experiment: Experiment, results: Results, out: Path) -> None:
         experiment.figure(results, temporary)
 
 
-def _run(job: Job, store: Store, screen: Screen, force: bool) -> Run:
+Finished = Generator[tuple[Job, Run], None, None]
+
+
+def _in_turn(jobs: Sequence[Job], store: Store, screen: Screen, force: bool) -> Finished:
+    for job in jobs:
+        screen.job(job.name, job.minutes)
+        yield job, _run(job, store, screen.progress, force)
+
+
+def _at_once(count: int) -> Callable[[Sequence[Job], Store, Screen, bool], Finished]:
+    def finished(jobs: Sequence[Job], store: Store, screen: Screen, force: bool) -> Finished:
+        work = partial(_run_apart, folder=store.folder, force=force)
+
+        def progress(minutes: float, job: Job, note: str) -> None:
+            screen.reached(minutes, job.name, note)
+
+        for job in in_parallel(work, jobs, count, progress=progress):
+            run = store.load(job.recipe, job.seed)
+            if run is None:
+                raise ResultsError(f"{job}: its file in {store.folder} is gone")
+            yield job, run
+
+    return finished
+
+
+def _run_apart(job: Job, progress: Progress, folder: Path, force: bool) -> None:
+    """Do a job in another process; the result is in the store."""
+    _run(
+        job, Store(folder, lambda text: print(f"warning: {text}", file=sys.stderr)), progress, force
+    )
+
+
+def _run(job: Job, store: Store, progress: Progress, force: bool) -> Run:
     key = job.recipe.key(job.seed)
     for leftover in store.checkpoints(key) if force else ():
         leftover.unlink()
     resumed = bool(store.checkpoints(key))
     start = time.perf_counter()
     try:
-        outcome = job.recipe.run(
-            job.seed, checkpoint=store.checkpoint(key), progress=screen.progress
-        )
+        outcome = job.recipe.run(job.seed, checkpoint=store.checkpoint(key), progress=progress)
     except Exception as error:
         error.add_note(f"in the run {job}")
         raise

@@ -57,6 +57,13 @@ class Screen:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(now - self._bar.n)  # redraws when the last time is long enough ago
 
+    def reached(self, done: float, name: str, note: str = "") -> None:
+        """Show how much of the whole plan is done, where several parts go on at a time."""
+        if self._bar is not None:
+            self._bar.set_description_str(name, refresh=False)
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(done - self._bar.n)
+
     def __enter__(self) -> Self:
         return self
 
