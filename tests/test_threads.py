@@ -19,7 +19,10 @@ from minisparse import kernels
 kernels.matmul(np.ones((64, 64)), np.ones((64, 64)))
 print(t.get_num_threads(), t.blas_threads())
 """
-NAMES = ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MINISPARSE_KERNELS")
+NAMES = (
+    *("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MINISPARSE_KERNELS"),
+    *("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"),  # set by the kernels in this process already
+)
 
 
 def python(code, **variables):

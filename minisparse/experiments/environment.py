@@ -1,5 +1,6 @@
 """Where a run was done: versions, processor, threads, state of the source."""
 
+import copy
 import functools
 import os
 import platform
@@ -18,7 +19,6 @@ _OTHER_VARIABLES = (
 )
 
 
-@functools.cache
 def environment() -> dict[str, Any]:
     """Describe this process; the same seed gives the same bits where all of it is the same.
 
@@ -29,6 +29,11 @@ def environment() -> dict[str, Any]:
         of the kernels; None where unknown), "variables" (those set that bear on
         speed or bits), "git" (see `git_state`).
     """
+    return copy.deepcopy(_found())  # whoever adds to it adds to a copy
+
+
+@functools.cache
+def _found() -> dict[str, Any]:
     variables = {
         name: os.environ[name]
         for name in (*_THREAD_VARIABLES, *_OTHER_VARIABLES)

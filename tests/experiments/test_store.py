@@ -62,6 +62,7 @@ def test_a_run_stores_all_that_identifies_it(store):
 
 
 def test_the_environment_says_what_bits_depend_on():
+    environment()["versions"]["numpy"] = "0.0"  # whoever changes it changes a copy
     found = environment()
     assert found["versions"]["numpy"] == np.__version__
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
