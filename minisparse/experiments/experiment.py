@@ -68,6 +68,8 @@ class Experiment:
         results.json.
     columns : mapping of heading to callable
         Further columns of the tables: details -> the text of a row's cell.
+    alone : bool
+        Its runs measure time: no other run may go on beside them.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Experiment:
     quick_minutes: float = 1.0
     details: Callable[[Sequence[Outcome]], dict[str, Any]] | None = None
     columns: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict)
+    alone: bool = False
 
     def recipe(self, row: str, *, quick: bool) -> Recipe:
         """Return the recipe of a row, or its reduced version."""

@@ -177,6 +177,8 @@ def reproduce(
     for line in plan.lines():
         screen.say(line)
     missing = plan.missing()
+    if any(experiment.alone for experiment, *_ in plan.parts):
+        at_once = 1
     done = 0
     written: list[Results] = []
     waiting = list(plan.parts)

@@ -202,4 +202,5 @@ EXPERIMENT = Experiment(
     quick_minutes=0.2,
     details=details,
     columns=COLUMNS,
+    alone=True,
 )
