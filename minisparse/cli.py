@@ -15,6 +15,7 @@ from typing import Any
 
 import minisparse
 from minisparse import threads
+from minisparse.errors import is_for_people, is_ours, message
 
 # name -> (module, what it does)
 _COMMANDS = {
@@ -59,9 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if show_traceback or not _is_for_people(error):
+        if show_traceback or not is_for_people(error):
             raise
-        print(f"minisparse: error: {_message(error)}", file=sys.stderr)
+        hint = [] if is_ours(error) else ["(--traceback shows where it was raised)"]
+        print(f"minisparse: error: {message(error, *hint)}", file=sys.stderr)
         return 2
 
 
@@ -96,20 +98,6 @@ def _add_traceback(parser: argparse.ArgumentParser, default: Any) -> None:
         default=default,
         help=f"show where in the code an error was raised (also: {_TRACEBACK}=1)",
     )
-
-
-def _is_ours(error: BaseException) -> bool:
-    return type(error).__module__.partition(".")[0] == "minisparse"
-
-
-def _is_for_people(error: BaseException) -> bool:
-    """Tell bad input, files and settings from bugs, whose traceback is what helps."""
-    return _is_ours(error) or isinstance(error, (ValueError, OSError))
-
-
-def _message(error: BaseException) -> str:
-    hint = [] if _is_ours(error) else ["(--traceback shows where it was raised)"]
-    return "\n  ".join([str(error), *getattr(error, "__notes__", []), *hint])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from minisparse import threads
+from minisparse.errors import is_for_people, message
 
 _GRACE = 60  # seconds for saving the state before a process is ended by force
 
@@ -93,8 +94,8 @@ def in_parallel(
                     finished += one.job.minutes
                     yield one.job
                 else:
-                    message, trace = content
-                    raise RunError(message) from _RemoteTracebackError(trace)
+                    text, trace = content
+                    raise RunError(text) from _RemoteTracebackError(trace)
     finally:
         _stop(running)
 
@@ -126,12 +127,12 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 
 def _receive(one: _Running) -> tuple[Any, ...]:
     try:
-        message: tuple[Any, ...] = one.pipe.recv()
+        received: tuple[Any, ...] = one.pipe.recv()
     except (EOFError, OSError):
         one.process.join()
         code = one.process.exitcode
         return "error", f"{one.job}: its process ended without a word (exit code {code})", ""
-    return message
+    return received
 
 
 def _stop(running: Sequence[_Running]) -> None:
@@ -164,10 +165,9 @@ def _child(work: Work, job: Any, pipe: Connection) -> None:
         sys.exit(130)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         trace = "".join(traceback.format_exception(error))
-        text = "\n  ".join([str(error), *getattr(error, "__notes__", [])])
-        ours = type(error).__module__.partition(".")[0] == "minisparse"
+        text = message(error) if is_for_people(error) else trace
         with contextlib.suppress(OSError):
-            pipe.send(("error", text if ours or isinstance(error, ValueError) else trace, trace))
+            pipe.send(("error", text, trace))
         sys.exit(1)
 
 
