@@ -11,6 +11,7 @@ from typing import Any
 
 import minisparse
 from minisparse import threads
+from minisparse.processor import cpu_name
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _OTHER_VARIABLES = (
@@ -87,17 +88,6 @@ def git_state(package: Path = Path(minisparse.__file__).parent) -> dict[str, Any
         }
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def cpu_name() -> str:
-    """Return the processor's name as the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine() or "unknown"
 
 
 def _version(distribution: str) -> str | None:

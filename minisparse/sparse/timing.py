@@ -7,14 +7,13 @@ with the quartiles.  One round before the first is not counted: it compiles, and
 
 from __future__ import annotations
 
-import functools
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from ..processor import cpu_name
 
 _SECONDS = 2e-4  # of a measurement, at least
 
@@ -79,17 +78,5 @@ def protocol(rounds: int, batch: int) -> str:
     threads = numba.get_num_threads()
     return (
         f"batch {batch}, no gradients, median of {rounds} interleaved rounds after one warm-up "
-        f"(quartiles in brackets), {threads} thread{'s' if threads > 1 else ''}, {cpu()}"
+        f"(quartiles in brackets), {threads} thread{'s' if threads > 1 else ''}, {cpu_name()}"
     )
-
-
-@functools.cache
-def cpu() -> str:
-    """Return the name of the CPU as the system gives it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

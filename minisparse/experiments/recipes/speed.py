@@ -15,11 +15,11 @@ from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.setting import Classifier, Session
 from minisparse.nn import Module
 from minisparse.optim import schedules
+from minisparse.processor import cpu_name
 from minisparse.prune.magnitude import MagnitudePruning, one_shot
 from minisparse.prune.nodes import hidden_units, nodes_left, remove_dead_nodes
 from minisparse.sparse import choose, report, shrink
 from minisparse.sparse.graph import example_for
-from minisparse.sparse.timing import cpu
 
 WEIGHTS, UNITS = "weights", "units"
 _AS_LONG_AS = 2  # epochs: for the progress bar, what the measurement of a point takes
@@ -149,7 +149,7 @@ def times_and_sizes(model: Module, batches: tuple[int, ...], rounds: int) -> dic
     hidden = hidden_units(model, example_for(model))
     return {
         "batches": timed,
-        "cpu": cpu(),
+        "cpu": cpu_name(),
         "threads": 1,
         "units": nodes_left(model, hidden),
         "bytes": {
