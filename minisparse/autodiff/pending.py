@@ -35,46 +35,24 @@ _pending: list[weakref.ref[Tensor]] | None = None
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
     """Let operations that know how wait for what follows; at the end all are computed."""
-    before = _begin()
+    global _pending
+    before, _pending = _pending, []
     try:
         yield
-        _compute_all()
+        for reference in _pending:
+            t = reference()
+            if t is not None:
+                t._array  # noqa: B018 - looking computes
     finally:
-        _end(before)
+        _pending = before
 
 
 def call(f: Callable[..., Any], *args: Any) -> Any:
     """Return ``f(*args)``, called inside `waiting` unless that is so already."""
     if _pending is not None:
         return f(*args)
-    before = _begin()
-    try:
-        y = f(*args)
-        _compute_all()
-        return y
-    finally:
-        _end(before)
-
-
-_Waiting = list["weakref.ref[Tensor]"] | None
-
-
-def _begin() -> _Waiting:
-    global _pending
-    before, _pending = _pending, []
-    return before
-
-
-def _compute_all() -> None:
-    for reference in _pending or ():
-        t = reference()
-        if t is not None:
-            t._array  # noqa: B018 - looking computes
-
-
-def _end(before: _Waiting) -> None:
-    global _pending
-    _pending = before
+    with waiting():
+        return f(*args)
 
 
 SMALL = 1 << 12  # elements up to which another pass costs less than waiting

@@ -39,8 +39,8 @@ class Conv2d(Op):
     def backward(self, grad: Tensor, y: Tensor, x: Tensor, w: Tensor) -> Any:
         geometry = self.stride, self.padding
         return (
-            lambda: each(Conv2dInputGrad(x.shape, *geometry), grad, w),
-            lambda: each(Conv2dWeightGrad((w.shape[0], w.shape[1]), *geometry), x, grad),
+            lambda: _each(Conv2dInputGrad(x.shape, *geometry), grad, w),
+            lambda: _each(Conv2dWeightGrad((w.shape[0], w.shape[1]), *geometry), x, grad),
         )
 
 
@@ -59,8 +59,8 @@ class Conv2dInputGrad(Op):
     def backward(self, grad: Tensor, y: Tensor, g: Tensor, w: Tensor) -> Any:
         geometry = self.stride, self.padding
         return (
-            lambda: each(Conv2d(*geometry), grad, w),
-            lambda: each(Conv2dWeightGrad((w.shape[0], w.shape[1]), *geometry), grad, g),
+            lambda: _each(Conv2d(*geometry), grad, w),
+            lambda: _each(Conv2dWeightGrad((w.shape[0], w.shape[1]), *geometry), grad, g),
         )
 
 
@@ -79,12 +79,12 @@ class Conv2dWeightGrad(Op):
     def backward(self, grad: Tensor, y: Tensor, x: Tensor, g: Tensor) -> Any:
         geometry = self.stride, self.padding
         return (
-            lambda: each(Conv2dInputGrad(x.shape, *geometry), g, grad),
-            lambda: each(Conv2d(*geometry), x, grad),
+            lambda: _each(Conv2dInputGrad(x.shape, *geometry), g, grad),
+            lambda: _each(Conv2d(*geometry), x, grad),
         )
 
 
-def each(op: Op, a: Tensor, b: Tensor) -> Tensor:
+def _each(op: Op, a: Tensor, b: Tensor) -> Tensor:
     """Apply a bilinear `op` for each leading cotangent axis of `a` or `b`."""
     if a.ndim == 4 and b.ndim == 4:
         return op(a, b)
