@@ -20,11 +20,10 @@ the same.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..arrays import array_module
-from .insensitivity import InsensitivityPruning, Threshold
+from .insensitivity import InsensitivityPruning
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -64,18 +63,6 @@ class LobsterPruning(InsensitivityPruning):
     ValueError
         See `InsensitivityPruning`.
     """
-
-    def __init__(
-        self,
-        strength: float,
-        threshold: Threshold,
-        *,
-        start: float = 0.0,
-        stop: float = math.inf,
-        regrow: bool = False,
-        names: list[str] | None = None,
-    ) -> None:
-        super().__init__(strength, threshold, start=start, stop=stop, regrow=regrow, names=names)
 
     def after_backward(self, run: Any) -> None:
         """Take S from the gradients, at the weights at which they were taken."""

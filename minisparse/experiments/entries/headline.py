@@ -20,12 +20,13 @@ def _sentence(results: Results) -> str:
     rows = {row["name"]: row["ours"] for row in results["rows"]}
     dense, low = rows["dense"], rows["unspecific, low error"]
     high, curve = rows["unspecific, high compression"], rows["magnitude, 100x"]
-    epochs = results["settings"]["rows"]["magnitude, 100x"]["retrain_epochs"]
+    n = results["settings"]["rows"]["magnitude, 100x"]["retrain_epochs"]
+    epochs = "1 epoch" if n == 1 else f"{n} epochs"
     return (
         f"LeNet-300-100 can lose all but one weight in {low['compression_mean']:.0f} by "
         f"sensitivity-driven regularization and still err on {low['error_mean']:.2f} % of the test "
         f"images (dense: {dense['error_mean']:.2f} %); at {high['compression_mean']:.0f}x the error "
-        f"is {high['error_mean']:.2f} %. Magnitude pruning, with {epochs} epochs of training "
+        f"is {high['error_mean']:.2f} %. Magnitude pruning, with {epochs} of training "
         f"between its steps, has {curve['error_mean']:.2f} % at "
         f"{curve['compression_mean']:.0f}x."
     )
