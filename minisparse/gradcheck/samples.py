@@ -122,6 +122,7 @@ def modules(rng: np.random.Generator) -> dict[str, list[Sample]]:
         ],
         "LeNet300": [on(nn.LeNet300(rng=rng), digits)],
         "LeNet5": [on(nn.LeNet5(rng=rng), digits)],
+        "SmallCNN": [on(nn.SmallCNN((6, 5, 2), 3, rng=rng), images)],
     }
 
 

@@ -1,4 +1,4 @@
-"""Modules, layers, initializers and the two LeNets."""
+"""Modules, layers, initializers and the networks of the experiments."""
 
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .layers import (
@@ -11,7 +11,7 @@ from .layers import (
     ReLU,
     num_parameters,
 )
-from .models import LeNet5, LeNet300
+from .models import LeNet5, LeNet300, SmallCNN
 from .module import Module, Parameter, Sequential
 from .record import LayerRecord, record_layers
 
@@ -31,6 +31,7 @@ __all__ = [
     "Parameter",
     "ReLU",
     "Sequential",
+    "SmallCNN",
     "num_parameters",
     "record_layers",
 ]

@@ -137,6 +137,7 @@ def _examples() -> tuple[Module, ...]:
         *(nn.BatchNorm1d(1), nn.BatchNorm2d(1), nn.Dropout(0.5, rng=rng)),
         *(nn.ReLU(), nn.Flatten(), nn.MaxPool2d(), nn.AvgPool2d()),
         *(nn.LeNet300(rng=rng, widths=(1, 1)), nn.LeNet5(rng=rng)),
+        nn.SmallCNN((4, 4, 1), 1, rng=rng),
         Selected(nn.ReLU(), np.zeros(1, np.int64)),
     )
 

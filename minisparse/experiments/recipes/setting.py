@@ -11,13 +11,19 @@ import numpy as np
 
 from minisparse.data import Dataset, Split, load
 from minisparse.experiments.recipe import Outcome, Progress, Recipe
-from minisparse.nn import LeNet5, LeNet300, Module
+from minisparse.nn import LeNet5, LeNet300, Module, SmallCNN
 from minisparse.optim import EMA, SGD, Adam, Optimizer, Schedule
 from minisparse.prune.mask import Mask
 from minisparse.prune.method import Method
 from minisparse.train import Run, evaluate, train
 
-MODELS: dict[str, Callable[..., Module]] = {"lenet300": LeNet300, "lenet5": LeNet5}
+# name -> (shape of an image, generator) -> network
+MODELS: dict[str, Callable[[Any, np.random.Generator], Module]] = {
+    "lenet300": lambda _, rng: LeNet300(rng=rng),
+    "lenet5": lambda _, rng: LeNet5(rng=rng),
+    "small-cnn": lambda shape, rng: SmallCNN(shape, rng=rng),
+    "small-cnn-dropout": lambda shape, rng: SmallCNN(shape, dropout=0.5, rng=rng),
+}
 _VALIDATION_SEED = 20_000  # the held-out images are the same for every seed of a run
 
 
@@ -27,7 +33,8 @@ class Classifier(Recipe):
 
     Parameters
     ----------
-    model : {"lenet300", "lenet5"}
+    model : str
+        A name in `MODELS`.
     dataset : str
         A name that `minisparse.data.load` knows.
     optimizer : {"sgd", "adam"}
@@ -73,6 +80,11 @@ class Session:
     checkpoint : Path
         Each training phase of the run keeps its state beside it.
     progress : callable
+
+    Attributes
+    ----------
+    training, measured, spare : Split
+        Images to train on, to measure on, and those that `recipe.images` leaves over.
     """
 
     def __init__(self, recipe: Classifier, seed: int, checkpoint: Path, progress: Progress) -> None:
@@ -82,9 +94,9 @@ class Session:
         self.checkpoint, self.phases = checkpoint, 0
         self.done, self.total = 0, recipe.total_epochs()
         data: Dataset = load(recipe.dataset)
-        self.training, self.measured = _splits(data, recipe, seed)
+        self.training, self.measured, self.spare = _splits(data, recipe, seed)
         self.rng = np.random.default_rng(seed)
-        self.model = MODELS[recipe.model](rng=self.rng)
+        self.model = MODELS[recipe.model](data.train.images.shape[1:], self.rng)
         self.history: list[dict[str, Any]] = []
         self.seed = seed
 
@@ -165,12 +177,13 @@ class Session:
         return self.checkpoint.with_name(f"{self.checkpoint.name}.phase{phase}.npz")
 
 
-def _splits(data: Dataset, recipe: Classifier, seed: int) -> tuple[Split, Split]:
+def _splits(data: Dataset, recipe: Classifier, seed: int) -> tuple[Split, Split, Split]:
+    """Return the images to train on, to measure on, and those that are in neither."""
     training, measured = data.train, data.test
     if recipe.hold_out:
         apart = np.random.default_rng(_VALIDATION_SEED)
         training, measured = training.split_validation(recipe.hold_out, apart)
-    if recipe.images is not None:
-        chosen = np.random.default_rng(seed).permutation(len(training))[: recipe.images]
-        training = training.subset(np.sort(chosen))
-    return training, measured
+    order = np.random.default_rng(seed).permutation(len(training))
+    n = recipe.images or len(training)
+    spare = training.subset(np.sort(order[n:]))
+    return training.subset(np.sort(order[:n])) if n < len(order) else training, measured, spare
