@@ -134,6 +134,36 @@ def sample(log_alpha: Any, u: Any, law: Law = LAW) -> Any:
     return _rectify(s, law)
 
 
+def sample_derivative(log_alpha: Any, u: Any, law: Law = LAW) -> Any:
+    """Return dz / d log alpha = (zeta - gamma) s (1 - s) / beta where 0 < sbar < 1, elsewhere 0.
+
+    Through this factor a gate learns: a sample that is exactly 0 or 1 sends nothing back.  It is
+    what the tape finds for `sample`, written out.
+
+    Parameters
+    ----------
+    log_alpha : array
+    u : array of the same shape
+        The noise that the gate was drawn with.
+    law : Law
+
+    Returns
+    -------
+    array
+
+    Examples
+    --------
+    >>> sample_derivative(np.zeros(3), np.array([0.01, 0.5, 0.99]))
+    array([0.  , 0.45, 0.  ])
+    """
+    log_alpha, u = _value(log_alpha), _value(u)
+    xp = array_module(u)
+    s = sigmoid_array((log_alpha + (xp.log(u) - xp.log1p(-u))) / law.beta)
+    width = law.zeta - law.gamma
+    sbar = s * width + law.gamma
+    return xp.where((sbar > 0) & (sbar < 1), width / law.beta * s * (1 - s), 0 * s)
+
+
 def evaluation_gate(log_alpha: Any, law: Law = LAW) -> Any:
     """Return zhat = min(1, max(0, sigmoid(log alpha) (zeta - gamma) + gamma)), eq. 13.
 
@@ -286,4 +316,5 @@ __all__ = [
     "prob_one",
     "prob_zero",
     "sample",
+    "sample_derivative",
 ]

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from minisparse import gradcheck
 from minisparse.autodiff import Tensor
 from minisparse.prune import hard_concrete as hc
 
@@ -140,6 +141,23 @@ def differences(f, x, h=1e-6):
         e[i] = h
         g[i] = (float(f(x + e)) - float(f(x - e))) / (2 * h)
     return g
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_derivative_written_out(law):
+    """Against the tape, and against difference quotients, the atoms included."""
+    rng = np.random.default_rng(7)
+    u, log_alpha = hc.noise(rng, (400,)), rng.normal(0, 3, 400)
+    slope = hc.sample_derivative(log_alpha, u, law)
+    a = Tensor(log_alpha, requires_grad=True)
+    hc.sample(a, u, law).sum().backward()
+    np.testing.assert_allclose(slope, a.grad.numpy(), rtol=1e-12, atol=1e-15)
+    assert {0.0} < set(slope)
+    assert gradcheck(
+        lambda x: hc.sample(x, u, law),
+        log_alpha,
+        backward=lambda g, x: g * hc.sample_derivative(x, u, law),
+    )
 
 
 @pytest.mark.parametrize("law", LAWS)
