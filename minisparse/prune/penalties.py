@@ -113,20 +113,26 @@ class Penalty(Method):
         lambda.
     names : list of str, optional
         Parameters to penalize; all weights (no biases) if left out.
+    stop : float
+        The time in epochs from which the penalty is off.
 
     Raises
     ------
     ValueError
-        The strength is negative or not finite.
+        The strength is negative or not finite, or `stop` is not > 0.
     """
 
     model: Module
     _parameters: dict[str, Parameter]
 
-    def __init__(self, strength: float, names: list[str] | None = None) -> None:
+    def __init__(
+        self, strength: float, names: list[str] | None = None, *, stop: float = math.inf
+    ) -> None:
         if not (math.isfinite(strength) and strength >= 0):
             raise ValueError(f"lambda, the strength, is a finite number >= 0, got {strength}")
-        self.strength, self.names = strength, names
+        if not stop > 0:
+            raise ValueError(f"stop, the time at which the penalty ends, is > 0, got {stop}")
+        self.strength, self.names, self.stop = strength, names, stop
 
     def step(self, w: Any, amount: float) -> Any:
         """Return the weights after the step, `amount` = eta lambda."""
@@ -138,7 +144,9 @@ class Penalty(Method):
         self.model, self._parameters = model, prunable(model, self.names)
 
     def after_step(self, run: Any) -> None:
-        """Move every penalized weight."""
+        """Move every penalized weight, unless the penalty's time is over."""
+        if (run.step - 1) / run.steps_per_epoch >= self.stop:
+            return
         amount = run.optimizer.lr * self.strength
         if amount > 0:
             for p in self._parameters.values():
@@ -175,13 +183,18 @@ class L1(Penalty):
     strength : float
         lambda.
     proximal : bool
-    names : list of str, optional
+    names, stop : see `Penalty`
     """
 
     def __init__(
-        self, strength: float, proximal: bool = True, names: list[str] | None = None
+        self,
+        strength: float,
+        proximal: bool = True,
+        names: list[str] | None = None,
+        *,
+        stop: float = math.inf,
     ) -> None:
-        super().__init__(strength, names)
+        super().__init__(strength, names, stop=stop)
         self.proximal = proximal
 
     def step(self, w: Any, amount: float) -> Any:
@@ -199,13 +212,18 @@ class GroupLasso(Penalty):
     granularity : see `minisparse.prune.granularity.group_scores`
         ``"unit"`` removes nodes and filters by their incoming weights, ``"input"`` by their
         outgoing ones.
-    names : list of str, optional
+    names, stop : see `Penalty`
     """
 
     def __init__(
-        self, strength: float, granularity: Granularity = "unit", names: list[str] | None = None
+        self,
+        strength: float,
+        granularity: Granularity = "unit",
+        names: list[str] | None = None,
+        *,
+        stop: float = math.inf,
     ) -> None:
-        super().__init__(strength, names)
+        super().__init__(strength, names, stop=stop)
         self.granularity = granularity
 
     def step(self, w: Any, amount: float) -> Any:

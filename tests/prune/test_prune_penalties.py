@@ -25,7 +25,7 @@ def rng():
 def attached(method, model, lr=0.5):
     optimizer = SGD(model, lr=lr)
     method.attach(model, optimizer, np.random.default_rng(0))
-    return SimpleNamespace(model=model, optimizer=optimizer)
+    return SimpleNamespace(model=model, optimizer=optimizer, step=1, steps_per_epoch=4)
 
 
 # ---- formulas -----------------------------------------------------------------------------------
@@ -122,6 +122,21 @@ def test_the_present_learning_rate_counts(rng):
     run.optimizer.lr = 0.25  # what a schedule has made of it
     method.after_step(run)
     np.testing.assert_allclose(model.weight.numpy(), before * 0.975, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [L1, L2, GroupLasso])
+def test_a_penalty_is_off_when_its_time_is_over(rng, kind):
+    model = Linear(2, 2, rng=rng)
+    method = kind(0.1, stop=1.5)  # epochs of 4 steps: steps 1 to 6 move
+    run = attached(method, model)
+    moved = []
+    for run.step in range(1, 9):
+        before = model.weight.numpy()
+        method.after_step(run)
+        moved.append(bool((model.weight.numpy() != before).any()))
+    assert moved == [True] * 6 + [False] * 2
+    with pytest.raises(ValueError, match="stop, the time at which the penalty ends, is > 0, got 0"):
+        kind(0.1, stop=0)
 
 
 def test_the_mask_keeps_what_is_left(rng):

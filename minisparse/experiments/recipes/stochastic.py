@@ -21,10 +21,9 @@ PENALTIES = {"none": None, "L1": L1, "L2": L2}
 class Stochastic(Classifier):
     """The procedure of Ben-Guigui et al. 2020; form and scale of the probability are ours.
 
-    The penalty acts from the first step to the last, in proportion to the learning rate.  Zeroing
-    ends before the last phase, in which what is left trains on as the learning rate falls.  A node
-    is removed when all its incoming or all its outgoing weights are zero; what it leaves behind (a
-    constant) goes into the next bias.
+    Zeroing, with its scale rising from 0, and the penalty act together; then what is left trains
+    on with neither, as the learning rate falls.  A node is removed when all its incoming or all its
+    outgoing weights are zero; what it leaves behind (a constant) goes into the next bias.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ class Stochastic(Classifier):
     form : str
         See `minisparse.prune.stochastic.FORMS`.
     rise_epochs, prune_epochs, finetune_epochs : int
-        sigma rises for so many of the first `prune_epochs`; the last phase has no zeroing.
+        sigma rises for so many of the first `prune_epochs`; then comes the last phase.
     final_lr : float
         Factor of the learning rate at the end of the last phase.
     """
@@ -86,4 +85,4 @@ class Stochastic(Classifier):
         kind = PENALTIES[self.penalty]
         if (kind is None) != (self.strength == 0):
             raise ValueError(f"penalty {self.penalty!r} with strength {self.strength}")
-        return [] if kind is None else [kind(self.strength)]
+        return [] if kind is None else [kind(self.strength, stop=self.prune_epochs)]
