@@ -86,6 +86,11 @@ class LargeWeights(Classifier):
             raise ValueError(f"target {self.target!r} with the fraction {self.fraction}")
         if self.target == "none":
             return None
+        if session.spare is None or len(session.spare) < self.watch:
+            raise ValueError(
+                f"instability is measured on {self.watch} images that are not trained on: let "
+                "`images` leave so many over"
+            )
         layers = ["fc1"] if self.granularity == "weight" else ["conv2", "fc1"]
         return LargeWeightPruning(
             self.fraction,

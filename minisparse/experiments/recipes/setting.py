@@ -83,8 +83,10 @@ class Session:
 
     Attributes
     ----------
-    training, measured, spare : Split
-        Images to train on, to measure on, and those that `recipe.images` leaves over.
+    training, measured : Split
+        Images to train on and to measure on.
+    spare : Split or None
+        Those that `recipe.images` leaves over.
     """
 
     def __init__(self, recipe: Classifier, seed: int, checkpoint: Path, progress: Progress) -> None:
@@ -177,13 +179,14 @@ class Session:
         return self.checkpoint.with_name(f"{self.checkpoint.name}.phase{phase}.npz")
 
 
-def _splits(data: Dataset, recipe: Classifier, seed: int) -> tuple[Split, Split, Split]:
+def _splits(data: Dataset, recipe: Classifier, seed: int) -> tuple[Split, Split, Split | None]:
     """Return the images to train on, to measure on, and those that are in neither."""
     training, measured = data.train, data.test
     if recipe.hold_out:
         apart = np.random.default_rng(_VALIDATION_SEED)
         training, measured = training.split_validation(recipe.hold_out, apart)
+    if recipe.images is None:
+        return training, measured, None
     order = np.random.default_rng(seed).permutation(len(training))
-    n = recipe.images or len(training)
-    spare = training.subset(np.sort(order[n:]))
-    return training.subset(np.sort(order[:n])) if n < len(order) else training, measured, spare
+    chosen, left = np.sort(order[: recipe.images]), np.sort(order[recipe.images :])
+    return training.subset(chosen), measured, training.subset(left) if left.size else None
