@@ -1,0 +1,309 @@
+"""Properties that a solution must have: what ``assignments/aN/properties.py`` is written with.
+
+    @prop("7.1", "forward", points=2, name="one row for each class")
+    def rows(student, reference, rng, level):
+        labels = rng.integers(0, 5, 8 if level == "grading" else 4)
+        close(student.cotangents(labels, 5, "unspecific", "float32"),
+              reference.cotangents(labels, 5, "unspecific", "float32"))
+
+`student` and `reference` are `calling.Functions`.  `level` is "public" (the student's own check) or
+"grading"; the generator differs between the two, between properties, and between seeds.  A property
+holds unless it raises `PropertyFailed`, with a message for the student.  What a submission returns
+may be anything that `protocol` can carry: compare with `close` and `same`, which look at type,
+shape, dtype and finiteness first.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from .calling import Functions
+from .errors import CallFailed, ClassroomError, PropertyFailed
+from .manifest import Assignment
+from .protocol import Rng
+
+Level = Literal["public", "grading"]
+KINDS = ("forward", "gradient", "edge")
+Body = Callable[[Functions, Functions, np.random.Generator, Level], None]
+
+_order = itertools.count()
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property, with what it is worth.
+
+    Attributes
+    ----------
+    exercise : str
+        The number.
+    kind : str
+        "forward", "gradient", "edge", or another word.
+    points : float
+    name : str
+        For people: what is right if it holds.
+    function : str
+        The student's function that it is about; may be empty.
+    body : function
+    order : int
+        Of definition.
+    """
+
+    exercise: str
+    kind: str
+    points: float
+    name: str
+    function: str
+    body: Body
+    order: int
+
+    @property
+    def id(self) -> str:
+        """A name that is unique in the assignment."""
+        return f"{self.exercise}:{self.body.__name__}"
+
+    def rng(self, seed: int, level: Level) -> np.random.Generator:
+        """Return the generator of this property alone."""
+        return np.random.default_rng([seed, zlib.crc32(f"{level}:{self.id}".encode())])
+
+
+def prop(
+    exercise: str, kind: str, *, points: float, name: str, function: str = ""
+) -> Callable[[Body], Body]:
+    """Declare a property; see the module."""
+    if not points > 0:
+        raise ClassroomError(f"property {name!r}: points are above 0, got {points!r}")
+
+    def declare(body: Body) -> Body:
+        declared = Property(exercise, kind, float(points), name, function, body, next(_order))
+        body.__property__ = declared  # type: ignore[attr-defined]
+        return body
+
+    return declare
+
+
+def load(assignment: Assignment) -> tuple[Property, ...]:
+    """Return the properties of an assignment, in the order of definition.
+
+    Raises
+    ------
+    ClassroomError
+        A property of no exercise, an exercise without properties, or two of the same name.
+    """
+    path = assignment.folder / "properties.py"
+    spec = importlib.util.spec_from_file_location(f"_properties_of_{assignment.id}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ClassroomError(f"{path} is missing: it holds the properties of {assignment.id}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = sorted(_declared(module), key=lambda p: p.order)
+    for p in found:
+        assignment.exercise(p.exercise)  # complains if there is none
+    ids = [p.id for p in found]
+    for e in assignment.exercises:
+        if not any(p.exercise == e.number for p in found):
+            raise ClassroomError(f"{path}: exercise {e.number} has no property")
+    if len(set(ids)) < len(ids):
+        raise ClassroomError(f"{path}: two properties of one exercise have the same name")
+    return tuple(found)
+
+
+def _declared(module: ModuleType) -> list[Property]:
+    found = [getattr(value, "__property__", None) for value in vars(module).values()]
+    return [p for p in found if isinstance(p, Property)]
+
+
+# ---- what properties are written with -----------------------------------------------------------
+
+
+def require(condition: bool, message: str) -> None:
+    """Fail with a message unless the condition holds."""
+    if not condition:
+        raise PropertyFailed(message)
+
+
+def close(
+    got: Any, want: Any, *, rtol: float = 1e-5, atol: float = 1e-7, what: str = "the result",
+    dtype: bool = True,
+) -> None:  # fmt: skip
+    """Compare what came with what is right.
+
+    Parameters
+    ----------
+    got, want : arrays, numbers, or tuples, lists, dicts of them
+        `got` may be anything; a number may be an array of shape ().
+    rtol, atol : float
+        |got - want| <= atol + rtol |want|; integers and bools must be equal.
+    what : str
+        For the message.
+    dtype : bool
+        Whether the dtype of arrays counts.
+
+    Raises
+    ------
+    PropertyFailed
+        Another type, shape, dtype, values that are not finite where the right ones are, or other
+        values; the message names the worst element, but not the right value of it.
+    """
+    if isinstance(want, (tuple, list)):
+        require(
+            isinstance(got, (tuple, list)), f"{what}: expected {len(want)} values, got {_kind(got)}"
+        )
+        require(len(got) == len(want), f"{what}: expected {len(want)} values, got {len(got)}")
+        for i, (g, w) in enumerate(zip(got, want, strict=True)):
+            close(g, w, rtol=rtol, atol=atol, what=f"{what}, value {i}", dtype=dtype)
+        return
+    if isinstance(want, dict):
+        require(isinstance(got, dict), f"{what}: expected a dict, got {_kind(got)}")
+        require(got.keys() == want.keys(), f"{what}: expected the keys {sorted(want)}")
+        for key in want:
+            close(got[key], want[key], rtol=rtol, atol=atol, what=f"{what}[{key!r}]", dtype=dtype)
+        return
+    if want is None or isinstance(want, (str, bool)):
+        same(got, want, what=what)
+        return
+    _close_arrays(got, want, rtol, atol, what, dtype)
+
+
+def _close_arrays(got: Any, want: Any, rtol: float, atol: float, what: str, dtype: bool) -> None:
+    scalar = np.ndim(want) == 0
+    numeric = isinstance(got, (np.ndarray, int, float)) and not isinstance(got, bool)
+    require(numeric, f"{what}: expected {_kind(want)}, got {_kind(got)}")
+    require(scalar or isinstance(got, np.ndarray), f"{what}: expected {_kind(want)}, got a number")
+    g, w = np.asarray(got), np.asarray(want)
+    require(g.shape == w.shape, f"{what}: expected shape {w.shape}, got {g.shape}")
+    if dtype and not scalar:
+        require(g.dtype == w.dtype, f"{what}: expected dtype {w.dtype}, got {g.dtype}")
+    require(g.dtype.kind in "biuf", f"{what}: expected real numbers, got dtype {g.dtype}")
+    finite = np.isfinite(w)
+    lost = finite & ~np.isfinite(g)
+    if lost.any():
+        raise PropertyFailed(
+            f"{what}: {int(lost.sum())} of {g.size} elements are not finite, the first at "
+            f"{_first(lost)}; expected finite values"
+        )
+    with np.errstate(all="ignore"):
+        if g.dtype.kind == "f" or w.dtype.kind == "f":
+            x, y = g.astype(np.float64), w.astype(np.float64)
+            right = np.where(
+                finite,
+                np.abs(x - y) <= atol + rtol * np.abs(y),
+                (x == y) | (np.isnan(x) & np.isnan(y)),
+            )
+        else:
+            right = g == w
+    if not right.all():
+        wrong = ~right
+        at = _first(wrong)
+        raise PropertyFailed(
+            f"{what}: {int(wrong.sum())} of {g.size} elements are wrong, the first at {at}: "
+            f"{g[at].item():.6g} is not right{_factor(g, w, wrong)}"
+        )
+
+
+def _factor(got: Any, want: Any, wrong: Any) -> str:
+    """Name the factor if all wrong elements are off by the same one: the usual mistake."""
+    with np.errstate(all="ignore"):
+        ratio = got[wrong].astype(np.float64) / want[wrong].astype(np.float64)
+    if (
+        ratio.size < 3
+        or not np.isfinite(ratio).all()
+        or not np.allclose(ratio, ratio[0], rtol=1e-4)
+    ):
+        return ""
+    return f" (all wrong elements are {ratio[0]:.4g} times what they should be)"
+
+
+def same(got: Any, want: Any, *, what: str = "the result") -> None:
+    """Demand the same plain value, of the same type."""
+    require(
+        type(got) is type(want) and got == want, f"{what}: expected {want!r}, got {_short(got)}"
+    )
+
+
+def refuses(
+    function: Callable[..., Any], *args: Any, error: str | Sequence[str] = "ValueError",
+    because: str = "", **kwargs: Any,
+) -> None:  # fmt: skip
+    """Demand that a function of the submission raises an error of one of these names."""
+    accepted = (error,) if isinstance(error, str) else tuple(error)
+    name = getattr(function, "__name__", "the function")
+    wanted = f"{name} should raise {' or '.join(accepted)}" + (f" for {because}" if because else "")
+    try:
+        function(*args, **kwargs)
+    except CallFailed as failure:
+        require(failure.kind in accepted, f"{wanted}; instead: {failure}")
+        return
+    raise PropertyFailed(f"{wanted}, but it returned a result")
+
+
+def gradient_holds(
+    forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any, seed: int = 0
+) -> None:
+    """Demand that a hand-written gradient is the forward's, by `minisparse.gradcheck`.
+
+    Parameters
+    ----------
+    forward : function
+        ``forward(*inputs)``.
+    backward : function
+        ``backward(cotangent, *inputs)`` returns one gradient for each floating-point array.
+    *inputs : arrays and plain values
+        Give float64 arrays.
+    seed : int
+
+    Raises
+    ------
+    PropertyFailed
+        With the diagnosis.
+    """
+    from minisparse.gradcheck import gradcheck
+
+    report = gradcheck(forward, *inputs, backward=backward, seed=seed)
+    if not report.ok:
+        raise PropertyFailed(f"gradcheck: {report.cause}. {report.message}")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _first(where: Any) -> tuple[int, ...]:
+    flat = int(np.argmax(where))
+    return (
+        tuple(int(i) for i in np.unravel_index(flat, where.shape)) if math.prod(where.shape) else ()
+    )
+
+
+__all__ = [
+    "KINDS",
+    "CallFailed",
+    "Functions",
+    "Level",
+    "Property",
+    "PropertyFailed",
+    "Rng",
+    "close",
+    "gradient_holds",
+    "load",
+    "prop",
+    "refuses",
+    "require",
+    "same",
+]
