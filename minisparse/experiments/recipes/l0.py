@@ -8,6 +8,7 @@ from typing import Any
 
 from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.optim import schedules
 from minisparse.prune.gate_counts import authors_counts, gate_counts, total
 from minisparse.prune.l0 import L0Method, add_gates, architecture, gated_layers, harden
 from minisparse.prune.nodes import remove_dead_nodes
@@ -30,14 +31,23 @@ class L0(Classifier):
     ----------
     strengths : tuple of float
         lambda of each gated layer, before the division by N; one number is for all of them.
+    l2 : float
+        wd of the combined L2 penalty; the paper has none on MNIST.
     epochs : int
+    decay_epochs : int
+        In so many last epochs the learning rate falls to `final_lr` of the first; the paper's is
+        constant.
+    final_lr : float
     """
 
     lr: float = 1e-3
     optimizer: str = "adam"
     average: float = 0.999
     strengths: tuple[float, ...] = (0.1,)
+    l2: float = 0.0
     epochs: int = 200
+    decay_epochs: int = 0
+    final_lr: float = 0.01
 
     def total_epochs(self) -> int:
         """Return the number of epochs."""
@@ -51,8 +61,14 @@ class L0(Classifier):
         """Train and measure."""
         session = Session(self, seed, checkpoint, progress)
         add_gates(session.model, DROP[self.model], session.rng)
-        method = _Counting(_by_layer(self.strengths, session), n=len(session.training))
-        session.train(self.epochs, [method])
+        method = _Counting(
+            _by_layer(self.strengths, session), n=len(session.training), weight_decay=self.l2
+        )
+        falling = None
+        if self.decay_epochs:
+            start = self.epochs - self.decay_epochs
+            falling = schedules.geometric(start, self.epochs, self.final_lr)
+        session.train(self.epochs, [method], falling)
         gates = architecture(session.model)
         expected = _count(session.model, "expected")
         left = _count(session.model, "left")
