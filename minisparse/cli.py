@@ -23,6 +23,7 @@ _COMMANDS = {
     "reproduce": ("minisparse.experiments.reproduce", "train and compare with published tables"),
     "gradcheck": ("minisparse.gradcheck.command", "verify gradients by finite differences"),
     "bench": ("minisparse.bench.command", "how fast it is beside other frameworks"),
+    "book": ("minisparse.book.command", "make the pages of the book, or check them"),
     "data": ("minisparse.data.command", "the data sets and where their files are looked for"),
 }
 _TRACEBACK = "MINISPARSE_TRACEBACK"

@@ -24,7 +24,7 @@ from minisparse.experiments.experiment import Results
 BLACK, GREY = "#000000", "#767676"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -53,7 +53,7 @@ def drawing(
     **grid
         For several axes: what `Figure.subplots` takes.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")  # Agg; no pyplot, no window
         yield figure, figure.subplots(**grid)
         figure.savefig(path, dpi=150)

@@ -1,0 +1,124 @@
+"""Where the chapters are, what they are called, and where the committed results are."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import minisparse
+
+from .display import table
+
+
+class BookError(Exception):
+    """A chapter, a page or the tools are not as they have to be; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter, as its first cell presents it.
+
+    Attributes
+    ----------
+    path : Path
+        ``tutorials/NN_name.py``.
+    number : int
+    title, goal, time : str
+    """
+
+    path: Path
+    number: int
+    title: str
+    goal: str
+    time: str
+
+    @property
+    def name(self) -> str:
+        """``NN_name``."""
+        return self.path.stem
+
+    @property
+    def page(self) -> Path:
+        """The page that is made of it."""
+        return self.path.parent / "pages" / f"{self.name}.md"
+
+    @classmethod
+    def read(cls, path: Path) -> Chapter:
+        """Read the first cell of a chapter.
+
+        Raises
+        ------
+        BookError
+            It does not begin with ``# N. Title``, or has no **Goal.** or **Time.**
+        """
+        text = "\n".join(
+            line.removeprefix("#").removeprefix(" ")
+            for line in path.read_text(encoding="utf-8").splitlines()
+        )
+        title = re.search(r"^# (\d+)\. (.+)$", text, re.MULTILINE)
+        parts = [
+            re.search(rf"^\*\*{word}\.\*\* (.+?)\n\n", text, re.MULTILINE | re.DOTALL)
+            for word in ("Goal", "Time")
+        ]
+        if title is None or int(title[1]) != int(path.name[:2]):
+            raise BookError(f"{path.name} needs the heading '# {int(path.name[:2])}. Title'")
+        goal, time = (" ".join(part[1].split()) if part else "" for part in parts)
+        if not (goal and time):
+            raise BookError(f"{path.name} needs the paragraphs **Goal.** and **Time.** at its top")
+        return cls(path, int(title[1]), title[2], goal, time)
+
+
+def folder() -> Path:
+    """Return the folder of the chapters: the present one, or that of the checkout.
+
+    Raises
+    ------
+    BookError
+        There is none: an installed package has no book.
+    """
+    checkout = Path(minisparse.__file__).parents[1]
+    for place in (Path.cwd(), Path.cwd() / "tutorials", checkout / "tutorials"):
+        if any(place.glob("[0-9][0-9]_*.py")):
+            return place
+    raise BookError(
+        "no chapters found: the book is in the folder tutorials/ of the source of minisparse. "
+        "Change into it, or install with `pip install -e .` from there."
+    )
+
+
+def chapters() -> list[Chapter]:
+    """Return all chapters, in order."""
+    return [Chapter.read(path) for path in sorted(folder().glob("[0-9][0-9]_*.py"))]
+
+
+def contents() -> None:
+    """Show the table of contents: the chapters that exist."""
+    table(
+        ["chapter", "goal", "time"],
+        [
+            [f"[{c.number}. {c.title}]({c.path.name})", c.goal, c.time]
+            for c in chapters()
+            if c.number
+        ],
+    )
+
+
+def results(experiment: str) -> dict[str, Any]:
+    """Return the committed results of an experiment, ``tutorials/results/ID/results.json``.
+
+    Raises
+    ------
+    BookError
+        There are none.
+    """
+    file = folder() / "results" / experiment / "results.json"
+    try:
+        read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BookError(
+            f"no results of {experiment!r}: `minisparse reproduce {experiment}` makes them"
+        ) from None
+    return read

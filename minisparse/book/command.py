@@ -1,0 +1,83 @@
+"""``minisparse book``: make the pages of the book, check them, or build a site."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .chapters import BookError, Chapter, chapters
+from .pages import difference, make_page, orphans, write_page
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = (
+        "Run the chapters in tutorials/ and write their pages, tutorials/pages/NN_name.md with "
+        "figures. Needs the extra `docs`; the chapters themselves run with the package alone."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="CHAPTER", help="number or name, e.g. 3 (default: all)"
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 and name the stale pages"
+    )
+    what.add_argument(
+        "--html", metavar="DIR", type=Path, help="build an offline site of all chapters into DIR"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; return the exit status."""
+    every = chapters()
+    if args.html is not None:
+        if args.names:
+            raise BookError("--html builds the whole book: name no chapters")
+        from .html import build_site
+
+        build_site(every, args.html)
+        print(f"wrote {args.html / 'index.html'}")
+        return 0
+    chosen = _chosen(every, args.names)
+    return _check(chosen, every) if args.check else _build(chosen, every)
+
+
+def _build(chosen: Sequence[Chapter], every: Sequence[Chapter]) -> int:
+    for chapter in chosen:
+        start = time.perf_counter()
+        page = make_page(chapter, every)
+        write_page(chapter, page)
+        seconds = time.perf_counter() - start
+        print(f"{chapter.page.name}: {len(page.figures)} figures, {seconds:.0f} s", flush=True)
+    return 0
+
+
+def _check(chosen: Sequence[Chapter], every: Sequence[Chapter]) -> int:
+    stale = []
+    for path in orphans(every):
+        print(f"{path.name}: belongs to no chapter, remove it")
+        stale.append(path.name)
+    for chapter in chosen:
+        found = difference(chapter, make_page(chapter, every))
+        print(f"{chapter.page.name}: {'stale' if found else 'current'}", flush=True)
+        if found:
+            print(found, file=sys.stderr)
+            stale.append(chapter.page.name)
+    if stale:
+        print(f"stale: {', '.join(stale)}. `minisparse book` makes them anew.")
+    return 1 if stale else 0
+
+
+def _chosen(every: Sequence[Chapter], names: Sequence[str]) -> list[Chapter]:
+    chosen = []
+    for name in names:
+        stem = Path(name).stem
+        found = [c for c in every if stem == c.name or (stem.isdigit() and int(stem) == c.number)]
+        if not found:
+            known = ", ".join(c.name for c in every)
+            raise BookError(f"no chapter is called {name!r}; there are {known}")
+        chosen += found
+    return chosen or [*every]

@@ -1,0 +1,187 @@
+"""What a chapter shows, in a notebook and in a terminal."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import inspect
+import io
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+QUICK = "MINISPARSE_BOOK_QUICK"
+
+
+def quick(full: Any, reduced: Any) -> Any:
+    """Return `full`, or `reduced` in a quick run, where the numbers of a chapter mean nothing.
+
+    The environment variable MINISPARSE_BOOK_QUICK=1 asks for a quick run; the tests do.
+    """
+    return reduced if os.environ.get(QUICK, "0") not in ("", "0") else full
+
+
+def in_notebook() -> bool:
+    """Tell whether a notebook's kernel runs the chapter."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def markdown(text: str) -> None:
+    """Show Markdown: rendered in a notebook, as it is in a terminal."""
+    _display({"text/markdown": text}, {}, text)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Show a table; numbers stand on the right.
+
+    >>> table(["layer", "weights"], [["fc1", 235200], ["fc2", 30000]])
+    | layer | weights |
+    | :--- | ---: |
+    | fc1 | 235200 |
+    | fc2 | 30000 |
+    """
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    for row in cells:
+        if len(row) != len(head):
+            raise ValueError(f"this table has {len(head)} columns, a row has {len(row)}: {row}")
+    numeric = [
+        bool(cells) and all(_is_number(row[column]) for row in cells) for column in range(len(head))
+    ]
+    rule = ["---:" if right else ":---" for right in numeric]
+    markdown("\n".join("| " + " | ".join(line) + " |" for line in [list(head), rule, *cells]))
+
+
+def _is_number(cell: str) -> bool:
+    return cell[:1].isdigit() or cell[:1] in "-+" or cell == ""
+
+
+def new_figure(width: float = 7.5, height: float = 3.6, **grid: Any) -> tuple[Figure, Any]:
+    """Return a figure and its axes in the style of the experiments' figures.
+
+    The style stays in force for the rest of the process: a chapter has one of its own.
+
+    Parameters
+    ----------
+    width, height : float
+        In inches.
+    **grid
+        For several axes: what `Figure.subplots` takes, e.g. ``ncols=2``.
+    """
+    import matplotlib as mpl
+    from cycler import cycler
+    from matplotlib.figure import Figure
+
+    from minisparse.experiments.plots import COLOURS, STYLE
+
+    mpl.rcParams.update({**STYLE, "axes.prop_cycle": cycler(color=list(COLOURS))})
+    figure = Figure(figsize=(width, height), layout="constrained")  # Agg: no window
+    return figure, figure.subplots(**grid)
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Show a figure.
+
+    Parameters
+    ----------
+    figure : Figure
+    alt : str
+        What is to be seen, for those who cannot see it; a terminal prints only this.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    png = base64.b64encode(buffer.getvalue()).decode("ascii")
+    width = round(figure.get_figwidth() * 96)
+    _display({"image/png": png}, {"image/png": {"alt": alt, "width": width}}, f"[figure: {alt}]")
+
+
+def show_svg(svg: str, alt: str) -> None:
+    """Show a picture that is written as SVG."""
+    _display({"image/svg+xml": svg}, {"image/svg+xml": {"alt": alt}}, f"[figure: {alt}]")
+
+
+def show_source(
+    *objects: Any, docstring: bool = True, start: str = "", stop: str = "", note: str = ""
+) -> None:
+    """Show how the library writes something: its own source, not a copy.
+
+    Parameters
+    ----------
+    *objects : function, class or method
+        All from one file, shown one under the other.
+    docstring : bool
+        Whether to show docstrings; those of one line are shown in any case.
+    start, stop : str
+        Of a long function show only the lines from the first that contains `start` to the first
+        after it that contains `stop`.
+    note : str
+        Said behind the file's name.
+
+    Raises
+    ------
+    ValueError
+        The source does not contain `start` or `stop`, or the objects are from several files.
+    """
+    files = {_file(thing) for thing in objects}
+    if len(files) != 1:
+        raise ValueError(f"show one file at a time, not {sorted(files)}")
+    parts = [_excerpt(thing, docstring, start, stop) for thing in objects]
+    code = "\n\n\n".join(part.rstrip() for part in parts)
+    text = f"From `{files.pop()}`{note and ', ' + note}:\n\n```python\n{code}\n```"
+    _display({"text/markdown": text}, {}, text)
+
+
+def _file(thing: Any) -> str:
+    module = inspect.getmodule(thing)
+    if module is None:
+        raise ValueError(f"{thing!r} has no source file")
+    path = module.__name__.replace(".", "/")
+    return f"{path}/__init__.py" if hasattr(module, "__path__") else f"{path}.py"
+
+
+def _excerpt(thing: Any, docstring: bool, start: str, stop: str) -> str:
+    source = textwrap.dedent(inspect.getsource(thing))
+    lines = source.splitlines()
+    if not docstring:
+        for first, last in reversed(_long_docstrings(source)):
+            del lines[first:last]
+            if first < len(lines) and not lines[first].strip():
+                del lines[first]
+    begin = _find(lines, start, 0) if start else 0
+    end = _find(lines, stop, begin) + 1 if stop else len(lines)
+    whole = (begin, end) == (0, len(lines))
+    chosen = textwrap.dedent("\n".join(lines[begin:end]))
+    return chosen if whole else f"# ...\n{chosen}"
+
+
+def _long_docstrings(source: str) -> list[tuple[int, int]]:
+    """Return the lines, from 0, of docstrings that are longer than one."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
+            doc = node.body[0]
+            if doc.end_lineno is not None and doc.end_lineno > doc.lineno:
+                found.append((doc.lineno - 1, doc.end_lineno))
+    return sorted(found)
+
+
+def _find(lines: Sequence[str], text: str, begin: int) -> int:
+    for i in range(begin, len(lines)):
+        if text in lines[i]:
+            return i
+    raise ValueError(f"the source has no {text!r} any more: choose other lines to show")
+
+
+def _display(data: dict[str, str], metadata: dict[str, Any], plain: str) -> None:
+    if in_notebook():
+        from IPython.display import display
+
+        display({**data, "text/plain": plain}, raw=True, metadata=metadata)
+    else:
+        print(plain)

@@ -1,0 +1,64 @@
+"""Run a chapter in a notebook's kernel: cells with their outputs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .chapters import BookError
+
+TIMEOUT = 600  # seconds for a cell
+
+
+def tools(*names: str) -> list[Any]:
+    """Import what only the book's builders need.
+
+    Raises
+    ------
+    BookError
+        Something is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return [import_module(name) for name in names]
+    except ImportError as error:
+        raise BookError(
+            f"building the book needs {error.name}: pip install 'minisparse[docs]', or, in the "
+            "source, pip install -e '.[docs]'"
+        ) from error
+
+
+def run_chapter(text: str, where: Path, name: str) -> Any:
+    """Run the text of a chapter and return the notebook.
+
+    Parameters
+    ----------
+    text : str
+        In the percent format.
+    where : Path
+        The folder to run it in.
+    name : str
+        For messages.
+
+    Raises
+    ------
+    BookError
+        A cell raised, or wrote to standard error (a warning, as a rule).
+    """
+    jupytext, nbclient, exceptions = tools("jupytext", "nbclient", "nbclient.exceptions")
+    notebook = jupytext.reads(text, fmt="py:percent")
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else a line on standard error
+    client = nbclient.NotebookClient(
+        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": where}}
+    )
+    try:
+        client.execute()
+    except exceptions.CellExecutionError as error:
+        raise BookError(f"{name}: a cell failed\n{error}") from None
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream" and output.name == "stderr":
+                raise BookError(f"{name}: a cell wrote to standard error:\n{output.text}")
+    return notebook
