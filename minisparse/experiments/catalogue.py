@@ -11,6 +11,11 @@ MODULES = {
     "dense-lenet300": "minisparse.experiments.entries.dense_lenet300",
     "dense-lenet5": "minisparse.experiments.entries.dense_lenet5",
     "sensitivity-table1": "minisparse.experiments.entries.sensitivity_table1",
+    "l0-table1": "minisparse.experiments.entries.l0_table1",
+    "l0-flops": "minisparse.experiments.entries.l0_flops",
+    "stochastic-nodes": "minisparse.experiments.entries.stochastic_nodes",
+    "large-weights-fashion": "minisparse.experiments.entries.large_weights_fashion",
+    "large-weights-cifar10": "minisparse.experiments.entries.large_weights_cifar10",
     "speed": "minisparse.experiments.entries.speed",
 }
 DEFAULT = "headline"

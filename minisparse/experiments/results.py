@@ -39,7 +39,8 @@ def build(
         "id", "title", "paper", "where", "sentence", "rows", "others", "settings", "environment".
         A row: "name", "series", "published" (or null), "ours", "difference" (error in points,
         compression as a ratio; or null), "verdict", "reason", "convention", "tolerance", "bar"; and
-        where the experiment has details of its own, "details" and "columns" (heading -> text).
+        where the experiment has details of its own, "details" (under "published" with whatever else
+        the file of published figures says of the row) and "columns" (heading -> text).
     """
     rows = []
     used: dict[str, Run] = {}
@@ -57,6 +58,8 @@ def build(
         rows.append({"name": name, "series": row.series or name, **_compare(ours, known, quick)})
         if experiment.details is not None:
             details = experiment.details(outcomes)
+            if known.published is not None:
+                details["published"] = dict(known.published.rest)
             columns = {heading: text(details) for heading, text in experiment.columns.items()}
             rows[-1] |= {"details": details, "columns": columns}
     settings = {

@@ -1,0 +1,95 @@
+"""Ben-Guigui et al. 2020: which nodes and weights stochastic pruning leaves, by regularizer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from minisparse.experiments.entries.sensitivity_table1 import DENSE
+from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.recipe import Outcome, is_weight
+from minisparse.experiments.recipes.stochastic import Stochastic
+from minisparse.experiments.results import find_row
+
+WIDTHS = {"fc1": 300, "fc2": 100}
+_METHOD = Stochastic(lr=0.2, sigma=(0.01,), finetune_epochs=30)
+
+ROWS = {
+    "dense": Row(DENSE, series="dense"),
+    "none": Row(_METHOD, series="none"),
+    "L2": Row(replace(_METHOD, penalty="L2", strength=1e-3), series="L2"),
+    "L1": Row(replace(_METHOD, penalty="L1", strength=5e-5), series="L1"),
+}
+
+
+def details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Summarize a row, means over the seeds.
+
+    "nodes" by hidden layer and "removed", the share of all hidden nodes in percent (with the
+    values of the seeds as "removed_each"); "curve": "epoch", "nodes" (hidden, of 400) and
+    "weights" left after it, empty where nothing was pruned.
+    """
+    total = sum(WIDTHS.values())
+    left = [o.extra.get("nodes_left", WIDTHS) for o in outcomes]
+    removed = [100 * (1 - sum(nodes.values()) / total) for nodes in left]
+    histories = [o.history for o in outcomes if "nodes_left" in o.extra]
+    epochs = list(zip(*histories, strict=True))
+    return {
+        "nodes": {layer: fmean(nodes[layer] for nodes in left) for layer in WIDTHS},
+        "removed": fmean(removed),
+        "removed_each": removed,
+        "weights": fmean(sum(k for n, k in o.kept.items() if is_weight(n)) for o in outcomes),
+        "curve": {
+            "epoch": [lines[0]["epoch"] for lines in epochs],
+            "nodes": [
+                fmean(sum(line[f"nodes_left_{layer}"] for layer in WIDTHS) for line in lines)
+                for lines in epochs
+            ],
+            "weights": [fmean(line["weights_left"] for line in lines) for lines in epochs],
+        },
+    }
+
+
+COLUMNS = {
+    "hidden nodes left": lambda found: "-".join(f"{n:.0f}" for n in found["nodes"].values()),
+    "removed": lambda found: f"{found['removed']:.0f} %",
+}
+
+
+def _sentence(results: Results) -> str:
+    dense = find_row(results, "dense")["ours"]["error_mean"]
+    parts = []
+    for name in ("none", "L2", "L1"):
+        row = find_row(results, name)
+        parts.append(
+            f"{name}: {row['details']['removed']:.0f} % of the hidden nodes removed at "
+            f"{row['ours']['error_mean']:.2f} % test error and {row['ours']['compression_mean']:.0f}x"
+        )
+    return (
+        "Zeroing small weights at random removes whole nodes only beside a penalty. "
+        f"{'; '.join(parts)}; dense {dense:.2f} %. Form and scale of the probability are ours."
+    )
+
+
+def _figure(results: Results, path: Path) -> None:
+    from minisparse.experiments import plots_epochs  # Matplotlib: only when something is drawn
+
+    plots_epochs.nodes(results, path)
+
+
+EXPERIMENT = Experiment(
+    id="stochastic-nodes",
+    title="Stochastic pruning of LeNet-300-100 on MNIST beside L1, L2 or neither",
+    paper="Ben-Guigui et al. 2020",
+    where="nodes and weights left (abstract)",
+    home=__file__,
+    minutes=4,
+    rows=ROWS,
+    sentence=_sentence,
+    figure=_figure,
+    seeds=5,
+    quick_minutes=0.4,
+    details=details,
+    columns=COLUMNS,
+)

@@ -1,0 +1,80 @@
+"""Figures over the epochs of training: expected FLOPs, and nodes and weights that are left."""
+
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from minisparse.experiments.experiment import Results
+from minisparse.experiments.plots import COLOURS, drawing
+
+
+def flops(results: Results, path: Path) -> None:
+    """Draw the expected floating-point operations of an image, a panel for each network.
+
+    Solid: with what removed inputs save in the layer before; dotted: as the paper counts.
+    """
+    by_network: dict[str, list[dict[str, Any]]] = {}
+    for row in results["rows"]:
+        by_network.setdefault(row["series"], []).append(row)
+    with drawing(path, width=9.5, ncols=len(by_network), squeeze=False) as (figure, panels):
+        for axes, (network, rows) in zip(panels[0], by_network.items(), strict=True):
+            for colour, row in zip(COLOURS, rows, strict=False):
+                curve = row["details"]["curve"]
+                for who, line in (("ours", "-"), ("authors", ":")):
+                    millions = [f / 1e6 for f in curve[who]]
+                    label = row["name"].removeprefix(f"{network}, ") if who == "ours" else None
+                    axes.plot(curve["epoch"], millions, line, color=colour, label=label)
+            axes.set_title(network, fontsize=10)
+            axes.set_xlabel("epoch")
+            _logarithmic(axes)
+            axes.legend(title="lambda")
+        panels[0, 0].set_ylabel("expected FLOPs of an image,\nmillions (log scale)")
+        _caption(
+            figure,
+            results,
+            "Solid: a removed input saves its column in the layer before as well, as it does when "
+            "the network is made smaller. Dotted: every layer by itself, as the paper counts. "
+            f"Mean of {len(results['settings']['seeds'])} seeds.",
+        )
+
+
+def nodes(results: Results, path: Path) -> None:
+    """Draw hidden nodes and weights left after each epoch, a line for each regularizer."""
+    with drawing(path, width=9.5, ncols=2) as (figure, panels):
+        for colour, row in zip(COLOURS, results["rows"], strict=False):
+            curve = row["details"]["curve"]
+            for axes, what in zip(panels, ("nodes", "weights"), strict=True):
+                if curve["epoch"]:
+                    axes.plot(curve["epoch"], curve[what], color=colour, label=row["name"])
+        panels[0].set_ylabel("hidden nodes with weights on both sides")
+        panels[0].set_ylim(bottom=0)
+        panels[1].set_ylabel("nonzero weights (log scale)")
+        _logarithmic(panels[1])
+        for axes in panels:
+            axes.set_xlabel("epoch")
+        panels[0].legend(title="penalty")
+        _caption(
+            figure,
+            results,
+            "After every step each weight is set to zero with a probability that is the larger the "
+            "smaller it is. Many weights go in all three cases; whole nodes go only where a penalty "
+            "shrinks what no gradient holds any more. "
+            f"Mean of {len(results['settings']['seeds'])} seeds.",
+        )
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
+
+
+def _caption(figure: Figure, results: Results, text: str) -> None:
+    quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""
+    figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
+    figure.supxlabel(fill(text, 120), x=0.01, ha="left", fontsize=9)
