@@ -26,25 +26,24 @@ import operator
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .arrays import DEFAULT_DTYPE, array_module
-from .autodiff import Tensor, cross_entropy, no_grad
+from .arrays import array_module
+from .autodiff import Tensor, cross_entropy
 from .checkpoint import CheckpointError, RunFile, State, describe, plain
 from .data import Split, batches, count_batches
 from .data.batching import Normalization
+from .evaluation import Evaluation, Loss, count_wrong, home, in_mode, measure
 from .interrupt import deferred_signals
 from .nn import LayerRecord, Module, Parameter, record_layers
 from .optim import EMA, Optimizer, Schedule
 from .progress import Progress, Silence
 from .prune.method import Method
-
-Loss = Callable[[Tensor, Any], Tensor]
 
 
 class NonFiniteError(FloatingPointError):
@@ -60,15 +59,6 @@ class NonFiniteError(FloatingPointError):
 
 
 # ---- evaluation -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How well a model does on a split: mean loss, error in percent, number of images."""
-
-    loss: float
-    error_percent: float
-    n: int
 
 
 def evaluate(
@@ -106,17 +96,10 @@ def evaluate(
     Evaluation(loss=2.302585..., error_percent=50.0, n=4)
     """
     _split(split, "split")
-    xp, dtype = _home(model)
-    total, wrong = 0.0, 0
-    with _mode(model, training=False), no_grad():
-        for x, y in batches(split, batch_size, normalize=normalize, dtype=dtype):
-            labels = xp.asarray(y)
-            logits = model(xp.asarray(x))
-            total += loss(logits, labels).item() * len(y)
-            wrong += _count_wrong(logits, labels)
-    if not math.isfinite(total):
-        raise NonFiniteError(f"the loss of {type(model).__name__} on {split!r} is {total}")
-    return Evaluation(total / len(split), 100 * wrong / len(split), len(split))
+    found = measure(model, split, batch_size, normalize, loss=loss)
+    if not math.isfinite(found.loss):
+        raise NonFiniteError(f"the loss of {type(model).__name__} on {split!r} is {found.loss}")
+    return found
 
 
 # ---- the run ----------------------------------------------------------------------------------
@@ -366,12 +349,12 @@ def train(
     if run.step:
         display.line(f"resumed at step {run.step} of {total}")
     clock = time.monotonic() - run.seconds
-    xp, dtype = _home(model)
+    xp, dtype = home(model)
     take_step = _step_function(run, loss)
     # Overflow and NaN stop the run with the step and the parameter; warnings would add nothing.
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
     try:
-        with _mode(model, training=True), deferred_signals() as signals, quiet:
+        with in_mode(model, training=True), deferred_signals() as signals, quiet:
             while run.epoch < run.epochs:
                 order, start = _order(run, len(split))
                 for x, y in batches(
@@ -456,7 +439,7 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
         totals = run.totals
         totals.images += len(y)
         totals.loss += data_loss.item() * len(y)
-        totals.wrong += _count_wrong(run.logits, y)
+        totals.wrong += count_wrong(run.logits, y)
         if penalty is not None:
             totals.penalty = (totals.penalty or 0.0) + penalty.item() * len(y)
 
@@ -617,29 +600,6 @@ def _parameters(run: Run) -> list[tuple[str, Parameter]]:
 
 
 # ---- small things -----------------------------------------------------------------------------
-
-
-@contextmanager
-def _mode(model: Module, training: bool) -> Iterator[None]:
-    """Switch the mode of all modules inside, and give each its own back."""
-    before = [(module, module.training) for module in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode
-
-
-def _home(model: Module) -> tuple[Any, Any]:
-    """Return the array library and the dtype of the parameters."""
-    for p in model.parameters():
-        return array_module(p._array), p.dtype
-    return np, DEFAULT_DTYPE
-
-
-def _count_wrong(logits: Tensor, labels: Any) -> int:
-    return int((logits._array.argmax(axis=-1) != labels).sum())
 
 
 def _line(record: dict[str, Any], epochs: int) -> str:

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..arrays import array_module
-from ..autodiff import no_grad
-from ..data import Split, batches
+from ..data import Split
 from ..data.batching import Normalization
+from ..evaluation import measure
 from ..nn import Module
-from .nodes import evaluating
 
 
 def instability(before: float, after: float) -> float:
@@ -64,13 +62,7 @@ def accuracy(
         As in training.
     batch_size : int
     """
-    home = model.parameters()[0]
-    xp, right = array_module(home._array), 0
-    with evaluating(model), no_grad():
-        for x, y in batches(split, batch_size, normalize=normalize, dtype=home.dtype):
-            found = model(xp.asarray(x))._array.argmax(axis=-1)
-            right += int((found == xp.asarray(y)).sum())
-    return right / len(split)
+    return 1 - measure(model, split, batch_size, normalize).error_percent / 100
 
 
 __all__ = ["accuracy", "instability", "mean_stability"]

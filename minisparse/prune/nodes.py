@@ -22,8 +22,6 @@ show proves nothing.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +31,7 @@ from ..arrays import DEFAULT_DTYPE, array_module, to_numpy
 from ..autodiff import Op, Tensor, enable_grad
 from ..autodiff.ops import activations, arithmetic, broadcast, elementwise, pool, reduce, shape
 from ..autodiff.ops._pair import AsType
+from ..evaluation import in_mode
 from ..nn import BatchNorm1d, BatchNorm2d, Conv2d, Linear, Module
 from ..nn.module import observe
 
@@ -297,18 +296,6 @@ def remove_dead_nodes(model: Module, x: Any) -> dict[str, int]:
 # ---- how it is done -----------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """Switch a model to evaluation mode, and give every module its own mode back."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode
-
-
 def _layers(model: Module) -> dict[str, Any]:
     layers = {n: m for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)}
     for name, module in layers.items():
@@ -356,7 +343,7 @@ def _follow(model: Module, x: Any) -> _Trace:
         elif isinstance(module, BatchNorm1d | BatchNorm2d):
             norms[id(result)] = result, name, given
 
-    with evaluating(model), enable_grad(), observe(note):
+    with in_mode(model, training=False), enable_grad(), observe(note):
         outputs = model(Tensor(start, requires_grad=True))  # so that all its ways are recorded
 
     known = {i: {name} for i, (_, name) in made_by.items()}
@@ -445,7 +432,6 @@ def _zero_units(p: Any, dead: np.ndarray) -> None:
 
 __all__ = [
     "HiddenUnits",
-    "evaluating",
     "foldable",
     "folded_bias",
     "has_incoming",

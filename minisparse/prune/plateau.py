@@ -34,14 +34,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
-from ..autodiff import Tensor, cross_entropy, no_grad
+from ..autodiff import cross_entropy
 from ..data import Split, batches
 from ..data.batching import Normalization
+from ..evaluation import Loss, measure
 from ..nn import Module
 from .mask import Mask
-from .nodes import evaluating
-
-Loss = Callable[[Tensor, Any], Tensor]
 
 # ---- the search ---------------------------------------------------------------------------------
 
@@ -177,34 +175,6 @@ class Plateau:
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
-def mean_loss(
-    model: Module,
-    split: Split,
-    batch_size: int = 1000,
-    normalize: Normalization = "unit",
-    loss: Loss = cross_entropy,
-) -> float:
-    """Return the mean loss of a model on a split, in evaluation mode.
-
-    Parameters
-    ----------
-    model : Module
-        From images [n, height, width, channels] to logits [n, classes].
-    split : Split
-    batch_size : int
-    normalize : "unit" or (mean, std)
-        As in training.
-    loss : function of (logits, labels)
-        The mean over a batch.
-    """
-    home = model.parameters()[0]
-    xp, total = array_module(home._array), 0.0
-    with evaluating(model), no_grad(), np.errstate(over="ignore", invalid="ignore"):
-        for x, y in batches(split, batch_size, normalize=normalize, dtype=home.dtype):
-            total += loss(model(xp.asarray(x)), xp.asarray(y)).item() * len(y)
-    return total / len(split)
-
-
 def thresholded_loss(
     model: Module, mask: Mask, loss_of: Callable[[], float]
 ) -> tuple[Callable[[float], float], np.ndarray]:
@@ -266,7 +236,7 @@ class PlateauThreshold:
         Before the search, put back the weights of the epoch with the lowest loss since the last
         one, as the authors' code does.  What the regularizer did in the epochs after that is then
         lost.  The optimizer keeps its state.  False searches from the present weights and their loss.
-    batch_size, normalize, loss : see `mean_loss`
+    batch_size, normalize, loss : see `minisparse.train.evaluate`
         As in training.
 
     Attributes
@@ -353,7 +323,8 @@ class PlateauThreshold:
         return found.threshold
 
     def _loss_of(self, model: Module) -> float:
-        return mean_loss(model, self.validation, self.batch_size, self.normalize, self.loss)
+        found = measure(model, self.validation, self.batch_size, self.normalize, loss=self.loss)
+        return found.loss
 
     def _settings(self) -> str:
         return (
@@ -391,6 +362,5 @@ __all__ = [
     "Plateau",
     "PlateauThreshold",
     "largest_threshold",
-    "mean_loss",
     "thresholded_loss",
 ]

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
+from ..evaluation import in_mode
 from ..nn import Conv2d, Linear, Module
 from ..prune.mask import Mask
-from ..prune.nodes import evaluating
 from .chain import Chain
 from .converting import chain_layer, perceptron, sparse_layer, sparsify
 from .graph import example_for, follow
@@ -178,7 +178,7 @@ def fastest_formats(
 ) -> dict[str, str]:
     """Return for each layer of a model the format that is fastest for a batch, measured."""
     x = batch_for(model, batch, example)
-    with evaluating(model):
+    with in_mode(model, training=False):
         inputs = {node.name: node.input for node in follow(model, x).layers}
     formats = {}
     for name, layer in layers.items():

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
+from ..evaluation import in_mode
 from ..nn import Conv2d, Linear, Module, num_parameters
 from ..optim import Optimizer
 from ..prune.mask import Mask
-from ..prune.nodes import evaluating
 from .graph import Graph, example_for, follow
 from .models import Model, copied, refuse_parametrizations
 from .removal import Cut, Removal
@@ -154,7 +154,7 @@ def _check_equal(small: Module, x: Any, graph: Graph) -> None:
         "forward, or a dependence on them): its units must stay as they are"
     )
     try:
-        with evaluating(small), no_grad():
+        with in_mode(small, training=False), no_grad():
             found = to_numpy(small(x)._array)
     except (ValueError, IndexError, TypeError) as error:
         raise ValueError(f"the small model cannot be applied ({error}): {advice}") from error

@@ -9,6 +9,7 @@ import pytest
 from minisparse import nn
 from minisparse.autodiff import no_grad, relu
 from minisparse.data import Split
+from minisparse.evaluation import measure
 from minisparse.prune import plateau as pl
 from minisparse.prune.mask import Mask
 from minisparse.prune.plateau import Plateau, PlateauThreshold, largest_threshold
@@ -16,6 +17,10 @@ from minisparse.prune.plateau import Plateau, PlateauThreshold, largest_threshol
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def mean_loss(*args, **settings):
+    return measure(*args, **settings).loss
 
 
 # ---- the search -------------------------------------------------------------------------------
@@ -171,12 +176,12 @@ def loss_by_hand(model, normalize=(0.0, 1.0)):
 @pytest.mark.parametrize("batch_size", [1, 7, 20, 1000])
 def test_mean_loss(batch_size):
     model = Net()
-    assert pl.mean_loss(model, VALIDATION, batch_size) == pytest.approx(loss_by_hand(model))
-    found = pl.mean_loss(model, VALIDATION, batch_size, (0.5, 0.25))
+    assert mean_loss(model, VALIDATION, batch_size) == pytest.approx(loss_by_hand(model))
+    found = mean_loss(model, VALIDATION, batch_size, (0.5, 0.25))
     assert found == pytest.approx(loss_by_hand(model, (0.5, 0.25)))
     assert model.training
     assert model.drop.training
-    squares = pl.mean_loss(model, VALIDATION, batch_size, loss=lambda z, _: (z * z).mean())
+    squares = mean_loss(model, VALIDATION, batch_size, loss=lambda z, _: (z * z).mean())
     model.eval()
     z = model(VALIDATION.images / 255.0).numpy()
     assert squares == pytest.approx((z**2).mean())
@@ -219,13 +224,13 @@ def test_the_weights_are_back_after_a_failure():
 
 def test_other_array_libraries(device):
     model = Net()
-    expected = pl.mean_loss(model, VALIDATION, 7)
+    expected = mean_loss(model, VALIDATION, 7)
     at_numpy, v = pl.thresholded_loss(model, Mask.full(model), lambda: loss_by_hand(model))
     expected_at = at_numpy(0.3)
     model.to(array_module=device)
-    assert pl.mean_loss(model, VALIDATION, 7) == pytest.approx(expected, rel=1e-12)
+    assert mean_loss(model, VALIDATION, 7) == pytest.approx(expected, rel=1e-12)
     loss_at, there = pl.thresholded_loss(
-        model, Mask.full(model), lambda: pl.mean_loss(model, VALIDATION)
+        model, Mask.full(model), lambda: mean_loss(model, VALIDATION)
     )
     np.testing.assert_array_equal(there, v)
     assert loss_at(0.3) == pytest.approx(expected_at, rel=1e-12)
