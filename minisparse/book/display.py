@@ -7,6 +7,7 @@ import base64
 import inspect
 import io
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUICK = "MINISPARSE_BOOK_QUICK"
+_NUMBER = r"[-+]?[\d,.]+(e[-+]?\d+)?( ?± ?[\d.]+)?( ?(%|x|s|ms|us|MB|kB))?"
 
 
 def quick(full: Any, reduced: Any) -> Any:
@@ -59,7 +61,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _is_number(cell: str) -> bool:
-    return cell[:1].isdigit() or cell[:1] in "-+" or cell == ""
+    return cell in ("", "-") or re.fullmatch(_NUMBER, cell) is not None
 
 
 def new_figure(width: float = 7.5, height: float = 3.6, **grid: Any) -> tuple[Figure, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from ..autodiff import Tensor, gradients, no_grad
 from .display import show_svg
 
-_COLUMN, _ROW, _WIDTH, _HEIGHT, _MARGIN = 190, 84, 104, 46, 12  # in pixels
+_COLUMN, _ROW, _WIDTH, _HEIGHT, _MARGIN, _ARCH = 190, 84, 104, 46, 12, 24  # in pixels
 _MINUS = "\N{MINUS SIGN}"
 _SYMBOLS = {
     "Add": "+", "Sub": _MINUS, "Mul": "\N{MULTIPLICATION SIGN}", "Div": "/", "Neg": _MINUS,
@@ -35,7 +35,7 @@ class _Node:
 
     @property
     def y(self) -> float:
-        return _MARGIN + self.row * _ROW
+        return _MARGIN + _ARCH + self.row * _ROW
 
 
 def show_graph(y: Tensor, alt: str, *, backward: bool = True) -> None:
@@ -76,7 +76,9 @@ def graph_svg(y: Tensor, *, backward: bool = True) -> str:
             arrows.append(_arrow(place[id(x)], node, flows[i], bend - (twins - 1) / 2))
         boxes.append(_box(node, gradient.get(id(t))))
     width = 2 * _MARGIN + max(n.column for n in nodes) * _COLUMN + _WIDTH
-    height = 2 * _MARGIN + max(n.row for n in nodes) * _ROW + _HEIGHT + (16 if backward else 0)
+    height = (
+        2 * _MARGIN + _ARCH + max(n.row for n in nodes) * _ROW + _HEIGHT + (16 if backward else 0)
+    )
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}" font-family="Helvetica, Arial, sans-serif">'
@@ -134,16 +136,22 @@ def _flows(t: Tensor, grad: Tensor | None) -> Sequence[Tensor | None]:
 
 
 def _arrow(start: _Node, end: _Node, flow: Tensor | None, bend: float) -> str:
-    x0, y0 = start.x + _WIDTH, start.y + _HEIGHT / 2
-    x1, y1 = end.x, end.y + _HEIGHT / 2
-    middle = (x0 + x1) / 2, (y0 + y1) / 2 + 44 * bend
+    """Draw an edge; twins bend apart, and one that skips a column of its row passes above it."""
+    if end.column - start.column > 1 and abs(end.row - start.row) < 0.6:
+        x0, x1, y0, y1 = start.x + 0.8 * _WIDTH, end.x + 0.2 * _WIDTH, start.y, end.y
+        rise = -2.0 * _ARCH
+    else:
+        x0, x1, y0, y1 = start.x + _WIDTH, end.x - 1, start.y, end.y
+        y0, y1, rise = y0 + _HEIGHT / 2, y1 + _HEIGHT / 2, 56 * bend
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
     path = (
-        f'<path d="M{x0:g} {y0:g} Q{middle[0]:g} {middle[1] + 44 * bend:g} {x1 - 1:g} {y1:g}" '
-        'fill="none" stroke="#767676" stroke-width="1.4" marker-end="url(#tip)"/>'
+        f'<path d="M{x0:g} {y0:g} Q{x:g} {y + rise:g} {x1:g} {y1:g}" fill="none" '
+        'stroke="#767676" stroke-width="1.4" marker-end="url(#tip)"/>'
     )
     if flow is None:
         return path
-    return path + _text(middle[0], middle[1] - 5, _number(flow), "#D55E00", halo=True)
+    below = 13 if bend > 0 else -5
+    return path + _text(x, y + rise / 2 + below, _number(flow), "#D55E00", halo=True)
 
 
 def _box(node: _Node, grad: Tensor | None) -> str:

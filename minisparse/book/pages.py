@@ -176,7 +176,7 @@ def _code(cell: Any, chapter: Chapter, page: Page) -> list[str]:
     code = f"```python\n{cell.source.strip()}\n```"
     if "hide-input" in tags:
         code = f"<details>\n<summary>Code of the figure</summary>\n\n{code}\n\n</details>"
-    parts = [code]
+    parts = [] if "remove-input" in tags else [code]
     for output in _merged(cell.outputs):
         if output["output_type"] == "stream":
             shown = f"```text\n{output['text'].strip(chr(10))}\n```"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,21 @@ def run_chapter(text: str, where: Path, name: str) -> Any:
     BookError
         A cell raised, or wrote to standard error (a warning, as a rule).
     """
-    jupytext, nbclient, exceptions = tools("jupytext", "nbclient", "nbclient.exceptions")
-    notebook = jupytext.reads(text, fmt="py:percent")
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else a line on standard error
-    client = nbclient.NotebookClient(
-        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": where}}
+    jupytext, nbclient, exceptions, jupyter = tools(
+        "jupytext", "nbclient", "nbclient.exceptions", "jupyter_client"
     )
-    try:
-        client.execute()
-    except exceptions.CellExecutionError as error:
-        raise BookError(f"{name}: a cell failed\n{error}") from None
+    notebook = jupytext.reads(text, fmt="py:percent")
+    with tempfile.TemporaryDirectory() as sockets:
+        kernel = jupyter.AsyncKernelManager(kernel_name="python3")
+        if os.name != "nt":  # no network, not even that of one machine
+            kernel.transport, kernel.ip = "ipc", str(Path(sockets, "kernel"))
+        client = nbclient.NotebookClient(
+            notebook, km=kernel, timeout=TIMEOUT, resources={"metadata": {"path": where}}
+        )
+        try:
+            client.execute(cleanup_kc=True)
+        except exceptions.CellExecutionError as error:
+            raise BookError(f"{name}: a cell failed\n{error}") from None
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             if output.output_type == "stream" and output.name == "stderr":
