@@ -8,17 +8,11 @@ Both see and give the same values, since `Local` sends them through `protocol` a
 from __future__ import annotations
 
 import io
-import traceback
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from . import protocol
-from .errors import CallFailed
-
-Function = Callable[..., Any]
+from .invoking import invoke, result
 
 
 class Functions:
@@ -86,53 +80,8 @@ class Local(Functions):
 
     def call(self, name: str, mode: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function of the module."""
-        args, kwargs = _plain(args), _plain(kwargs)
-        if mode == "frozen":
-            freeze((args, kwargs))
-        function = find(self._module, self._driver, name)
-        try:
-            result = function(*args, **kwargs)
-        except Exception as error:
-            raise CallFailed(describe(name, error), type(error).__name__) from error
-        try:
-            return _plain((result, args) if mode == "inplace" else result)
-        except protocol.ProtocolError as error:
-            raise CallFailed(f"{name} returned {error}") from error
-
-
-def find(module: ModuleType, driver: ModuleType | None, name: str) -> Function:
-    """Return the function that a name means.
-
-    Raises
-    ------
-    CallFailed
-        There is none.
-    """
-    if driver is not None and hasattr(driver, name):
-        of_driver = getattr(driver, name)
-        return lambda *args, **kwargs: of_driver(module, *args, **kwargs)
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise CallFailed(f"there is no function {name} in your file")
-    return function  # type: ignore[no-any-return]
-
-
-def describe(name: str, error: BaseException) -> str:
-    """Return what a function raised, and where in the student's file."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
-    where = f", line {frames[-1].lineno} of {frames[-1].name}" if frames else ""
-    return f"{name} raised {type(error).__name__}: {error}{where}"
-
-
-def freeze(value: Any) -> None:
-    """Make all arrays inside a value read-only."""
-    if isinstance(value, np.ndarray):
-        value.setflags(write=False)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            freeze(part)
-    elif isinstance(value, dict):
-        freeze(list(value.values()))
+        answer = invoke(self._module, self._driver, name, mode, _plain(args), _plain(kwargs))
+        return result(name, _plain(answer))
 
 
 def _plain(value: Any) -> Any:

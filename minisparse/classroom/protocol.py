@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def decode(tree: Any, payload: memoryview, depth: int = 0) -> tuple[Any, memoryv
     ((kind, body),) = tree.items()
     if kind == "array":
         return _decode_array(body, payload)
-    if kind == "int" and type(body) is str and body.lstrip("-").isdecimal() and len(body) < 400:
+    if kind == "int" and type(body) is str and re.fullmatch("-?[0-9]{1,400}", body):
         return int(body), payload
     if kind == "float" and body in ("nan", "inf", "-inf"):
         return float(body), payload

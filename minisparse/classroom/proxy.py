@@ -1,0 +1,249 @@
+"""A submission in a process that is not trusted, as `Functions`: inputs go in, arrays come out."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from . import protocol
+from .calling import Functions
+from .errors import ClassroomError, PropertyFailed, SubmissionLost
+from .invoking import printable, result
+
+_ENVIRONMENT = {
+    "PATH": os.defpath,
+    "LC_ALL": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+# The worker's neighbours form a package of their own: the library is not imported there.
+_START = f"""
+import sys, types
+package = types.ModuleType("_worker")
+package.__path__ = [{str(Path(__file__).parent)!r}]
+sys.modules["_worker"] = package
+from _worker.worker import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a submission may use.
+
+    Attributes
+    ----------
+    call : float
+        Seconds, by the clock, until a call must have been answered; importing the file is a call.
+    lost : float
+        Seconds that all calls without an answer may take together; then no more are made.
+    cpu : int
+        Seconds of processor time of one process.
+    memory : int
+        MiB of one process, with the 200 or so that Python and NumPy take.
+    """
+
+    call: float = 10.0
+    lost: float = 30.0
+    cpu: int = 60
+    memory: int = 2048
+
+
+class Remote(Functions):
+    """The functions of a submission, run by `worker` behind the walls of `sandbox`.
+
+    The process is started at the first call and again after it was lost; the file is imported anew
+    then.  A function that was lost twice is not called again.
+
+    Parameters
+    ----------
+    files : mapping
+        Path -> text of the modules; ``driver.py`` if there is one.
+    main : str
+        The submission's module.
+    limits : Limits
+    slot : int
+        Submissions that run at the same time have different ones.
+    preload : iterable of str
+        Modules that the submission imports, to be loaded before the doors close.
+    without : tuple of str
+        Walls to leave out; for tests.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, str],
+        main: str,
+        limits: Limits | None = None,
+        slot: int = 0,
+        preload: tuple[str, ...] = (),
+        without: tuple[str, ...] = (),
+    ) -> None:
+        self._limits = limits or Limits()
+        self._job = {
+            "files": dict(files),
+            "main": main,
+            "limits": {"memory": self._limits.memory << 20, "cpu": self._limits.cpu},
+            "slot": slot,
+            "preload": list(preload),
+            "without": without,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._failed = ""  # why the file cannot be imported
+        self._losses: Counter[str] = Counter()
+        self._wasted = 0.0
+        self.walls: dict[str, Any] = {}
+
+    def call(self, name: str, mode: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a function; see `Functions`.
+
+        Raises
+        ------
+        CallFailed
+            It raised, or gave back what is no answer.
+        SubmissionLost
+            The process is gone, or the file cannot be imported.
+        """
+        if self._losses[name] >= 2:
+            raise SubmissionLost(f"{name} gave no answer twice and is not called again")
+        if self._wasted > self._limits.lost:
+            raise SubmissionLost("too much time went by without answers; nothing more is called")
+        self._start()
+        return result(name, self._ask((name, mode, args, kwargs), name))
+
+    def close(self) -> None:
+        """End the process and whatever it started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
+        try:
+            os.killpg(process.pid, signal.SIGKILL)  # the group outlives its leader, until wait()
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+        process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- the process --------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._failed:
+            raise SubmissionLost(self._failed)
+        if self._process is not None:
+            return
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-B", "-X", "utf8", "-c", _START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_ENVIRONMENT,
+            cwd="/",
+            bufsize=0,
+            start_new_session=True,
+        )
+        locked = self._ask(self._job, "", 60.0)  # our own code: nothing of the submission ran yet
+        if type(locked) is not dict or "walls" not in locked:
+            self.close()
+            raise ClassroomError("the process for submissions did not start; is NumPy installed?")
+        self.walls = locked["walls"]
+        try:
+            result("your file", self._answer("", self._limits.call))
+        except PropertyFailed as failure:
+            self._failed = str(failure)
+            self.close()
+            raise SubmissionLost(self._failed) from None
+
+    def _ask(self, request: Any, name: str, seconds: float | None = None) -> Any:
+        seconds = self._limits.call if seconds is None else seconds
+        self._write(protocol.pack(request), seconds)
+        return self._answer(name, seconds)
+
+    def _answer(self, name: str, seconds: float) -> Any:
+        deadline = time.monotonic() + seconds
+        try:
+            return protocol.unpack(lambda size: self._read(size, deadline))
+        except protocol.ProtocolError as error:
+            self._lose(name, f"sent {error}")
+        except TimeoutError:
+            self._wasted += seconds
+            self._lose(name, f"gave no answer within {seconds:g} s (an endless loop?)")
+        except EOFError:
+            self._lose(name, "")
+
+    def _write(self, content: bytes, seconds: float) -> None:
+        """Write all of it, unless the process does not read: reading its answer tells why."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        pipe, deadline = self._process.stdin.fileno(), time.monotonic() + seconds
+        os.set_blocking(pipe, False)
+        view = memoryview(content)
+        while view and _ready([], [pipe], deadline):
+            try:
+                view = view[os.write(pipe, view) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                return
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        content = bytearray()
+        while len(content) < size:
+            if not _ready([pipe], [], deadline):
+                raise TimeoutError
+            part = os.read(pipe, min(size - len(content), 1 << 20))
+            if not part:
+                raise EOFError
+            content += part
+        return bytes(content)
+
+    def _lose(self, name: str, why: str) -> Any:
+        """Give the process up, and say so."""
+        assert self._process is not None
+        process = self._process
+        why = why or _end(process, self._limits)
+        self._losses[name] += 1
+        self.close()
+        what = name or "importing your file"
+        raise SubmissionLost(printable(f"{what}: {_subject(name)} {why}"))
+
+
+def _subject(name: str) -> str:
+    return "the function" if name else "it"
+
+
+def _ready(read: list[int], write: list[int], deadline: float) -> bool:
+    seconds = deadline - time.monotonic()
+    return seconds > 0 and any(select.select(read, write, [], seconds))
+
+
+def _end(process: subprocess.Popen[bytes], limits: Limits) -> str:
+    """Say how a process came to its end."""
+    try:
+        code = process.wait(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        return "closed the connection to the grader"
+    if code >= 0:
+        return f"ended the process by itself (exit code {code})"
+    if -code in (signal.SIGXCPU, signal.SIGKILL):
+        return f"was stopped: more than {limits.cpu} s of processor time, or too much memory"
+    return f"crashed the process ({signal.Signals(-code).name})"
