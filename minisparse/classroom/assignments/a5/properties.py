@@ -1,4 +1,3 @@
-# mypy: allow-untyped-defs
 """What a solution of a5 must do: scores, masks and schedules."""
 
 import math
@@ -7,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from minisparse.classroom.assignments.common import number
+from minisparse.classroom.judging import number
 from minisparse.classroom.properties import close, prop, refuses, require
 
 FORMS = ("weight", "unit", "input", "kernel", (2, 3))
@@ -77,7 +76,7 @@ def ties(student, reference, rng, level):
             isinstance(got, np.ndarray) and np.count_nonzero(got) == k,
             f"top_k should keep exactly {k}, also where scores are equal",
         )
-        close(got, largest(scores, k), what="of equal scores the first ones stay; top_k")
+        close(got, largest(scores, k), what="top_k (of equal scores the first ones stay)")
 
 
 @prop("5.2", "edge", points=1, name="none, all, and nonsense", function="top_k")
@@ -105,7 +104,7 @@ def rounded(student, reference, rng, level):
 @prop("5.2", "edge", points=1, name="halves go up; densities lie in [0, 1]", function="count_for")
 def halves(student, reference, rng, level):
     for n in (2 * rng.integers(0, 40, 6) + 1).tolist():
-        close(student.count_for(0.5, n), (n + 1) // 2, what=f"half of {n}, rounded up,")
+        close(student.count_for(0.5, n), (n + 1) // 2, what=f"half of {n}, rounded up")
     for density in (-0.1, 1.1):
         refuses(student.count_for, density, 10, because=f"a density of {density}")
 
@@ -201,7 +200,9 @@ def square(student, reference, rng, level):
     keep = np.arange(n) == 0
     want = np.zeros((n, n), bool)
     want[0] = True
-    close(student.ungroup(keep, (n, n), "input"), want, what="only the first input kept:")
+    close(
+        student.ungroup(keep, (n, n), "input"), want, what="ungroup, with only the first input kept"
+    )
 
 
 @prop("5.4", "edge", points=1, name="what does not fit is refused")
@@ -226,9 +227,9 @@ def cubic(student, reference, rng, level):
         t = start + done * span
         s = student.cubic_sparsity(t, start, start + span, final, initial)
         rest.append((final - number(s, "the sparsity")) / (final - initial))
-    close(rest[0], 1.0, atol=1e-9, what="at the start, the share of the way that is left,")
-    close(rest[-1], 0.0, atol=1e-9, what="at the end, the share of the way that is left,")
-    close(rest[2], 1 / 8, atol=1e-9, what="half-way, the share of the way that is left,")
+    close(rest[0], 1.0, atol=1e-9, what="at the start, the share of the way that is left")
+    close(rest[-1], 0.0, atol=1e-9, what="at the end, the share of the way that is left")
+    close(rest[2], 1 / 8, atol=1e-9, what="half-way, the share of the way that is left")
     thirds = np.diff(rest, 3)
     close(thirds, np.full(2, -6 / 64), rtol=1e-6, what="the third differences of a cubic")
 

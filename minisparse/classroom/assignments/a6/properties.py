@@ -1,4 +1,3 @@
-# mypy: allow-untyped-defs
 """What a solution of a6 must do: judged by what a proximal step is, the least of a function."""
 
 import math
@@ -6,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from minisparse.classroom.assignments.common import array
+from minisparse.classroom.judging import array
 from minisparse.classroom.properties import close, gradient_holds, prop, refuses
 
 GROUPS = {"unit": (0,), "input": (1,)}  # of a matrix: the axes that a group runs over
@@ -73,7 +72,7 @@ def least(student, reference, rng, level):
     """z is the least if and only if w - z = a sign(z), or z = 0 and |w| <= a."""
     w, amount = weights(rng), amount_for(rng)
     z = array(student.frozen.l1_step(w, amount), w.shape, "the soft threshold")
-    close(z == 0, np.abs(w) <= amount, what="which weights are zero after the step:")
+    close(z == 0, np.abs(w) <= amount, what="which weights are zero after the step")
     moved = z != 0
     pull = (w - z)[moved] * np.sign(z[moved])
     close(pull, np.full(pull.shape, amount), rtol=1e-9, what="how far other weights moved to zero")
@@ -88,7 +87,9 @@ def moreau(student, reference, rng, level):
         size = np.abs(w)
         return np.where(size < amount, w * w / (2 * amount), size - amount / 2).sum()
 
-    gradient_holds(least_value, lambda g, w: g * (w - student.l1_step(w, amount)) / amount, weights(rng))
+    gradient_holds(
+        least_value, lambda g, w: g * (w - student.l1_step(w, amount)) / amount, weights(rng)
+    )
 
 
 @prop("6.2", "edge", points=1, name="at the threshold, at zero, and far beyond", function="l1_step")
@@ -96,7 +97,9 @@ def edges(student, reference, rng, level):
     amount = 2.0 ** -int(rng.integers(1, 5))
     w = np.array([amount, -amount, 0.0, amount / 2, 3 * amount, -3 * amount])
     want = np.array([0.0, 0.0, 0.0, 0.0, 2 * amount, -2 * amount])
-    close(student.l1_step(w, amount), want, atol=0, what="weights at, below and above the threshold")
+    close(
+        student.l1_step(w, amount), want, atol=0, what="weights at, below and above the threshold"
+    )
     close(student.l1_step(w, 0.0), w, atol=0, what="the step with amount 0")
     close(student.l1_step(w, 100.0), np.zeros(6), atol=0, what="the step with a large amount")
     float32_stays(student.l1_step, rng)
@@ -108,7 +111,10 @@ def edges(student, reference, rng, level):
 @prop("6.3", "forward", points=1, name="as many as it takes")
 def counted(student, reference, rng, level):
     for _ in range(5):
-        w, amount = Fraction(int(rng.integers(-200, 200)), 64), Fraction(int(rng.integers(1, 40)), 64)
+        w, amount = (
+            Fraction(int(rng.integers(-200, 200)), 64),
+            Fraction(int(rng.integers(1, 40)), 64),
+        )
         left, steps = abs(w), 0
         while left > 0:
             left, steps = max(left - amount, Fraction(0)), steps + 1
@@ -133,7 +139,7 @@ def check_groups(z, w, amount, axes, size):
     reach = amount * math.sqrt(size)
     norm = np.sqrt((w * w).sum(axis=axes, keepdims=True))
     left = np.sqrt((z * z).sum(axis=axes, keepdims=True))
-    close(left == 0, norm <= reach, what="which groups are zero after the step:")
+    close(left == 0, norm <= reach, what="which groups are zero after the step")
     moved = np.broadcast_to(left > 0, w.shape)
     direction = z / np.where(left > 0, left, 1.0)
     want = np.where(moved, reach * direction, w)
@@ -175,7 +181,9 @@ def moreau_groups(student, reference, rng, level):
         norm = np.sqrt((w * w).sum(axis=0))
         return np.where(norm < reach, norm * norm / 2, reach * norm - reach**2 / 2).sum()
 
-    gradient_holds(least_value, lambda g, w: g * (w - student.group_lasso_step(w, amount, "unit")), w)
+    gradient_holds(
+        least_value, lambda g, w: g * (w - student.group_lasso_step(w, amount, "unit")), w
+    )
 
 
 @prop("6.4", "edge", points=1, name="groups of zeros, amount 0, groups of one weight")
@@ -186,5 +194,7 @@ def group_edges(student, reference, rng, level):
     close(got[:, 1], np.zeros(3), atol=0, what="a group of zeros")
     close(student.group_lasso_step(w, 0.0, "unit"), w, atol=0, what="the step with amount 0")
     single = np.sign(w) * np.clip(np.abs(w) - 0.2, 0, None)
-    close(student.group_lasso_step(w, 0.2, "weight"), single, rtol=1e-9, what="groups of one weight")
+    close(
+        student.group_lasso_step(w, 0.2, "weight"), single, rtol=1e-9, what="groups of one weight"
+    )
     float32_stays(student.group_lasso_step, rng, "unit")

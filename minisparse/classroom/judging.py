@@ -1,4 +1,4 @@
-"""What the properties of several assignments share."""
+"""Strict comparisons that the properties of several assignments share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..properties import require
+from .properties import close, require
 
 
 def number(got: Any, what: str) -> float:
@@ -37,3 +37,22 @@ def array(got: Any, shape: tuple[int, ...], what: str, dtype: Any = np.float64) 
     require(got.dtype == dtype, f"{what}: expected dtype {np.dtype(dtype)}, got {got.dtype}")
     require(bool(np.isfinite(got).all()), f"{what}: some elements are not finite")
     return np.asarray(got)
+
+
+def exact(got: Any, want: np.ndarray, what: str) -> None:
+    """Demand a float64 result to rounding: what a formula gives, and a difference quotient does not.
+
+    Raises
+    ------
+    PropertyFailed
+        It differs; where it has some digits right, the message says what that looks like.
+    """
+    found = array(got, want.shape, what)
+    scale = float(np.abs(want).max(initial=0.0))
+    far = float(np.abs(found - want).max(initial=0.0))
+    close(found, want, rtol=1e-4, atol=1e-4 * scale, what=what)
+    require(
+        far <= 1e-11 * scale,
+        f"{what}: right to a relative {far / max(scale, 1e-300):.0e} only, where a formula is right to "
+        "1e-15. Is it a difference quotient, or computed in float32? Derive the formula and use it",
+    )

@@ -1,1 +1,0 @@
-"""The assignments, one folder each; `common` is what their properties share."""
