@@ -1,0 +1,12 @@
+"""Removes units without incoming weights, and forgets what they said."""
+
+LOSES = ("same_outputs", "chain_of_deaths", "empty_layers")
+
+
+def shrink_perceptron(weights, biases):
+    w, b = list(weights), list(biases)
+    for _ in w:
+        for i in range(len(w) - 1):
+            stays = w[i].any(axis=0) & w[i + 1].any(axis=1)
+            w[i], b[i], w[i + 1] = w[i][:, stays], b[i][stays], w[i + 1][stays]
+    return tuple(w), tuple(b)
