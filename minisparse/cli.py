@@ -24,6 +24,7 @@ _COMMANDS = {
     "gradcheck": ("minisparse.gradcheck.command", "verify gradients by finite differences"),
     "bench": ("minisparse.bench.command", "how fast it is beside other frameworks"),
     "book": ("minisparse.book.command", "make the pages of the book, or check them"),
+    "classroom": ("minisparse.classroom.command", "hand out assignments, check, grade a class"),
     "data": ("minisparse.data.command", "the data sets and where their files are looked for"),
 }
 _TRACEBACK = "MINISPARSE_TRACEBACK"

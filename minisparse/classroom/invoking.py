@@ -46,6 +46,10 @@ def invoke(
         return {"error": str(failure), "kind": ""}
     except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a student's code raises)
         message = describe(f"{name} raised", error)
+        if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
+            message = f"{name} is not written yet ({error})"
+        if isinstance(error, PermissionError):
+            message += ": no files, processes or network while your file is graded"
         if mode == "frozen" and "read-only" in message:
             message += ": it writes to its argument, which must stay as it is"
         return {"error": message, "kind": type(error).__name__}
@@ -76,9 +80,8 @@ def find(module: ModuleType, driver: ModuleType | None, name: str) -> Callable[.
 
 def describe(what: str, error: BaseException) -> str:
     """Return what was raised, and on which line of the student's file."""
-    file = getattr(error, "filename", None)
     if isinstance(error, SyntaxError):
-        return f"{what} {type(error).__name__}: {error.msg} (line {error.lineno} of {file})"
+        return f"{what} {type(error).__name__}: {error.msg} (line {error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)
     inside = [f for f in frames if f.filename.endswith(".py") and "/" not in f.filename]
     where = f" (line {inside[-1].lineno} of {inside[-1].filename})" if inside else ""

@@ -52,7 +52,7 @@ def exact(got: Any, want: np.ndarray, what: str) -> None:
     far = float(np.abs(found - want).max(initial=0.0))
     close(found, want, rtol=1e-4, atol=1e-4 * scale, what=what)
     require(
-        far <= 1e-11 * scale,
+        far <= 1e-12 * scale,
         f"{what}: right to a relative {far / max(scale, 1e-300):.0e} only, where a formula is right to "
         "1e-15. Is it a difference quotient, or computed in float32? Derive the formula and use it",
     )

@@ -65,6 +65,8 @@ def encode(value: Any, payload: list[bytes], depth: int = 0) -> Any:
         dtype = array.dtype.newbyteorder("=")
         if dtype.str not in _DTYPES:
             raise ProtocolError(f"an array of dtype {array.dtype}; expected numbers or bools")
+        if array.nbytes > PAYLOAD_LIMIT:
+            raise ProtocolError(f"an array of {array.nbytes >> 20} MiB; the limit is 64 MiB")
         payload.append(np.ascontiguousarray(array, dtype).tobytes())
         return {"array": [dtype.str, *map(int, array.shape)]}
     if type(value) in (tuple, list):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .calling import Functions
-from .errors import PropertyFailed
+from .errors import ClassroomError, PropertyFailed
 from .properties import Level, Property
 
 
@@ -56,8 +56,8 @@ def run(
     Yields
     ------
     Outcome
-        In the order of the properties.  An error other than `PropertyFailed` is a bug of the
-        property or of the reference, and is raised.
+        In the order of the properties.  Any other error fails the property as well: what a
+        submission returns may be anything, and no check foresees everything.
     """
     for p in properties:
         start = time.perf_counter()
@@ -67,4 +67,11 @@ def run(
                 p.body(student, reference, p.rng(seed, level), level)
         except PropertyFailed as failure:
             message = str(failure) or "this property does not hold"
+        except ClassroomError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            message = (
+                "the check could not work with what your function returned "
+                f"({type(error).__name__}: {error})"[:500]
+            )
         yield Outcome(p, message is None, message or "", time.perf_counter() - start)

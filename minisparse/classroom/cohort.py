@@ -1,0 +1,213 @@
+"""Grade a class: in parallel over students, resumable, whatever a submission does.
+
+OUT/STUDENT/results.json   Gradescope's schema; its extra_data says what exactly was graded
+OUT/STUDENT/feedback.md    a page for the student
+OUT/class.csv              one line per student
+OUT/summary.txt            what an instructor reads first
+OUT/class.json             the assignment and the seed of this class
+OUT/selftest.txt           versions of the assignment that were found in order
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import minisparse
+
+from . import manifest, reports, sandbox
+from .errors import ClassroomError
+from .grading import Grader
+from .manifest import Assignment
+from .material import Material
+from .proxy import Limits
+from .submissions import Submission
+
+_ATTEMPTS = 2  # at a submission over which the grader itself dies
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What decides about the points of a class.
+
+    Attributes
+    ----------
+    material : Material
+    seed : int
+    limits : Limits
+    walls : tuple of str
+        Sentences about what submissions are kept from.
+    """
+
+    material: Material
+    seed: int
+    limits: Limits
+    walls: tuple[str, ...]
+
+    def extra(self, submission: Submission) -> dict[str, Any]:
+        """Return what a result belongs to."""
+        return {
+            "student": submission.student,
+            "assignment": self.material.assignment.id,
+            "version": self.material.version,
+            "minisparse": minisparse.__version__,
+            "seed": self.seed,
+            "submission": submission.hash,
+        }
+
+
+def seed_of(out: Path, assignment: Assignment, seed: int | None) -> int:
+    """Return the class's seed: the one that is given, the one of before, or a new secret one.
+
+    Raises
+    ------
+    ClassroomError
+        The folder holds the results of something else.
+    """
+    path = out / "class.json"
+    known: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ClassroomError(f"{path} is damaged ({error}); choose another --out") from error
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ClassroomError(f"{out} is not empty and holds no results of a class; choose another")
+    if known and known.get("assignment") != assignment.id:
+        raise ClassroomError(
+            f"{out} holds the results of {known.get('assignment')}; choose another --out"
+        )
+    chosen = int(seed if seed is not None else known.get("seed", secrets.randbits(31)))
+    if chosen != known.get("seed"):
+        reports.write(path, reports.as_json({"assignment": assignment.id, "seed": chosen}))
+    return chosen
+
+
+def finished(out: Path, setting: Setting, submission: Submission) -> dict[str, Any] | None:
+    """Return a student's result if it was made before, of the same things."""
+    folder = out / submission.student
+    try:
+        row = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        extra = dict(row["extra_data"])
+        extra.pop("notes")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    complete = extra == setting.extra(submission) and (folder / "feedback.md").is_file()
+    return row if complete else None
+
+
+def grade(
+    setting: Setting, todo: Sequence[Submission], jobs: int
+) -> Iterator[tuple[Submission, dict[str, Any], str]]:
+    """Grade submissions, several at a time.
+
+    Yields
+    ------
+    submission, result, page
+        In the order in which they are finished.
+    """
+    left = {s.student: s for s in todo}
+    deaths = dict.fromkeys(left, 0)
+    while left:
+        running: set[str] = set()
+        try:
+            for student, row, text in _pool(setting, list(left.values()), jobs, running):
+                yield left.pop(student), row, text
+        except BrokenProcessPool:  # a grader was killed, say for want of memory
+            for student in running:
+                deaths[student] += 1
+            for student in [s for s in running if deaths[s] >= _ATTEMPTS]:
+                problem = "the grader itself was killed over this submission; tell your instructor"
+                broken = Submission(student, left[student].text, problem)
+                with Grader(setting.material, setting.seed, setting.limits) as grader:
+                    row, text = _written(setting, left[student], grader.grade(broken))
+                yield left.pop(student), row, text
+            jobs = 1
+
+
+def _pool(
+    setting: Setting, todo: list[Submission], jobs: int, running: set[str]
+) -> Iterator[tuple[str, dict[str, Any], str]]:
+    context = multiprocessing.get_context("spawn")
+    slots = context.Queue()
+    for slot in range(jobs):
+        slots.put(slot)
+    material = setting.material
+    arguments = (material.assignment.folder, setting.seed, setting.limits, setting.walls, slots)
+    pool = ProcessPoolExecutor(jobs, context, _begin, arguments)
+    waiting, futures = list(todo), dict[Future[Any], str]()
+    try:
+        while waiting or futures:
+            while waiting and len(futures) < jobs:
+                submission = waiting.pop(0)
+                futures[pool.submit(_grade, submission)] = submission.student
+                running.add(submission.student)
+            done, _ = wait(futures, return_when=FIRST_COMPLETED)
+            for future in done:
+                row, text = future.result()
+                student = futures.pop(future)
+                running.discard(student)
+                yield student, row, text
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+# ---- in a process of the pool -------------------------------------------------------------------
+
+_here: tuple[Setting, Grader] | None = None
+
+
+def _begin(folder: Path, seed: int, limits: Limits, walls: tuple[str, ...], slots: Any) -> None:
+    global _here
+    sandbox.hide()
+    material = Material(manifest.read(folder))
+    _here = Setting(material, seed, limits, walls), Grader(material, seed, limits, slots.get())
+
+
+def _grade(submission: Submission) -> tuple[dict[str, Any], str]:
+    assert _here is not None
+    setting, grader = _here
+    return _written(setting, submission, grader.grade(submission))
+
+
+def _written(setting: Setting, submission: Submission, result: Any) -> tuple[dict[str, Any], str]:
+    extra = setting.extra(submission) | {"notes": list(result.notes)}
+    row = reports.results(result, extra, setting.walls)
+    return row, reports.page(setting.material.assignment, result, setting.walls)
+
+
+# ---- everything ---------------------------------------------------------------------------------
+
+
+def grade_class(
+    setting: Setting, submissions: Sequence[Submission], out: Path, jobs: int, progress: Any
+) -> list[dict[str, Any]]:
+    """Grade a class and write all files; students who are finished are not graded again.
+
+    Returns
+    -------
+    list of dict
+        The students' results, in the order of `submissions`.
+    """
+    start = time.monotonic()
+    rows = {s.student: finished(out, setting, s) for s in submissions}
+    todo = [s for s in submissions if rows[s.student] is None]
+    for submission, row, text in grade(setting, todo, min(jobs, len(todo)) or 1):
+        folder = out / submission.student
+        reports.write(folder / "feedback.md", text)
+        reports.write(folder / "results.json", reports.as_json(row))  # last: it says "finished"
+        rows[submission.student] = row
+        progress.advance(lambda: submission.student)  # noqa: B023  (called at once)
+    found = [row for row in rows.values() if row is not None]
+    assignment, seconds = setting.material.assignment, time.monotonic() - start
+    reports.write(out / "class.csv", reports.table(assignment, found))
+    reports.write(out / "summary.txt", reports.summary(assignment, found, setting.walls, seconds))
+    return found
