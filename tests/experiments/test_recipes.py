@@ -44,7 +44,7 @@ def test_l0_counts_what_the_gates_leave(run):
 
 @pytest.mark.parametrize("penalty", ["none", "L1", "L2"])
 def test_stochastic_pruning_zeroes_and_counts_nodes(run, penalty):
-    strength = 0.0 if penalty == "none" else 0.02
+    strength = (0.0,) if penalty == "none" else (0.02, 0.03, 0.02)
     recipe = Stochastic(
         **FEW,
         penalty=penalty,
@@ -67,8 +67,10 @@ def test_stochastic_settings_that_do_not_fit(run):
         run(Stochastic(**FEW, sigma=(0.1, 0.2)))
     with pytest.raises(ValueError, match="penalty is one of none, L1, L2, got 'L3'"):
         run(Stochastic(**FEW, penalty="L3"))
-    with pytest.raises(ValueError, match=r"penalty 'none' with strength 0\.1"):
-        run(Stochastic(**FEW, strength=0.1))
+    with pytest.raises(ValueError, match=r"penalty 'none' with strength \(0\.1,\)"):
+        run(Stochastic(**FEW, strength=(0.1,)))
+    with pytest.raises(ValueError, match="strength is one number or one for each of"):
+        run(Stochastic(**FEW, penalty="L1", strength=(0.1, 0.2)))
 
 
 FEW_CNN = LargeWeights(

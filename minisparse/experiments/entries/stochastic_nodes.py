@@ -18,8 +18,8 @@ _METHOD = Stochastic(lr=0.2, sigma=(0.01,), finetune_epochs=30)
 ROWS = {
     "dense": Row(DENSE, series="dense"),
     "none": Row(_METHOD, series="none"),
-    "L2": Row(replace(_METHOD, penalty="L2", strength=1e-3), series="L2"),
-    "L1": Row(replace(_METHOD, penalty="L1", strength=5e-5), series="L1"),
+    "L2": Row(replace(_METHOD, penalty="L2", strength=(1e-3,)), series="L2"),
+    "L1": Row(replace(_METHOD, penalty="L1", strength=(5e-5,)), series="L1"),
 }
 
 

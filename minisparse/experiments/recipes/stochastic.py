@@ -28,8 +28,8 @@ class Stochastic(Classifier):
     Parameters
     ----------
     penalty : {"none", "L1", "L2"}
-    strength : float
-        lambda of the penalty.
+    strength : tuple of float
+        lambda of the penalty: one number, or one for each layer.
     sigma : tuple of float
         Scale of the zeroing probability at the end of the rise: one number, or one for each layer.
     form : str
@@ -41,7 +41,7 @@ class Stochastic(Classifier):
     """
 
     penalty: str = "none"
-    strength: float = 0.0
+    strength: tuple[float, ...] = (0.0,)
     sigma: tuple[float, ...] = (0.02,)
     form: str = "gaussian"
     rise_epochs: int = 20
@@ -60,17 +60,14 @@ class Stochastic(Classifier):
     def run(self, seed: int, *, checkpoint: Path, progress: Progress) -> Outcome:
         """Train and measure."""
         session = Session(self, seed, checkpoint, progress)
-        layers = [n for n, p in session.model.named_parameters() if p.ndim > 1]
-        if len(self.sigma) not in (1, len(layers)):
-            raise ValueError(f"sigma is one number or one for each of {layers}, got {self.sigma}")
-        values = self.sigma * len(layers) if len(self.sigma) == 1 else self.sigma
+        sigma = _by_layer("sigma", self.sigma, session)
         zeroing = StochasticPruning(
-            {n: Ramp(0, self.rise_epochs, s) for n, s in zip(layers, values, strict=True)},
+            {name: Ramp(0, self.rise_epochs, final) for name, final in sigma.items()},
             self.form,
             stop=self.prune_epochs,
         )
         falling = schedules.geometric(self.prune_epochs, self.total_epochs(), self.final_lr)
-        session.train(self.total_epochs(), [*self._penalties(), zeroing], falling)
+        session.train(self.total_epochs(), [*self._penalties(session), zeroing], falling)
         image = session.training.images[:1].astype("float32")
         hidden = hidden_units(session.model, image)
         counted = nodes_left(session.model, hidden)
@@ -79,10 +76,20 @@ class Stochastic(Classifier):
         session.close()
         return outcome
 
-    def _penalties(self) -> list[Method]:
+    def _penalties(self, session: Session) -> list[Method]:
         if self.penalty not in PENALTIES:
             raise ValueError(f"penalty is one of {', '.join(PENALTIES)}, got {self.penalty!r}")
         kind = PENALTIES[self.penalty]
-        if (kind is None) != (self.strength == 0):
+        if (kind is None) != (not any(self.strength)):
             raise ValueError(f"penalty {self.penalty!r} with strength {self.strength}")
-        return [] if kind is None else [kind(self.strength, stop=self.prune_epochs)]
+        if kind is None:
+            return []
+        strengths = _by_layer("strength", self.strength, session)
+        return [kind(s, names=[name], stop=self.prune_epochs) for name, s in strengths.items()]
+
+
+def _by_layer(what: str, values: tuple[float, ...], session: Session) -> dict[str, float]:
+    layers = [name for name, p in session.model.named_parameters() if p.ndim > 1]
+    if len(values) not in (1, len(layers)):
+        raise ValueError(f"{what} is one number or one for each of {layers}, got {values}")
+    return dict(zip(layers, values * len(layers) if len(values) == 1 else values, strict=True))
