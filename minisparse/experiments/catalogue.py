@@ -10,6 +10,7 @@ MODULES = {
     "headline": "minisparse.experiments.entries.headline",
     "dense-lenet300": "minisparse.experiments.entries.dense_lenet300",
     "dense-lenet5": "minisparse.experiments.entries.dense_lenet5",
+    "magnitude-lenet300": "minisparse.experiments.entries.magnitude_lenet300",
     "sensitivity-table1": "minisparse.experiments.entries.sensitivity_table1",
     "l0-table1": "minisparse.experiments.entries.l0_table1",
     "l0-flops": "minisparse.experiments.entries.l0_flops",

@@ -1,0 +1,39 @@
+"""Iterative magnitude pruning of LeNet-300-100: the baseline, over all compressions."""
+
+from dataclasses import replace
+
+from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.recipes.magnitude import MagnitudeCurve
+
+_GLOBAL = MagnitudeCurve(compressions=(2, 5, 8, 12, 20, 30, 50, 100))
+_LAYER = replace(_GLOBAL, scope="layer")
+
+ROWS = {"dense": Row(_GLOBAL, series="dense")} | {
+    f"{where}, {c:g}x": Row(recipe, series=where, point=f"{c:g}x")
+    for where, recipe in (("all layers together", _GLOBAL), ("each layer by itself", _LAYER))
+    for c in _GLOBAL.compressions
+}
+
+
+def _sentence(results: Results) -> str:
+    rows = {row["name"]: row["ours"]["error_mean"] for row in results["rows"]}
+    return (
+        f"Iterative magnitude pruning of LeNet-300-100 has {rows['all layers together, 12x']:.2f} "
+        f"% test error at 12x (dense: {rows['dense']:.2f} %) and "
+        f"{rows['all layers together, 100x']:.2f} % at 100x, "
+        f"{rows['each layer by itself, 100x']:.2f} % if each layer has to keep the same share."
+    )
+
+
+EXPERIMENT = Experiment(
+    id="magnitude-lenet300",
+    title="Iterative magnitude pruning, LeNet-300-100 on MNIST",
+    paper="Han et al. 2015",
+    where="Table 1, LeNet-300-100",
+    home=__file__,
+    minutes=2,
+    rows=ROWS,
+    sentence=_sentence,
+    seeds=3,
+    quick_minutes=0.2,
+)
