@@ -28,7 +28,7 @@
 import numpy as np
 
 from minisparse import Tensor, book, grad, gradcheck, gradients, hvp
-from minisparse.autodiff import Op, tape
+from minisparse.autodiff import Op, WriteError, tape
 from minisparse.autodiff.ops import arithmetic, broadcast, linalg
 
 # %% [markdown]
@@ -302,9 +302,7 @@ book.show(figure, "Steps against doublings: paths grow as a power of two, edges 
 # returns):
 
 # %% tags=["remove-input"]
-book.show_source(
-    tape._run_backward, docstring=False, start="while ready:", stop="ready.append(x)"
-)
+book.show_source(tape._run_backward, docstring=False, start="while ready:", stop="ready.append(x)")
 
 # %% [markdown]
 # It is a loop and not a recursion, because Python gives up on recursions that are a thousand calls
@@ -495,8 +493,8 @@ w = Tensor([0.5, -2.0, 3.0], requires_grad=True)
 loss = (w * w).sum()
 try:
     w.data *= np.array([1, 0, 1], dtype=np.float32)
-except Exception as error:
-    print(f"{type(error).__name__}: {error}")
+except WriteError as error:
+    print(error)
 
 # %% [markdown]
 # - **Recursion.** A backward pass that calls itself ends with `RecursionError` on a network that is

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_COMMENT = re.compile(r" *# (type: ignore|noqa|fmt:).*")  # for tools, not for readers
 QUICK = "MINISPARSE_BOOK_QUICK"
 _NUMBER = r"[-+]?[\d,.]+(e[-+]?\d+)?( ?± ?[\d.]+)?( ?(%|x|s|ms|us|MB|kB))?"
 
@@ -158,7 +159,7 @@ def _excerpt(thing: Any, docstring: bool, start: str, stop: str) -> str:
     begin = _find(lines, start, 0) if start else 0
     end = _find(lines, stop, begin) + 1 if stop else len(lines)
     whole = (begin, end) == (0, len(lines))
-    chosen = textwrap.dedent("\n".join(lines[begin:end]))
+    chosen = _COMMENT.sub("", textwrap.dedent("\n".join(lines[begin:end])))
     return chosen if whole else f"# ...\n{chosen}"
 
 

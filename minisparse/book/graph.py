@@ -11,7 +11,7 @@ import numpy as np
 from ..autodiff import Tensor, gradients, no_grad
 from .display import show_svg
 
-_COLUMN, _ROW, _WIDTH, _HEIGHT, _MARGIN, _ARCH = 190, 84, 104, 46, 12, 24  # in pixels
+_COLUMN, _ROW, _WIDTH, _HEIGHT, _MARGIN, _ARCH = 190, 84, 104, 46, 12, 32  # in pixels
 _MINUS = "\N{MINUS SIGN}"
 _SYMBOLS = {
     "Add": "+", "Sub": _MINUS, "Mul": "\N{MULTIPLICATION SIGN}", "Div": "/", "Neg": _MINUS,

@@ -175,7 +175,7 @@ def _code(cell: Any, chapter: Chapter, page: Page) -> list[str]:
     tags = cell.metadata.get("tags", ())
     code = f"```python\n{cell.source.strip()}\n```"
     if "hide-input" in tags:
-        code = f"<details>\n<summary>Code of the figure</summary>\n\n{code}\n\n</details>"
+        code = f"<details>\n<summary>Code</summary>\n\n{code}\n\n</details>"
     parts = [] if "remove-input" in tags else [code]
     for output in _merged(cell.outputs):
         if output["output_type"] == "stream":
