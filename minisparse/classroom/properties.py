@@ -27,7 +27,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .calling import Functions
-from .errors import CallFailed, ClassroomError, PropertyFailed
+from .errors import CallFailed, ClassroomError, PropertyFailed, SubmissionLost
 from .manifest import Assignment
 from .protocol import Rng
 
@@ -254,7 +254,8 @@ def gradient_holds(
     Parameters
     ----------
     forward : function
-        ``forward(*inputs)``.
+        ``forward(*inputs)``, of the reference or of the property: a submission's own forward may
+        be wrong in just the way that makes a wrong gradient fit.
     backward : function
         ``backward(cotangent, *inputs)`` returns one gradient for each floating-point array.
     *inputs : arrays and plain values
@@ -268,8 +269,25 @@ def gradient_holds(
     """
     from minisparse.gradcheck import gradcheck
 
-    report = gradcheck(forward, *inputs, backward=backward, seed=seed)
+    failures: list[PropertyFailed] = []
+
+    def noted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except PropertyFailed as failure:
+                failures.append(failure)
+                raise
+
+        return call
+
+    report = gradcheck(noted(forward), *inputs, backward=noted(backward), seed=seed)
+    for failure in failures:
+        if isinstance(failure, SubmissionLost):
+            raise failure
     if not report.ok:
+        if report.cause == "unknown" and failures:
+            raise failures[0]
         raise PropertyFailed(f"gradcheck: {report.cause}. {report.message}")
 
 
