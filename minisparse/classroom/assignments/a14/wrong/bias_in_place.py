@@ -1,8 +1,12 @@
 """Adds to the bias that it was given."""
 
 LOSES = (
-    *("linear_reader", "filter_reader", "same_outputs", "as_small_as_can_be"),
-    *("chain_of_deaths", "empty_layers"),
+    "linear_reader",
+    "filter_reader",
+    "same_outputs",
+    "as_small_as_can_be",
+    "chain_of_deaths",
+    "empty_layers",
 )
 
 

@@ -1,8 +1,15 @@
 """Looks at columns, the outputs; what is built on it falls too."""
 
 LOSES = (
-    *("read_inputs", "constant_inputs", "one_place", "conditions", "positions"),
-    *("same_outputs", "as_small_as_can_be", "nothing_else_goes", "chain_of_deaths"),
+    "read_inputs",
+    "constant_inputs",
+    "one_place",
+    "conditions",
+    "positions",
+    "same_outputs",
+    "as_small_as_can_be",
+    "nothing_else_goes",
+    "chain_of_deaths",
     "empty_layers",
 )
 
