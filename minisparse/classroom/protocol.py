@@ -132,7 +132,7 @@ def _decode_array(body: Any, payload: memoryview) -> tuple[Any, memoryview]:
         raise ProtocolError("an array with fewer bytes than its shape says")
     array = np.frombuffer(payload[:size], dtype).reshape(shape).copy()
     if dtype.kind == "b":
-        array = array.view("u1") != 0  # any other byte would be neither true nor false
+        array = np.asarray(array.view("u1") != 0)  # any other byte would be neither true nor false
     return array, payload[size:]
 
 
