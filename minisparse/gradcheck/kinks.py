@@ -26,6 +26,29 @@ REACH = 20  # standard deviations of the samples that a legal value may be off t
 ONE_BY_ONE = 16  # so many outputs at a kink are judged each by itself
 
 
+def between(claimed: Floats, one: Floats, other: Floats, slack: Floats) -> Bools:
+    """Tell of each claimed slope whether it lies between the two one-sided derivatives.
+
+    Parameters
+    ----------
+    claimed : array
+        The slope along a direction that a gradient claims.
+    one, other : arrays of the same shape
+        The derivatives to the left and to the right, in either order; equal where there is no kink.
+    slack : array of the same shape
+        How far outside a claim may be: what the derivatives themselves are uncertain by.
+
+    Examples
+    --------
+    >>> claimed = np.array([0.5, 2.0])  # of |x| at 0
+    >>> between(claimed, np.array([1.0, 1.0]), np.array([-1.0, -1.0]), np.zeros(2))
+    array([ True, False])
+    """
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    inside: Bools = (claimed >= low - slack) & (claimed <= high + slack)
+    return inside
+
+
 def legal(exam: Examination, argument: int, u: Array, s: Slope, claimed: Floats) -> Bools:
     """Judge the claimed derivatives of all outputs along `u`.
 
@@ -45,8 +68,8 @@ def legal(exam: Examination, argument: int, u: Array, s: Slope, claimed: Floats)
     with np.errstate(invalid="ignore"):
         rest = exam.rest(argument, u)
         slack = SAFETY * s.error + 1e-6 * np.maximum(np.abs(s.low), np.abs(s.high)) + rest
-        between = s.kink & (claimed >= s.low - slack) & (claimed <= s.high + slack)
-    verdict: Bools = ~rough | between | np.isnan(claimed)
+        inside = s.kink & between(claimed, s.low, s.high, slack)
+    verdict: Bools = ~rough | inside | np.isnan(claimed)
     # Where even the smallest step would leave the straight piece, nothing can be said.
     verdict |= s.lost & (np.abs(claimed) * float(RATIO) ** -DEEPEST > 1e-4 * np.abs(exam.here))
     if not verdict.all():
