@@ -10,8 +10,8 @@ If x is used by operations with results y_1, ..., y_m, the chain rule is the sum
 
     xbar = sum_i  (dy_i/dx)^T  ybar_i,
 
-so a tensor's cotangent is complete once every use has contributed.  `_run_backward` visits the
-graph in exactly such an order; each operation supplies its own product ybar -> (dy/dx)^T ybar.
+so a tensor's cotangent is complete once every use has contributed.  `_order` lists the graph in
+exactly such an order; each operation supplies its own product ybar -> (dy/dx)^T ybar.
 """
 
 from __future__ import annotations
@@ -563,73 +563,80 @@ def _run_backward(
 ) -> list[tuple[Tensor, Tensor]]:
     """Propagate `seed` from `y` to the targets, or to all leaves.
 
-    Iterative, and linear in the number of operations: a first sweep counts the uses of every
-    tensor, a second one visits a tensor when all of its uses have contributed.
-
     Returns
     -------
     list of (tensor, gradient)
         In the order of arrival; tensors that y does not depend on are absent.
     """
+    order = _order(y)
+    wanted = None if targets is None else _on_the_way(order, targets)
+    ends = None if targets is None else set(targets)
+
+    grads: dict[Tensor, Tensor] = {y: seed}
+    found: list[tuple[Tensor, Tensor]] = []
+    lead = seed._array.shape[: seed._array.ndim - y._array.ndim]
+    global _recording
+    before, _recording = _recording, create_graph
+    try:
+        for t in order:  # all uses of t have contributed
+            g = grads.pop(t, None)
+            op = t.op
+            if g is not None and (op is None if ends is None else t in ends):
+                found.append((t, g))
+            if op is None:
+                continue
+            if g is not None:
+                _contribute(t, op, g, t.inputs, lead, wanted, grads)
+            if not retain_graph:
+                _free(t)
+        return _apart(found, seed)
+    finally:
+        _recording = before
+
+
+def _order(y: Tensor) -> list[Tensor]:
+    """Return y and all tensors that it depends on, each after every tensor that uses it.
+
+    Only tensors that require gradients count.  Iterative, and linear in the number of operations: a
+    first sweep counts the uses of every tensor, where an operation that is applied to a tensor twice
+    uses it twice; a second one takes a tensor when as many uses of it have been seen.
+    """
     uses: dict[Tensor, int] = {y: 0}
-    users: dict[Tensor, list[Tensor]] = {}
-    freed: list[Tensor] = []
     stack = [y]
     while stack:
-        t = stack.pop()
-        if t.op is _FREED:
-            freed.append(t)
-        for x in t.inputs:
+        for x in stack.pop().inputs:
             if x.requires_grad:
-                if targets is not None:
-                    users.setdefault(x, []).append(t)
                 if x in uses:
                     uses[x] += 1
                 else:
                     uses[x] = 1
                     if x.op is not None:
                         stack.append(x)
-
-    wanted: set[Tensor] | None = None
-    if targets is not None:  # only what lies between y and a target is worth computing
-        wanted = set()
-        up = [t for t in targets if t in uses] + freed  # which may have led to a target
-        while up:
-            t = up.pop()
-            if t not in wanted:
-                wanted.add(t)
-                up.extend(users.get(t, ()))
-    ends = None if targets is None else set(targets)
-
-    grads: dict[Tensor, Tensor] = {y: seed}
-    found: list[tuple[Tensor, Tensor]] = []
-    lead = seed._array.shape[: seed._array.ndim - y._array.ndim]
+    order: list[Tensor] = []
     ready = [y]
-    global _recording
-    before, _recording = _recording, create_graph
-    try:
-        while ready:
-            t = ready.pop()
-            g = grads.pop(t, None)
-            op, inputs = t.op, t.inputs
-            if g is not None and (op is None if ends is None else t in ends):
-                found.append((t, g))
-            if op is None:
-                continue
-            if g is not None:
-                _contribute(t, op, g, inputs, lead, wanted, grads)
-            for x in inputs:
-                if x.requires_grad:
-                    left = uses[x] - 1
-                    if left:
-                        uses[x] = left
-                    else:
-                        ready.append(x)
-            if not retain_graph:
-                _free(t)
-        return _apart(found, seed)
-    finally:
-        _recording = before
+    while ready:
+        t = ready.pop()
+        order.append(t)
+        for x in t.inputs:
+            if x.requires_grad:
+                left = uses[x] - 1
+                if left:
+                    uses[x] = left
+                else:
+                    ready.append(x)
+    return order
+
+
+def _on_the_way(order: list[Tensor], targets: Sequence[Tensor]) -> set[Tensor]:
+    """Return the tensors that lie between the result and a target: only they are worth computing.
+
+    What an earlier backward has freed is among them, since it may have led to a target.
+    """
+    wanted = set(targets).intersection(order)
+    for t in reversed(order):  # inputs come before what is made of them
+        if t.op is _FREED or not wanted.isdisjoint(t.inputs):
+            wanted.add(t)
+    return wanted
 
 
 def _apart(found: list[tuple[Tensor, Tensor]], seed: Tensor) -> list[tuple[Tensor, Tensor]]:
