@@ -297,12 +297,17 @@ book.show(figure, "Steps against doublings: paths grow as a power of two, edges 
 # *How to read it.* At 16 doublings, the second attempt needs 131,071 calls, the fourth one looks at
 # edges 64 times. The gap doubles with each further line.
 #
-# And here are the two sweeps in the library. The second one, with the names you know (`g` is the
-# cotangent of the tensor `t`; `_contribute` calls the rule of the operation and adds up what it
-# returns):
+# And here are the two sweeps in the library. They list the tensors, each behind all of its uses:
 
 # %% tags=["remove-input"]
-book.show_source(tape._run_backward, docstring=False, start="while ready:", stop="ready.append(x)")
+book.show_source(tape._order, docstring=False)
+
+# %% [markdown]
+# The backward pass goes through that list (`g` is the cotangent of the tensor `t`; `_contribute` calls
+# the rule of the operation and adds up what it returns):
+
+# %% tags=["remove-input"]
+book.show_source(tape._run_backward, docstring=False, start="for t in order", stop="_contribute")
 
 # %% [markdown]
 # It is a loop and not a recursion, because Python gives up on recursions that are a thousand calls
