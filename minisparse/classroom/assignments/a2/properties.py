@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -165,7 +166,7 @@ def by_definition(student, reference, rng, level):
         for k in (3, 4):
             d = list(column)
             for _ in range(k):
-                d = [b - a for a, b in zip(d[:-1], d[1:], strict=True)]
+                d = [b - a for a, b in pairwise(d)]
             spread = math.factorial(2 * k) / math.factorial(k) ** 2
             sizes.append(math.sqrt(math.fsum(v * v for v in d) / len(d) / spread))
         want.append(max(sizes))
