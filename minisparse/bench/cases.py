@@ -114,9 +114,17 @@ CASES = {
             "lenet300",
             training=True,
         ),
-        Case("lenet300-infer", "LeNet-300-100, inference", _MLP, (1, _BATCH, 1000), "lenet300"),
+        Case(
+            "lenet300-infer",
+            "LeNet-300-100, inference",
+            (*_MLP, "dense"),
+            (1, _BATCH, 1000),
+            "lenet300",
+        ),
         Case("lenet5-train", "LeNet-5, a training step", _CONV, (_BATCH,), "lenet5", training=True),
-        Case("lenet5-infer", "LeNet-5, inference", _CONV, (1, _BATCH, 1000), "lenet5"),
+        Case(
+            "lenet5-infer", "LeNet-5, inference", (*_CONV, "dense"), (1, _BATCH, 1000), "lenet5"
+        ),
         Case(
             "op-overhead",
             "add two vectors of 10 numbers, forward and backward",
@@ -128,7 +136,7 @@ CASES = {
         Case(
             "sparse-csr",
             "LeNet-300-100 with scattered zeros, CSR, inference",
-            ("dense", "scipy-csr", "torch-csr", "torch-eager"),
+            ("dense", "dense-compiled", "scipy-csr", "torch-csr", "torch-eager"),
             (1, _BATCH, 1000),
             "lenet300",
             sparsities=_SPARSITIES,
@@ -138,7 +146,7 @@ CASES = {
         Case(
             "shrunk",
             "LeNet-300-100 without its dropped units, inference",
-            ("dense", "torch-eager"),
+            ("dense", "dense-compiled", "torch-eager"),
             (1, _BATCH, 1000),
             "lenet300",
             sparsities=_SPARSITIES,

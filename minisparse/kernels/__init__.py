@@ -70,6 +70,10 @@ if TYPE_CHECKING:
         max_pool2d_gather_reference,
         max_pool2d_reference,
     )
+    from minisparse.kernels.program import (
+        run_program,
+        run_program_reference,
+    )
     from minisparse.kernels.steps import (
         adam_step,
         adam_step_reference,
@@ -112,6 +116,8 @@ __all__ = [
     "max_pool2d_gather_reference",
     "max_pool2d_reference",
     "pool_output_shape",
+    "run_program",
+    "run_program_reference",
     "select",
     "selected",
     "sgd_step",
@@ -157,6 +163,7 @@ _FILES = {
         "max_pool2d_backward",
         "max_pool2d_gather",
     ),
+    "program": ("run_program",),
     "steps": (
         "adam_step",
         "sgd_step",

@@ -11,7 +11,7 @@ from minisparse.arrays import array_module
 from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.jit import jit
-from minisparse.kernels.product import BLOCK, multiply_rows, row_offsets
+from minisparse.kernels.product import BLOCK, multiply_one_row, multiply_rows, row_offsets
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
@@ -75,7 +75,12 @@ def _matmul(a, a_rows, ak, b, bias, c, c_rows, floor, down, across, row_step, co
     for task in prange(down * across):
         i, j = task // across * row_step, task % across * column_step
         i1, columns = min(i + row_step, m), min(column_step, n - j)
-        if i < i1 and columns > 0:
+        if m == 1 and columns > 0:
+            multiply_one_row(
+                0, 1, columns, 1, b.size // n, a, 0, a_rows, 0, ak, b, j, 0, n,
+                c, j, c_rows, False, bias[j : j + columns], floor,
+            )  # fmt: skip
+        elif i < i1 and columns > 0:
             multiply_rows(
                 i, i1, columns, 1, b.size // n, a, 0, a_rows, 0, ak, b, j, 0, n,
                 c, j, c_rows, False, bias[j : j + columns], floor,

@@ -40,13 +40,18 @@ def grid_offsets(rows: int, down: int, columns: int, across: int) -> Array:
 #
 # for i0 <= i < i1 and j < n. Arrays are flat, an empty bias is none, the floor 0 is a ReLU and
 # minus infinity is none. Rows of c may overlap. Nothing checks bounds.
+#
+
+# A single row is bound by reading b, each number of which is used once: the plain version reads it in
+# the order in which it lies in memory, while a tile would wait for its idle rows.
 
 
 @jit()
-def _multiply_rows_plain(
+def multiply_one_row(
     i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
     add, bias, floor,
 ):  # fmt: skip
+    """Compute rows of a matrix product, as said above; the fastest where there is one."""
     lowest = c.dtype.type(floor)
     for i in range(i0, i1):
         row = c0 + c_rows[i]
@@ -130,7 +135,7 @@ def _multiply_rows_tiled(
                                 c, c0 + j, c_rows, more, bias, j, biased, lowest)  # fmt: skip
 
 
-_multiply_rows = _multiply_rows_tiled if VECTOR_BYTES else _multiply_rows_plain
+_multiply_rows = _multiply_rows_tiled if VECTOR_BYTES else multiply_one_row
 BLOCK = (TILE_ROWS[-1], VECTOR_BYTES // 4) if VECTOR_BYTES else (1, 16)  # rows, columns: cut here
 
 

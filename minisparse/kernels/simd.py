@@ -18,7 +18,7 @@ falls to a third. Numba cannot say "keep this in a register", so this file speak
 compiler under Numba: an `intrinsic` is a function that writes its own LLVM code. Each accumulator
 is declared as a slot on the stack (`alloca`); LLVM turns slots into registers.
 
-Two more functions here, `pool_window` and `unpool_window`, need no registers to be told, only masks:
+Three more functions here, for windows of pixels, need no registers to be told, only masks:
 channels rarely come in multiples of 16, and compilers do the odd ones singly.
 
 Where the CPU has no suitable vectors, `VECTOR_BYTES` is 0, nothing here is used, and the callers
@@ -252,6 +252,32 @@ def pool_window(typing_context, z, at, right, below, y, winner, out, o, relu):
             place = builder.add(out, j)
             v.store(best, builder.gep(y, [place]), mask)
             w.store(number, builder.gep(winner, [place]), mask)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def largest_of_window(typing_context, z, at, right, below, y, out, o):
+    """Find the maxima of a 2 x 2 window alone; see `program.largest_of_window_plain`."""
+    index = types.intp
+    signature = types.void(z, index, index, index, y, index, index)
+
+    def generate(context, builder, signature, args):
+        v, _, z, y = _arrays(context, builder, signature, args, (0, 4))
+        _, at, right, below, _, out, o = args
+        with _channels(builder, v, o) as (j, mask):
+            best = None
+            for corner in _corners(builder, at, right, below):
+                u = v.load(builder.gep(z, [builder.add(corner, j)]), mask)
+                if best is None:
+                    best = u
+                    continue
+                take = builder.and_(
+                    builder.fcmp_unordered(">", u, best), builder.fcmp_ordered("ord", best, best)
+                )
+                best = builder.select(take, u, best)
+            v.store(best, builder.gep(y, [builder.add(out, j)]), mask)
         return context.get_dummy_value()
 
     return signature, generate

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .choosing import Choice, break_even, choose
     from .converting import densify, sparsify
     from .layers import BlockedLinear, CSRLinear, SparseConv2d
+    from .one_call import Compiled, NotCompilableError, compiled
     from .pattern import Pattern
     from .reporting import report
     from .selected import Selected
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _FILES = {
     "chain": ("Chain",),
     "choosing": ("Choice", "break_even", "choose"),
+    "one_call": ("Compiled", "NotCompilableError", "compiled"),
     "layers": ("BlockedLinear", "CSRLinear", "SparseConv2d"),
     "pattern": ("Pattern",),
     "reporting": ("report",),
@@ -35,6 +37,8 @@ __all__ = [
     "CSRLinear",
     "Chain",
     "Choice",
+    "Compiled",
+    "NotCompilableError",
     "Pattern",
     "Selected",
     "ShrinkReport",
@@ -42,6 +46,7 @@ __all__ = [
     "SparseFileError",
     "break_even",
     "choose",
+    "compiled",
     "densify",
     "load",
     "report",

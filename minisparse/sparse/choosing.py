@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,10 @@ from ..evaluation import in_mode
 from ..nn import Conv2d, Linear, Module
 from ..prune.mask import Mask
 from .chain import Chain
-from .converting import chain_layer, perceptron, sparse_layer, sparsify
+from .converting import chain_layer, sparse_layer, sparsify
 from .graph import example_for, follow
 from .models import copied, joined
+from .one_call import NotCompilableError, compiled
 from .shrinking import shrink
 from .table import table
 from .timing import Time, interleaved, protocol
@@ -126,13 +128,13 @@ def choose(
         small, report = shrink(target, masks, example=x[:1])
         if report.after < report.before:
             models["shrunk"] = small
-        for name, model, mask_ in (("", dense, masks), ("shrunk, ", small, report.mask)):
+        for name, model, mask_ in (("", copied(dense), masks), ("shrunk, ", small, report.mask)):
             if name and report.after == report.before:
                 continue
-            for format in ("dense", "csr", "blocked"):
-                if format != "dense" or perceptron(model) is not None:
-                    label = "one call, dense" if format == "dense" else format
-                    models[name + label] = sparsify(model, mask_, format, example=x[:1])
+            for format in ("csr", "blocked"):
+                models[name + format] = sparsify(model, mask_, format, example=x[:1])
+            with contextlib.suppress(NotCompilableError):
+                models[name + "one call, dense"] = compiled(model, x[:1])
     return measure(type(target).__name__, models, x, rounds)
 
 

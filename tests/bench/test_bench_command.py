@@ -63,7 +63,7 @@ def test_names_are_those_that_the_goals_use():
         *("op-overhead", "sparse-csr", "shrunk"),
     ]
     assert set(peers.PEERS) == {
-        *("ours", "dense", "numpy", "scipy-csr", "autograd", "mygrad", "jax"),
+        *("ours", "dense", "dense-compiled", "numpy", "scipy-csr", "autograd", "mygrad", "jax"),
         *("torch-eager", "torch-eager-channels-last", "torch-compile", "torch-csr"),
     }
     assert all(set(case.peers) <= set(peers.PEERS) for case in CASES.values())

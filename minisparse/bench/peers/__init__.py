@@ -53,7 +53,10 @@ PEERS = {
     "numpy": Peer("numpy", "build", note="written by hand"),
     "scipy-csr": Peer("scipy", "csr", "scipy"),
     "torch-csr": Peer("torch", "csr", "torch"),
-    "dense": Peer("ours", "dense", note="minisparse, all weights stored"),
+    "dense": Peer("ours", "dense", note="minisparse, all weights stored, layer by layer"),
+    "dense-compiled": Peer(
+        "ours", "dense_compiled", note="minisparse, all weights stored, in one call"
+    ),
 }
 
 

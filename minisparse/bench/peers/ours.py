@@ -1,4 +1,7 @@
-"""minisparse itself: ordinary modules, the ordinary optimizer, nothing written for the occasion."""
+"""minisparse itself: ordinary modules, the ordinary optimizer, nothing written for the occasion.
+
+Inference is that of `minisparse.sparse.compiled`, as other frameworks are compiled here too.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,35 @@ def build(task: Task) -> Job:
     """Return our job."""
     if task.chain:
         return _addition(task)
-    return net_job(_Net(task, as_it_is=task.sparsity is None), task, _to_numpy)
+    whole = _as_it_is if task.training else _compiled
+    form = whole if task.sparsity is None else _smaller
+    return net_job(_Net(task, form), task, _to_numpy)
 
 
 def dense(task: Task) -> Job:
     """Return the job of the model that is not made smaller: zeros are stored and multiplied."""
-    return net_job(_Net(task, as_it_is=True), task, _to_numpy)
+    return net_job(_Net(task, _as_it_is), task, _to_numpy)
+
+
+def dense_compiled(task: Task) -> Job:
+    """Return the same in one call."""
+    return net_job(_Net(task, _compiled), task, _to_numpy)
+
+
+def _as_it_is(model: Module, task: Task) -> Module:  # noqa: ARG001
+    return model
+
+
+def _compiled(model: Module, task: Task) -> Module:  # noqa: ARG001
+    from minisparse.sparse import compiled
+
+    return compiled(model)
 
 
 class _Net:
-    def __init__(self, task: Task, as_it_is: bool) -> None:
+    def __init__(self, task: Task, form: Callable[[Module, Task], Module]) -> None:
         rng = np.random.default_rng(0)
-        self.task, self.as_it_is = task, as_it_is
+        self.task, self.form = task, form
         nets: dict[str, Callable[..., Module]] = {"lenet300": LeNet300, "lenet5": LeNet5}
         self.model = nets[task.net](rng=rng)
         self.parameters = self.model.parameters()
@@ -41,7 +61,7 @@ class _Net:
         self.model.load_state_dict(weights)
         self.optimizer = SGD(self.model, workload.LEARNING_RATE, workload.MOMENTUM)
         self.model.train(self.task.training)
-        self.applied = self.model if self.as_it_is else _smaller(self.model, self.task)
+        self.applied = self.form(self.model, self.task)
 
     def images(self, x: np.ndarray) -> Tensor:
         return Tensor(x)
@@ -69,7 +89,8 @@ def _smaller(model: Module, task: Task) -> Module:
     if task.case == "sparse-csr":
         smaller = sparse.sparsify(model, Mask(workload.scattered(task.sparsity)), format="csr")
     else:
-        smaller, _ = sparse.shrink(model, Mask(workload.whole_units(task.sparsity)))
+        small, _ = sparse.shrink(model, Mask(workload.whole_units(task.sparsity)))
+        smaller = sparse.compiled(small)
     smaller.train(False)
     return smaller
 

@@ -1,0 +1,351 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
+"""The layers of a network in one compiled call: for inference, where no gradient is wanted.
+
+Layer by layer, every result travels through Python and through the threads' meeting point.  For one
+image that costs more than the arithmetic.  A *program* is a table of layers, one row each: first
+convolutions, then linear layers.  The threads share the images, and each takes its own through all
+layers: one image at a time through the convolutions, many at a time through the linear layers.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from minisparse.arrays import array_module
+from minisparse.kernels import simd
+from minisparse.kernels.buffers import empty
+from minisparse.kernels.conv import conv2d_reference, padded_shape
+from minisparse.kernels.conv_loops import Geometry
+from minisparse.kernels.jit import jit
+from minisparse.kernels.linear import matmul_reference
+from minisparse.kernels.pool import max_pool2d_reference
+from minisparse.kernels.product import multiply_one_row, multiply_rows, row_offsets
+from minisparse.kernels.shapes import Pair, conv_output_shape
+from minisparse.kernels.threads import run, threads_for
+
+Array = Any
+_IMAGES = 128  # at a time through the linear layers: the weights are read once for all of them
+
+
+class Layer(NamedTuple):
+    """A layer of a program.
+
+    Attributes
+    ----------
+    w : array, [in, out] or [kh, kw, in, out]
+    bias : array, [out], or None
+    relu : bool
+    pool : bool
+        A 2 x 2 max-pool, of a convolution alone; before or after the relu is the same.
+    stride, padding : (int, int)
+        Of a convolution.
+    """
+
+    w: Array
+    bias: Array | None
+    relu: bool
+    pool: bool = False
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+
+
+class Program(NamedTuple):
+    """What `run_program` needs; made by `build_program`.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        Their arrays are parts of `numbers`: who writes there, writes here.
+    in_shape, out_shape : tuple of int
+        Of one image.
+    numbers : array
+        Weights and biases, one layer after another.
+    table : int64 array, [layers, columns]
+    places : int64 array
+        Where patches, pixels and rows begin.
+    sizes : (int, int, int, int)
+        Numbers of an image, at most: between convolutions; before a pool; padded; between linear
+        layers.
+    work : int
+        Multiply-adds for an image.
+    """
+
+    layers: tuple[Layer, ...]
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    numbers: Array
+    table: Array
+    places: Array
+    sizes: tuple[int, int, int, int]
+    work: int
+
+
+def run_program_reference(x: Array, program: Program) -> Array:
+    """Define :func:`run_program`."""
+    _check_images(x, program)
+    xp, n = array_module(x), x.shape[0]
+    x = x.reshape(n, *program.in_shape)
+    for layer in program.layers:
+        if layer.w.ndim == 4:
+            x = conv2d_reference(x, layer.w, layer.stride, layer.padding, layer.bias)
+            if layer.pool:
+                x, _ = max_pool2d_reference(x, (2, 2), (2, 2))
+            x = xp.maximum(x, 0) if layer.relu else x
+        else:
+            x = matmul_reference(x.reshape(n, -1), layer.w, layer.bias, layer.relu)
+    return x
+
+
+def _check_images(x: Array, program: Program) -> None:
+    size = int(np.prod(program.in_shape))
+    if x.ndim < 2 or x.size != x.shape[0] * size or x.dtype != program.numbers.dtype:
+        raise ValueError(
+            f"expected images [n, {', '.join(map(str, program.in_shape))}] of "
+            f"{program.numbers.dtype}, got {list(x.shape)} of {x.dtype}"
+        )
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+# Its columns: where weights and bias begin in `numbers`, and what to do behind; the numbers that an
+# image has before and after; columns of the weights; where patches (or rows) and pixels (or rows)
+# begin in `places`, and how many; the geometry of a convolution; the padding.
+(
+    _W, _B, _RELU, _POOL, _IN, _OUT, _N, _FROM, _TO, _COUNT, _KH, _RUN, _LINE, _HO, _WO,
+    _TOP, _LEFT, _HEIGHT, _WIDTH,
+) = range(19)  # fmt: skip
+
+
+def build_program(layers: Sequence[Layer], in_shape: tuple[int, ...]) -> Program:
+    """Put layers together.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Convolutions first, then linear layers; NumPy arrays of one dtype, float32 or float64.
+    in_shape : tuple of int
+        Of one image: (height, width, channels) before a convolution.
+
+    Raises
+    ------
+    ValueError
+        There is no layer, a convolution comes after a linear layer, or shapes or dtypes do not fit.
+    """
+    if not layers:
+        raise ValueError("a program needs a layer")
+    dtype = layers[0].w.dtype
+    parts: list[Array] = []
+    places: list[Array] = []
+    rows: list[Array] = []
+    own: list[tuple[int, int]] = []
+    between = before_pool = padded = wide = work = 0
+    shape = tuple(in_shape)
+    for layer in layers:
+        w, bias = layer.w, layer.bias
+        if {w.dtype, (w if bias is None else bias).dtype} != {dtype}:
+            raise ValueError(f"all layers must be {dtype}, got {w.dtype}")
+        row = np.zeros(19, np.int64)
+        row[_IN], row[_N] = np.prod(shape), w.shape[-1]
+        row[_RELU], row[_POOL] = layer.relu, layer.pool
+        row[_W] = sum(a.size for a in parts)
+        row[_B] = row[_W] + w.size
+        own.append((int(row[_W]), int(row[_B])))
+        parts += [w.reshape(-1), np.zeros(w.shape[-1], dtype) if bias is None else bias]
+        row[_FROM] = sum(a.size for a in places)
+        if w.ndim == 4:
+            if len(shape) != 3 or any(r[_KH] == 0 for r in rows):
+                raise ValueError("a convolution reads images, and no linear layer may be before it")
+            _, ho, wo, o = conv_output_shape((1, *shape), w.shape, layer.stride, layer.padding)
+            whole = padded_shape((1, *shape), layer.padding)
+            g = Geometry.of(whole, w.shape, (ho, wo), layer.stride)
+            row[[_KH, _RUN, _LINE, _HO, _WO]] = g.kh, g.run, g.line, ho, wo
+            row[[_TOP, _LEFT]] = layer.padding[0], layer.padding[1] * shape[2]
+            row[[_HEIGHT, _WIDTH]] = shape[0], shape[1] * shape[2]
+            places += [g.patches(), g.pixels()]
+            work += ho * wo * w.size
+            if any(layer.padding):
+                padded = max(padded, g.image)
+            if layer.pool:
+                before_pool = max(before_pool, ho * wo * o)
+                ho, wo = ho // 2, wo // 2
+            shape = (ho, wo, o)
+            between = max(between, ho * wo * o)
+        else:
+            if w.shape[0] != row[_IN] or layer.pool:
+                raise ValueError(
+                    f"a linear layer of {w.shape[0]} inputs cannot read {row[_IN]} numbers"
+                )
+            places += [row_offsets(_IMAGES, w.shape[0]), row_offsets(_IMAGES, w.shape[1])]
+            shape = (w.shape[1],)
+            wide = max(wide, *w.shape)
+            work += w.size
+        row[_OUT], row[_COUNT] = np.prod(shape), places[-1].size
+        row[_TO] = row[_FROM] + places[-2].size
+        rows.append(row)
+    numbers = empty((sum(a.size for a in parts),), dtype)
+    np.concatenate(parts, out=numbers)
+    shared = tuple(
+        layer._replace(
+            w=numbers[w0:b0].reshape(layer.w.shape),
+            bias=None if layer.bias is None else numbers[b0 : b0 + layer.w.shape[-1]],
+        )
+        for layer, (w0, b0) in zip(layers, own, strict=True)
+    )
+    sizes = between, before_pool, padded, wide
+    return Program(
+        shared, tuple(in_shape), shape, numbers, np.stack(rows), np.concatenate(places), sizes, work
+    )
+
+
+# --- Numba --------------------------------------------------------------------------------------
+
+
+@jit()
+def largest_of_window_plain(z, at, right, below, y, out, o):
+    """Find the largest of four pixels for each of o channels; a NaN is larger than any number."""
+    z0, z1 = z[at : at + o], z[at + right : at + right + o]
+    z2, z3 = z[at + below : at + below + o], z[at + below + right : at + below + right + o]
+    y_ = y[out : out + o]
+    for k in range(o):
+        v = z0[k]
+        for u in (z1[k], z2[k], z3[k]):
+            v = u if (u > v) | ((u != u) & (v == v)) else v  # noqa: PLR0124 (NaN)
+        y_[k] = v
+
+
+largest_of_window: Any = simd.largest_of_window if simd.VECTOR_BYTES else largest_of_window_plain
+
+
+@jit()
+def _convolve(x, x0, row, numbers, places, z, padded, y, y0):
+    """Take one image through a convolution, its relu and its pool."""
+    o, ho, wo, count = row[_N], row[_HO], row[_WO], row[_COUNT]
+    a, a0 = x, x0
+    if row[_TOP] + row[_LEFT]:
+        a, a0 = padded, 0
+        _pad(x, x0, row, padded)
+    t, t0 = y, y0
+    if row[_POOL]:
+        t, t0 = z, 0
+    multiply_rows(
+        0, count, o, row[_KH], row[_RUN],
+        a, a0, places[row[_FROM] : row[_FROM] + count], row[_LINE], 1,
+        numbers, row[_W], row[_RUN] * o, o, t, t0, places[row[_TO] : row[_TO] + count],
+        False, numbers[row[_B] : row[_B] + o], 0.0 if row[_RELU] else -np.inf,
+    )  # fmt: skip
+    if row[_POOL]:
+        for i in range(ho // 2):
+            for j in range(wo // 2):
+                at, out = (2 * i * wo + 2 * j) * o, y0 + (i * (wo // 2) + j) * o
+                largest_of_window(z, at, o, wo * o, y, out, o)
+
+
+@jit()
+def _pad(x, x0, row, padded):
+    line, width, left = row[_LINE], row[_WIDTH], row[_LEFT]
+    padded[: (row[_HEIGHT] + 2 * row[_TOP]) * line] = 0
+    for i in range(row[_HEIGHT]):
+        at = (i + row[_TOP]) * line + left
+        padded[at : at + width] = x[x0 + i * width : x0 + (i + 1) * width]
+
+
+@jit()
+def _multiply(x, x0, count, row, numbers, places, y, y0):
+    """Take some images through a linear layer and its relu."""
+    n, bias = row[_N], numbers[row[_B] : row[_B] + row[_N]]
+    floor = 0.0 if row[_RELU] else -np.inf
+    rows_in = places[row[_FROM] : row[_FROM] + count]
+    rows_out = places[row[_TO] : row[_TO] + count]
+    if count == 1:
+        multiply_one_row(
+            0, 1, n, 1, row[_IN], x, x0, rows_in, 0, 1, numbers, row[_W], 0, n,
+            y, y0, rows_out, False, bias, floor,
+        )  # fmt: skip
+    else:
+        multiply_rows(
+            0, count, n, 1, row[_IN], x, x0, rows_in, 0, 1, numbers, row[_W], 0, n,
+            y, y0, rows_out, False, bias, floor,
+        )  # fmt: skip
+
+
+@jit()
+def _take(x, first, last, numbers, table, places, y, scratch, sizes):
+    """Take images first ... last - 1 through all layers."""
+    layers, convolutions = table.shape[0], 0
+    while convolutions < layers and table[convolutions, _KH]:
+        convolutions += 1
+    n_in, n_out, (between, before_pool, padding, wide) = table[0, _IN], table[-1, _OUT], sizes
+    one, two, three = 2 * between, 2 * between + before_pool, 2 * between + before_pool + padding
+    maps, z, padded, here = scratch[:one], scratch[one:two], scratch[two:three], scratch[three:]
+    there = scratch[three + min(_IMAGES, last - first) * wide :]
+    for i0 in range(first, last, _IMAGES):
+        count = min(_IMAGES, last - i0)
+        source, s0 = x, i0 * n_in
+        if convolutions:
+            for m in range(count):
+                source, s0 = x, (i0 + m) * n_in
+                for layer in range(convolutions):
+                    target, t0 = maps, (layer % 2) * between
+                    if layer == layers - 1:
+                        target, t0 = y, (i0 + m) * n_out
+                    elif layer == convolutions - 1:
+                        target, t0 = here, m * table[layer, _OUT]
+                    _convolve(source, s0, table[layer], numbers, places, z, padded, target, t0)
+                    source, s0 = target, t0
+            source, s0 = here, 0
+        for layer in range(convolutions, layers):
+            target, t0 = there, 0
+            if layer == layers - 1:
+                target, t0 = y, i0 * n_out
+            elif (layer - convolutions) % 2:
+                target = here
+            _multiply(source, s0, count, table[layer], numbers, places, target, t0)
+            source, s0 = target, t0
+
+
+@jit(parallel=True)
+def _take_on_threads(x, n, numbers, table, places, y, scratch, sizes):
+    threads = scratch.shape[0]
+    for t in prange(threads):
+        first, last = t * n // threads, (t + 1) * n // threads
+        _take(x, first, last, numbers, table, places, y, scratch[t], sizes)
+
+
+def run_program(x: Array, program: Program) -> Array:
+    """Take images through all layers of a program.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, *in_shape), or with as many numbers for each image
+        Of the program's dtype.
+    program : Program
+
+    Returns
+    -------
+    ndarray, shape (n, *out_shape)
+
+    Raises
+    ------
+    ValueError
+        The shape or the dtype does not fit.
+    """
+    n = x.shape[0]
+    if x.shape[1:] != program.in_shape or x.dtype != program.numbers.dtype:
+        _check_images(x, program)
+    if n == 0:
+        return np.empty((0, *program.out_shape), x.dtype)
+    if not (x.flags.c_contiguous and x.flags.writeable):  # one type of array: compiled once
+        x = np.array(x)
+    y = empty((n, *program.out_shape), x.dtype)
+    threads = min(threads_for(n * program.work), n)
+    between, before_pool, padding, wide = program.sizes
+    most = min(_IMAGES, -(-n // threads))
+    scratch = empty((threads, 2 * (between + most * wide) + before_pool + padding), x.dtype)
+    args = program.numbers, program.table, program.places, y.reshape(-1)
+    if threads == 1:
+        _take(x.reshape(-1), 0, n, *args, scratch[0], program.sizes)
+    else:
+        run(threads, _take_on_threads, x.reshape(-1), n, *args, scratch, program.sizes)
+    return y
