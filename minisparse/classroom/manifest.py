@@ -114,13 +114,13 @@ class Assignment:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def names(root: Path = ASSIGNMENTS) -> tuple[str, ...]:
+def names(root: Path | None = None) -> tuple[str, ...]:
     """Return the assignments' ids, in the book's order."""
-    found = [p.parent.name for p in root.glob("*/assignment.toml")]
+    found = [p.parent.name for p in (root or ASSIGNMENTS).glob("*/assignment.toml")]
     return tuple(sorted(found, key=lambda name: (len(name), name)))
 
 
-def load(name: str, root: Path = ASSIGNMENTS) -> Assignment:
+def load(name: str, root: Path | None = None) -> Assignment:
     """Read an assignment by its id.
 
     Raises
@@ -128,6 +128,7 @@ def load(name: str, root: Path = ASSIGNMENTS) -> Assignment:
     ClassroomError
         There is no such assignment, or its manifest is wrong.
     """
+    root = root or ASSIGNMENTS
     known = names(root)
     if name not in known:
         raise ClassroomError(f"no assignment is called {name!r}. There are: {', '.join(known)}")
