@@ -1,0 +1,10 @@
+"""Forgets that b stands in the denominator twice."""
+
+LOSES = ("quotient", "together")
+
+
+def backward(self, grad, y, a, b):
+    return grad / b, -grad * a / b
+
+
+Div.backward = backward
