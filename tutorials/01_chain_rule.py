@@ -297,14 +297,15 @@ book.show(figure, "Steps against doublings: paths grow as a power of two, edges 
 # *How to read it.* At 16 doublings, the second attempt needs 131,071 calls, the fourth one looks at
 # edges 64 times. The gap doubles with each further line.
 #
-# And here are the two sweeps in the library. They list the tensors, each behind all of its uses:
+# Here is the same in the library. First the order:
 
 # %% tags=["remove-input"]
-book.show_source(tape._order, docstring=False)
+book.show_source(tape._order)
 
 # %% [markdown]
-# The backward pass goes through that list (`g` is the cotangent of the tensor `t`; `_contribute` calls
-# the rule of the operation and adds up what it returns):
+# And then the walk itself. `grads` holds the cotangents that have arrived so far, `g` is the complete
+# one of the tensor `t`, and `_contribute` calls the rule of the operation and adds up what it
+# returns:
 
 # %% tags=["remove-input"]
 book.show_source(tape._run_backward, docstring=False, start="for t in order", stop="_contribute")
@@ -411,7 +412,7 @@ class LogCauchy(Op):
 
 # %% tags=["varies"]
 rng = np.random.default_rng(0)
-print(gradcheck(LogCauchy(), rng.standard_normal((3, 4))))
+book.checks({"LogCauchy": gradcheck(LogCauchy(), rng.standard_normal((3, 4)))})
 
 # %% [markdown]
 # The rule itself is made of operations on tensors. That is why gradients can be differentiated
@@ -509,17 +510,19 @@ except WriteError as error:
 #
 # ## Exercises
 #
-# Exercises that ask for code have tests: `minisparse classroom new a1 --out a1` writes a file to
-# fill in.
+# Those with a title ask for code and have tests: `minisparse classroom new a1 --out a1` writes the
+# task to a folder.
 #
-# **1.1** Derive the backward rules of $a / b$, of $x^p$ and of $\log x$, and write them.
+# **1.1 Quotient, power, logarithm.** Derive the backward rules of $a / b$, of $x^p$ and of $\log x$,
+# and write them.
 #
-# **1.2** Write the backward rule of the matrix product. Check the shapes first, then the numbers.
+# **1.2 The matrix product.** Write its backward rule. Check the shapes first, then the numbers.
 #
-# **1.3** Write `unbroadcast`: sum a cotangent down to the shape that was broadcast. Which axes are
+# **1.3 Broadcasting undone.** Sum a cotangent down to the shape that was broadcast. Which axes are
 # summed away, and which keep length 1?
 #
-# **1.4** Write the backward pass over a whole tape, for any graph, in linear time.
+# **1.4 In which order?** Write the order in which a backward pass visits its graph, for any graph, in
+# linear time.
 #
 # **1.5** (pencil) In the graph of section 1.1, set $t = 2$. Which cotangents become zero, and what
 # does gradient descent do then?

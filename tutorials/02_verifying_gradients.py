@@ -267,20 +267,25 @@ book.show(figure, "Near 0 the central difference of relu is a ramp, its derivati
 
 # %% tags=["varies"]
 zero, tie = np.array([-1.0, 0.0, 2.0]), np.array([1.0, 3.0, 3.0])
-print(gradcheck(lambda x: np.maximum(x, 0), zero, backward=lambda g, x: g * (x > 0), name="relu"))
+report = gradcheck(lambda x: np.maximum(x, 0), zero, backward=lambda g, x: g * (x > 0))
+book.checks({"relu": report})
 
-report = gradcheck(lambda x: x.max(), tie, backward=lambda g, x: g * (x == x.max()), name="max")
-book.markdown(f"**{report.name}, cause: {report.cause}.** {report.message}")
+report = gradcheck(lambda x: x.max(), tie, backward=lambda g, x: g * (x == x.max()))
+book.markdown(f"**max, cause: {report.cause}.** {report.message}")
 
 # %% [markdown]
+# The table says that relu had one element at a kink, which was judged by its one-sided derivatives.
+# The gradient of the maximum gives the full cotangent to both of the equal elements, and is refused.
+#
 # How does the verifier know that it stands at a kink? The *second* difference, divided by the step,
 # tends to the right minus the left derivative: to zero where the function is smooth, and to the
-# height of the jump at a kink. The first report says "1 at kinks": one element was judged by its one-sided derivatives. The second
-# gradient gives the full cotangent to both of the equal elements, and is refused. In the library
-# the rule reads like this (the slack covers the error of the differences):
+# height of the jump at a kink. And the judgement itself is two comparisons:
 
 # %% tags=["remove-input"]
-book.show_source(kinks.legal, docstring=False, start="rough =", stop="verdict: Bools")
+book.show_source(numeric.second_difference, docstring=False)
+
+# %% tags=["remove-input"]
+book.show_source(kinks.between)
 
 # %% [markdown]
 # ## 2.4 A bug hunt
@@ -409,26 +414,32 @@ print("judged correctly:", sum(right for right, _ in verdicts))
 #
 # ## Exercises
 #
-# Exercises that ask for code have tests: `minisparse classroom new a2 --out a2` writes a file to
-# fill in.
+# Those with a title ask for code and have tests: `minisparse classroom new a2 --out a2` writes the
+# task to a folder.
 #
-# **2.1** Write the central difference of a function of arrays, element by element, and find a good
-# step for inputs of size $10^3$.
+# **2.1 Two differences.** Write the central difference, and the second difference that tells a kink
+# from a smooth place.
 #
-# **2.2** Write the check of section 2.2, with a random cotangent and a random direction.
+# **2.2 Comparing.** How far are two numbers apart, relative to their size, also if both are zero? And
+# what does a gradient claim along a direction?
 #
-# **2.3** Write the judgement of section 2.3: given left and right derivatives along a direction, and
-# the slope that a gradient claims, is it legal?
+# **2.3 Legal at a kink.** Given left and right derivatives along a direction, and the slope that a
+# gradient claims: is it legal?
 #
 # **2.4** (pencil) Find the best step and its error for one-sided differences. Does the figure agree?
 #
-# **2.5** (pencil) Combine central differences with steps $h$ and $2 h$ such that the $h^2$ term
-# cancels. Which power of $h$ remains, and where does the best step move?
+# **2.5 Cancel the leading error.** Combine two central differences such that the $h^2$ term goes away.
+# (And with a pencil: which power of $h$ remains, and where does the best step move?)
 #
-# **2.6** Which of the six bugs would a check with a cotangent of ones have found? Guess first, then
+# **2.6 How noisy is a function?** Measure the rounding noise by differences of higher order.
+#
+# **2.7 A step without a difference.** Write the complex step, and notice functions that do not support
+# it.
+#
+# **2.8** Which of the six bugs would a check with a cotangent of ones have found? Guess first, then
 # try it.
 #
-# **2.7** Find a function and a wrong gradient that `gradcheck` accepts. (It is possible. The gradient
+# **2.9** Find a function and a wrong gradient that `gradcheck` accepts. (It is possible. The gradient
 # has to be wrong in few places, or very little.)
 #
 # ## References

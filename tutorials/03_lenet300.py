@@ -151,16 +151,12 @@ book.show_source(loss.cross_entropy_reference)
 labels = np.array([3, 1, 4])
 scores = rng.standard_normal((3, 10))
 narrow = nn.LeNet300(rng=rng, widths=(6, 5))
-reports = {
-    "cross-entropy": gradcheck(lambda z: cross_entropy(z, labels), scores),
-    "network": gradcheck(narrow, rng.random((2, 28, 28, 1))),
-}
-rows = [
-    [name, a.name, list(a.shape), f"{a.error:.0e}", "holds" if report else report.cause]
-    for name, report in reports.items()
-    for a in report.arguments
-]
-book.table(["function", "gradient for", "shape", "relative error", "verdict"], rows)
+book.checks(
+    {
+        "cross-entropy": gradcheck(lambda z: cross_entropy(z, labels), scores),
+        "network": gradcheck(narrow, rng.random((2, 28, 28, 1))),
+    }
+)
 
 # %% [markdown]
 # ## 3.4 Where to start
@@ -389,25 +385,23 @@ book.table(
 #
 # ## Exercises
 #
-# Exercises that ask for code have tests: `minisparse classroom new a3 --out a3` writes a file to
-# fill in.
+# Those with a title ask for code and have tests: `minisparse classroom new a3 --out a3` writes the
+# task to a folder.
 #
-# **3.1** Write softmax so that no input overflows, and its backward rule.
+# **3.1 A linear layer.** Write its forward: a matrix product, with a bias and a relu if they are wanted.
 #
-# **3.2** Write cross-entropy and its gradient, from scores and labels.
+# **3.2 ... and its way back.** Write the three gradients, and compute only those that are wanted.
 #
-# **3.3** Write forward and backward of a linear layer with relu.
+# **3.3 Softmax and cross-entropy.** Write the loss and its gradient so that no score overflows.
 #
-# **3.4** Write a step of SGD with momentum and weight decay, in place.
+# **3.4** (pencil) What is the gradient of $-\log p_t$ with respect to $p$? Multiply it by the
+# Jacobian of the softmax, and find $p_j - [\, j = t \,]$ again.
 #
-# **3.5** (pencil) What is the gradient of $-\log p_t$ with respect to $p$? Multiply it by the
-# Jacobian of the softmax, and find $p_j - [j = t]$ again.
+# **3.5** (pencil) How many test images would you need to tell 1.5 % from 1.6 %?
 #
-# **3.6** (pencil) How many test images would you need to tell 1.5 % from 1.6 %?
+# **3.6** Train with learning rates 0.001, 0.01, 0.1 and 1. Predict the four curves first.
 #
-# **3.7** Train with learning rates 0.001, 0.01, 0.1 and 1. Predict the four curves first.
-#
-# **3.8** Find the pixels that are 0 in all training images. How many weights hang on them? What
+# **3.7** Find the pixels that are 0 in all training images. How many weights hang on them? What
 # happens to the test error if you set these weights to zero?
 #
 # ## References

@@ -27,10 +27,9 @@ import time
 
 import numpy as np
 
-from minisparse import book, data, gradcheck, kernels, nn, optim
+from minisparse import book, data, gradcheck, kernels, nn, optim, sparse
 from minisparse.autodiff import conv2d, max_pool2d, no_grad, relu
 from minisparse.kernels import conv, pool
-from minisparse.nn import record_layers
 from minisparse.optim import schedules
 from minisparse.train import evaluate, train
 
@@ -86,7 +85,7 @@ book.tiles(
 )
 
 # %% [markdown]
-# *How to read it.* Red is positive, white zero, blue negative. The bar of the seven has a bright
+# *How to read it.* Red is positive, white zero, blue negative, on one scale for all four. The bar of the seven has a bright
 # upper edge (blue, as the light is *below* the middle of the window there) and a lower one (red);
 # the second kernel sees the vertical edges of the stem. LeNet-5 will find its own kernels.
 #
@@ -151,9 +150,8 @@ book.show_source(conv.window, conv.conv2d_reference)
 # loops lose by a factor of ten thousand or more. The others need no loop over pixels.
 
 # %% tags=["varies"]
-x = rng.standard_normal((book.quick(100, 4), 12, 12, 20)).astype(
-    np.float32
-)  # second layer of LeNet-5
+# the second layer of LeNet-5
+x = rng.standard_normal((book.quick(100, 4), 12, 12, 20)).astype(np.float32)
 w = rng.standard_normal((5, 5, 20, 50)).astype(np.float32)
 true = conv_loops(x[:1, :6, :6], w[..., :5])
 adds = 8 * 8 * 5 * 5 * 20 * 50  # multiply-adds for an image
@@ -171,7 +169,7 @@ for name, f in {
     start = time.perf_counter()
     f(*inputs)
     seconds = (time.perf_counter() - start) / scale
-    rows.append([name, f"{1e3 * seconds:.3g}", f"{adds / seconds / 1e6:,.0f}"])
+    rows.append([name, f"{1e3 * seconds:,.3f}", f"{adds / seconds / 1e6:,.0f}"])
 book.table(["way", "ms for an image", "million multiply-adds a second"], rows)
 
 # %% [markdown]
@@ -227,8 +225,12 @@ print(f"<w, W(x, g)> = {np.sum(w * kernels.conv2d_weight_grad(x, g, (3, 2))):.12
 # gradient of the gradient as well:
 
 # %% tags=["varies"]
-print(gradcheck(conv2d, x, w, 2, 1, name="conv2d, stride 2, padding 1"))
-print(gradcheck(lambda x, w: conv2d(x, w, 1, 0), x, w, order=2, name="conv2d"))
+book.checks(
+    {
+        "conv2d, stride 2, padding 1": gradcheck(conv2d, x, w, 2, 1),
+        "gradient of conv2d": gradcheck(conv2d, x, w, order=2),
+    }
+)
 
 # %% [markdown]
 # ## 4.4 Max-pooling
@@ -248,9 +250,12 @@ book.show_source(pool.max_pool2d_reference, pool.max_pool2d_backward_reference)
 
 # %% tags=["varies"]
 zeros = np.maximum(rng.standard_normal((2, 6, 6, 3)) - 0.5, 0)
-print(gradcheck(max_pool2d, zeros, 2, name="max_pool2d"))
+book.checks({"max_pool2d": gradcheck(max_pool2d, zeros, 2)})
 
 # %% [markdown]
+# (*Average pooling* takes the mean of the window instead, and sends a quarter of the cotangent to
+# each of the four pixels. It has no kinks.)
+#
 # ## 4.5 LeNet-5
 #
 # The network that papers on pruning call LeNet-5 is Caffe's version of it: 5 by 5 kernels to 20
@@ -266,25 +271,13 @@ book.show_source(nn.LeNet5.forward)
 
 # %%
 model = nn.LeNet5(rng=rng)
-with record_layers(model) as layers, no_grad():
-    model(np.zeros((1, 28, 28, 1), np.float32))
-rows = []
-for layer in layers:
-    weight, pixels = layer.module.weight, layer.output.size // layer.module.weight.shape[-1]
-    numbers = weight.size + layer.module.bias.size
-    rows.append(
-        [
-            layer.name,
-            list(weight.shape),
-            list(layer.output.shape[1:]),
-            numbers,
-            weight.size * pixels,
-        ]
-    )
-rows.append(["all", "", "", sum(row[3] for row in rows), sum(row[4] for row in rows)])
+counted = sparse.report(model, measure_latency=False)
 book.table(
-    ["layer", "weights", "output", "parameters", "multiply-adds"],
-    [[*row[:3], f"{row[3]:,}", f"{row[4]:,}"] for row in rows],
+    ["layer", "weights", "parameters", "multiply-adds"],
+    [
+        [row["name"], row["shape"], f"{row['parameters']:,}", f"{row['multiply_adds']:,}"]
+        for row in (*counted.layers, counted.total)
+    ],
 )
 
 # %% [markdown]
@@ -381,26 +374,31 @@ book.table(
 #
 # ## Exercises
 #
-# Exercises that ask for code have tests: `minisparse classroom new a4 --out a4` writes a file to
-# fill in.
+# Those with a title ask for code and have tests: `minisparse classroom new a4 --out a4` writes the
+# task to a folder.
 #
-# **4.1** Write the convolution as shifted sums, with stride and padding.
+# **4.1 Forward.** Write the convolution, with stride and padding.
 #
-# **4.2** Write the gradient with respect to the weights.
+# **4.2 The gradient of the images.** Where windows overlap, a pixel receives from several of them.
+# And where does the gradient of the padding go?
 #
-# **4.3** Write the gradient with respect to the images. Where do the padded pixels go?
+# **4.3 The gradient of the weights.** A weight is used for every image and at every position.
 #
-# **4.4** Write max-pooling and its backward rule, with windows that may overlap.
+# **4.4 The largest of each window.** Write max-pooling and its backward rule, with windows that may
+# overlap.
 #
-# **4.5** (pencil) A convolution with a 1 by 1 kernel is a linear layer. Of what shape?
+# **4.5 The mean of each window.** Write average pooling and its backward rule.
 #
-# **4.6** (pencil) Show that the input gradient of a convolution is itself a convolution of the padded
+# **4.6** (pencil) A convolution with a 1 by 1 kernel is a linear layer. Of what shape?
+#
+# **4.7** (pencil) Show that the input gradient of a convolution is itself a convolution of the padded
 # cotangent, with a kernel that is flipped in both directions and has its channels exchanged.
 #
-# **4.7** (pencil) max-pooling and relu can be exchanged, $\mathrm{relu}(\max(a, b)) =
-# \max(\mathrm{relu}(a), \mathrm{relu}(b))$. Which order is cheaper? Does average pooling commute too?
+# **4.8** (pencil) Max-pooling and relu can be exchanged: show that
+# $\mathrm{relu}(\max(a, b)) = \max(\mathrm{relu}(a), \mathrm{relu}(b))$.
+# Which order is cheaper? Do average pooling and relu commute too?
 #
-# **4.8** Shuffle the pixels of all images with one fixed permutation. Train both networks. Which one
+# **4.9** Shuffle the pixels of all images with one fixed permutation. Train both networks. Which one
 # suffers, and why?
 #
 # ## References

@@ -18,6 +18,7 @@ program for Python.  The names below are for chapters, and do the sensible thing
 
 from .chapters import contents, results
 from .display import (
+    checks,
     markdown,
     new_figure,
     quick,
@@ -29,6 +30,7 @@ from .graph import graph_svg, show_graph
 from .pictures import tiles
 
 __all__ = [
+    "checks",
     "contents",
     "graph_svg",
     "markdown",

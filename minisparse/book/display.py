@@ -10,11 +10,13 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from minisparse.gradcheck import Report
 
 _COMMENT = re.compile(r" *# (type: ignore|noqa|fmt:).*")  # for tools, not for readers
 QUICK = "MINISPARSE_BOOK_QUICK"
@@ -59,6 +61,30 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     ]
     rule = ["---:" if right else ":---" for right in numeric]
     markdown("\n".join("| " + " | ".join(line) + " |" for line in [list(head), rule, *cells]))
+
+
+def checks(reports: Mapping[str, Report]) -> None:
+    """Show what `minisparse.gradcheck` found: a line for each argument of each function.
+
+    Parameters
+    ----------
+    reports : mapping from the name of a function to its report
+    """
+    table(
+        ["function", "gradient for", "shape", "largest relative error", "at kinks", "verdict"],
+        [
+            [
+                name,
+                a.name,
+                list(a.shape),
+                f"{a.error:.0e}",
+                a.kinks,
+                "holds" if report.ok else report.cause,
+            ]
+            for name, report in reports.items()
+            for a in report.arguments
+        ],
+    )
 
 
 def _is_number(cell: str) -> bool:

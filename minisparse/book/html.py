@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from .chapters import BookError, Chapter
+from .chapters import BookError, Chapter, folder
 from .mathematics import for_github
 from .running import run_chapter, tools
 
@@ -18,8 +20,8 @@ project = "minisparse"
 html_title = "minisparse: the book"
 copyright = "the minisparse authors"
 extensions = ["myst_nb", "sphinx.ext.mathjax"]
-nb_custom_formats = {{".py": ["minisparse.book.html.notebook_of"]}}
-source_suffix = {{".py": "myst-nb", ".md": "myst-nb"}}
+nb_custom_formats = {".py": "minisparse.book.html.notebook_of"}
+source_suffix = {".py": "myst-nb", ".md": "myst-nb"}
 exclude_patterns = ["conf.py", "results"]
 nb_execution_mode = "off"  # notebook_of has run them
 nb_mime_priority_overrides = [("html", "text/markdown", 5)]
@@ -32,7 +34,6 @@ html_static_path = ["static"]
 html_show_sourcelink = False
 html_copy_source = False
 """
-_CELL = re.compile(r"^# %%", re.MULTILINE)
 
 
 def build_site(chapters: list[Chapter], out: Path) -> None:
@@ -49,8 +50,7 @@ def build_site(chapters: list[Chapter], out: Path) -> None:
     BookError
         A chapter fails, Sphinx warns, or a tool is missing.
     """
-    (sphinx,) = tools("sphinx.cmd.build")
-    tools("myst_nb", "furo")
+    tools("sphinx", "myst_nb", "furo")
     with tempfile.TemporaryDirectory() as name:
         source = Path(name)
         for chapter in chapters:
@@ -60,19 +60,20 @@ def build_site(chapters: list[Chapter], out: Path) -> None:
             shutil.copytree(results, source / "results")
         (source / "static").mkdir()
         shutil.copy(mathjax(), source / "static" / "tex-svg.js")
-        (source / "conf.py").write_text(_CONF.format(), encoding="utf-8")
+        (source / "conf.py").write_text(_CONF, encoding="utf-8")
         (source / "index.md").write_text(_index(chapters), encoding="utf-8")
-        arguments = ["-q", "-W", "--keep-going", "-d", str(source / ".doctrees")]
-        code = sphinx.main([*arguments, "-b", "html", str(source), str(out)])
-    if code:
+        arguments = ["-q", "-W", "--keep-going", "-d", source / ".doctrees", "-b", "html"]
+        done = subprocess.run(
+            [sys.executable, "-m", "sphinx", *arguments, source, out], check=False
+        )
+    if done.returncode:
         raise BookError("Sphinx could not build the site; it says above why")
 
 
 def notebook_of(text: str) -> Any:
     """Return a chapter as a notebook with outputs; called by MyST-NB."""
     title = re.search(r"^# # (.+)$", text, re.MULTILINE)
-    where = Path.cwd()
-    notebook = run_chapter(text, where, title[1] if title else "a chapter")
+    notebook = run_chapter(text, folder(), title[1] if title else "a chapter")
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for_github(cell.source)  # refuses what a page would not show

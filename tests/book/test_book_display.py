@@ -1,0 +1,100 @@
+"""What chapters show: tables, source, figures, the picture of a tape."""
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from minisparse import Tensor, book
+from minisparse.autodiff.ops import arithmetic
+from minisparse.prune import select
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def labels(svg):
+    return [e.text for e in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_a_quick_run_gets_the_reduced_value(monkeypatch):
+    monkeypatch.delenv("MINISPARSE_BOOK_QUICK", raising=False)
+    assert book.quick(10, 1) == 10
+    monkeypatch.setenv("MINISPARSE_BOOK_QUICK", "1")
+    assert book.quick(10, 1) == 1
+
+
+def test_tables_need_a_cell_for_each_column():
+    with pytest.raises(ValueError, match="2 columns"):
+        book.table(["a", "b"], [["only one"]])
+
+
+def test_bars_in_a_table_are_escaped(capsys):
+    book.table(["a"], [["x | y"]])
+    assert r"| x \| y |" in capsys.readouterr().out
+
+
+def test_source_is_that_of_the_library(capsys):
+    book.show_source(arithmetic.Mul, arithmetic.Add)
+    shown = capsys.readouterr().out
+    assert shown.startswith("From `minisparse/autodiff/ops/arithmetic.py`:")
+    assert "class Mul(Op):" in shown
+    assert "return a + b" in shown
+
+
+def test_source_without_long_docstrings_and_tools_comments(capsys):
+    book.show_source(select.top_k, docstring=False)
+    shown = capsys.readouterr().out
+    assert "np.partition" in shown
+    assert "Examples" not in shown
+    assert '"""' not in shown
+
+
+def test_an_excerpt_ends_where_it_says(capsys):
+    book.show_source(select.top_k, docstring=False, start="kth =", stop="keep[flat > kth]")
+    shown = capsys.readouterr().out.splitlines()
+    code = shown[shown.index("```python") + 1 : -1]
+    assert len(code) == 3
+    assert code[0] == "# ..."
+    assert code[1].startswith("kth =")
+
+
+def test_an_excerpt_that_is_no_more_is_an_error():
+    with pytest.raises(ValueError, match="no 'not there'"):
+        book.show_source(select.top_k, start="not there")
+
+
+def test_a_figure_in_a_terminal_is_its_description(capsys):
+    figure, ax = book.new_figure(3, 2)
+    ax.plot([1, 2])
+    book.show(figure, "a line")
+    book.tiles(np.zeros((3, 4, 4)), "three squares", columns=2)
+    assert capsys.readouterr().out == "[figure: a line]\n[figure: three squares]\n"
+
+
+def test_the_graph_shows_values_and_cotangents():
+    w, x = Tensor(3.0, requires_grad=True, name="w"), Tensor(2.0, name="x")
+    y = w * x - 10.0
+    y.name = "y"
+    found = labels(book.graph_svg(y))
+    assert {"w", "x", "3", "2", "bar 2", "bar 1"} <= set(found)  # dy/dw = x = 2
+    assert "\N{MINUS SIGN}4" in found  # y
+    y.backward()  # the picture has left the graph alone
+    assert w.grad.item() == 2
+
+
+def test_each_use_is_an_edge_with_its_own_flow():
+    x = Tensor(5.0, requires_grad=True, name="x")
+    svg = book.graph_svg(x * x)
+    assert svg.count("marker-end") == 2
+    assert labels(svg).count("5") == 3  # the value, and what flows back along each edge
+    assert "bar 10" in labels(svg)
+
+
+def test_a_graph_without_backward_has_no_orange():
+    x = Tensor(5.0, requires_grad=True, name="x")
+    assert "#D55E00" not in book.graph_svg(x * x, backward=False)
+
+
+def test_of_arrays_the_shape_is_shown():
+    x = Tensor(np.ones((2, 3)), requires_grad=True)
+    assert "[2, 3]" in labels(book.graph_svg((x * 2.0).sum()))
