@@ -39,7 +39,7 @@ class Unbroadcast(Op):
 
     def forward(self, g: Array) -> Array:
         lead = g.ndim - self.ndim  # axes of further cotangents
-        new = self.ndim - len(self.shape)  # axes that x lacked
+        new = self.ndim - len(self.shape)  # which x did not have
         stretched = [
             lead + new + i
             for i, n in enumerate(self.shape)

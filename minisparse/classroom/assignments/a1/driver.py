@@ -2,8 +2,13 @@
 
 import numpy as np
 from engine.autodiff import tape
-from engine.autodiff.ops import arithmetic, broadcast, elementwise, linalg
-from engine.autodiff.ops import methods  # noqa: F401 - gives Tensor its operators
+from engine.autodiff.ops import (
+    arithmetic,
+    broadcast,
+    elementwise,
+    linalg,
+    methods,  # noqa: F401 - gives Tensor its operators
+)
 from engine.autodiff.tape import Tensor
 
 # ---- one part by itself -------------------------------------------------------------------------
