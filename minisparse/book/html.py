@@ -24,6 +24,7 @@ nb_custom_formats = {".py": "minisparse.book.html.notebook_of"}
 source_suffix = {".py": "myst-nb", ".md": "myst-nb"}
 exclude_patterns = ["conf.py", "results"]
 nb_execution_mode = "off"  # notebook_of has run them
+nb_render_markdown_format = "myst"  # tables, and links to chapters
 nb_mime_priority_overrides = [("html", "text/markdown", 5)]
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
@@ -57,15 +58,14 @@ def build_site(chapters: list[Chapter], out: Path) -> None:
             shutil.copy(chapter.path, source)
         results = chapters[0].path.parent / "results"
         if results.exists():
-            shutil.copytree(results, source / "results")
+            shutil.copytree(results, source / "results", ignore=shutil.ignore_patterns("runs"))
         (source / "static").mkdir()
         shutil.copy(mathjax(), source / "static" / "tex-svg.js")
         (source / "conf.py").write_text(_CONF, encoding="utf-8")
         (source / "index.md").write_text(_index(chapters), encoding="utf-8")
-        arguments = ["-q", "-W", "--keep-going", "-d", source / ".doctrees", "-b", "html"]
-        done = subprocess.run(
-            [sys.executable, "-m", "sphinx", *arguments, source, out], check=False
-        )
+        options = ["-q", "-W", "--keep-going", "-d", str(source / ".doctrees"), "-b", "html"]
+        command = [sys.executable, "-m", "sphinx", *options, str(source), str(out)]
+        done = subprocess.run(command, check=False)
     if done.returncode:
         raise BookError("Sphinx could not build the site; it says above why")
 
@@ -106,4 +106,5 @@ def mathjax() -> Path:
 
 def _index(chapters: list[Chapter]) -> str:
     names = "\n".join(chapter.name for chapter in chapters)
-    return f"# minisparse: the book\n\n```{{toctree}}\n:maxdepth: 1\n\n{names}\n```\n"
+    first = f"Begin with [{chapters[0].title}]({chapters[0].path.name})."
+    return f"# minisparse: the book\n\n{first}\n\n```{{toctree}}\n:maxdepth: 1\n\n{names}\n```\n"

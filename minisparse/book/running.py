@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -59,6 +60,7 @@ def run_chapter(text: str, where: Path, name: str) -> Any:
         client = nbclient.NotebookClient(
             notebook, km=kernel, timeout=TIMEOUT, resources={"metadata": {"path": where}}
         )
+        client.log.setLevel(logging.WARNING)
         try:
             client.execute(cleanup_kc=True)
         except exceptions.CellExecutionError as error:

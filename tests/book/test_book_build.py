@@ -25,6 +25,7 @@ CHAPTER = """\
 from minisparse import book
 
 print("printed", {number})
+book.table(["a", "link"], [["cell", "[other](0{other}_small.py)"]])
 
 # %% tags=["varies", "hide-input"]
 import time
@@ -124,8 +125,9 @@ def test_the_site_needs_no_network(small_book):
     page = (small_book / "site" / "01_small.html").read_text()
     assert "printed 1" in page
     assert 'alt="a rising line"' in page
+    assert "<p>cell</p>" in page
+    assert page.count('href="00_small.html"') > 1  # in the text and in the table
     assert r"\(w_i\)" in page
-    assert 'href="00_small.html"' in page
     loaded = re.findall(r'<(?:script|link|img)[^>]*?(?:src|href)="([^"]+)"', page)
     assert not [x for x in loaded if x.startswith(("http", "//"))]
     assert [x for x in loaded if "tex-svg.js" in x]
