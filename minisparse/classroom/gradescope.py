@@ -14,7 +14,6 @@ from pathlib import Path
 
 from . import manifest, probe, reports, sandbox
 from .cohort import Setting
-from .errors import ClassroomError
 from .grading import Grader
 from .manifest import Assignment
 from .material import Material
@@ -97,8 +96,9 @@ def main(arguments: list[str]) -> int:
     try:
         seed = int(json.loads(Path(_SETTING).read_text(encoding="utf-8"))["seed"])
         autograde(id, Path(submitted), Path(results), seed)
-    except (ClassroomError, OSError, ValueError) as error:
-        output = f"The autograder could not work; tell your instructor. {error}"
+    except Exception as error:  # noqa: BLE001  (whatever it is, a student must hear of it)
+        what = f"{type(error).__name__}: {error}"
+        output = f"The autograder could not work; tell your instructor. {what}"
         reports.write(Path(results), reports.as_json({"score": 0, "output": output}))
         return 1
     return 0

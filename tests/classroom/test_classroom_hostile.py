@@ -57,27 +57,28 @@ def graded(tmp_path_factory):
     walls = tuple(probe.statements(probe.probe(limits=LIMITS)))
     setting = cohort.Setting(material, 5, LIMITS, walls)
     found = submissions.find(handed_in, material.assignment)
-    before = processes()
     rows = cohort.grade_class(setting, found, out, 2, Silence())
     time.sleep(1.5)  # what was detached would have written by now
     return {
         "rows": {row["extra_data"]["student"]: row for row in rows},
         "out": out,
         "victim": victim,
-        "left": processes() - before,
+        "left": orphans(),
         "walls": walls,
     }
 
 
-def processes():
-    """Return the processes that run Python with a submission."""
+def orphans():
+    """Return the processes of submissions whose grader is gone."""
     if sys.platform != "linux":
         return set()
     found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            if b"_worker" in path.read_bytes():
-                found.add(path.parent.name)
+            if b"_worker" in (path / "cmdline").read_bytes():
+                parent = (path / "stat").read_text().rpartition(")")[2].split()[1]
+                if b"python" not in (Path("/proc") / parent / "cmdline").read_bytes():
+                    found.add(path.name)
         except OSError:
             continue
     return found
