@@ -86,19 +86,8 @@ def one_pixel(student, reference, rng, level):
 # ---- 4.2 and 4.3 --------------------------------------------------------------------------------
 
 
-@prop("4.2", "gradient", points=3, name="what each pixel receives")
+@prop("4.2", "gradient", points=4, name="what each pixel receives")
 def input_gradient(student, reference, rng, level):
-    for geometry in GEOMETRIES:
-        x, w, g = setting(rng, geometry, level)
-        want = np.zeros(x.shape)
-        for i, j, r, s, py, px in places(x.shape, w.shape[:2], *geometry):
-            want[:, py, px] += g[:, i, j] @ w[r, s].T
-        got = student.frozen.conv2d_input_grad(g, w, x.shape, *geometry)
-        exact(got, want, f"the gradient with stride {geometry[0]} and padding {geometry[1]}")
-
-
-@prop("4.2", "gradient", points=1, name="it is the gradient of the convolution")
-def input_by_gradcheck(student, reference, rng, level):
     geometry = GEOMETRIES[int(rng.integers(1, 3))]
     x, w, _ = setting(rng, geometry, "public")
     gradient_holds(
@@ -106,6 +95,13 @@ def input_by_gradcheck(student, reference, rng, level):
         lambda g, x: student.conv2d_input_grad(g, w, x.shape, *geometry),
         x,
     )
+    for geometry in GEOMETRIES:
+        x, w, g = setting(rng, geometry, level)
+        want = np.zeros(x.shape)
+        for i, j, r, s, py, px in places(x.shape, w.shape[:2], *geometry):
+            want[:, py, px] += g[:, i, j] @ w[r, s].T
+        got = student.frozen.conv2d_input_grad(g, w, x.shape, *geometry)
+        exact(got, want, f"the gradient with stride {geometry[0]} and padding {geometry[1]}")
 
 
 @prop("4.2", "edge", points=1, name="pixels that no window meets; float32; shapes")
@@ -119,19 +115,8 @@ def unmet_pixels(student, reference, rng, level):
     refuses(student.conv2d_input_grad, g, w, (1, 6, 6, 1), because="a gradient of another shape")
 
 
-@prop("4.3", "gradient", points=3, name="what each weight receives")
+@prop("4.3", "gradient", points=4, name="what each weight receives")
 def weight_gradient(student, reference, rng, level):
-    for geometry in GEOMETRIES:
-        x, w, g = setting(rng, geometry, level)
-        want = np.zeros(w.shape)
-        for i, j, r, s, py, px in places(x.shape, w.shape[:2], *geometry):
-            want[r, s] += x[:, py, px].T @ g[:, i, j]
-        got = student.frozen.conv2d_weight_grad(x, g, w.shape[:2], *geometry)
-        exact(got, want, f"the gradient with stride {geometry[0]} and padding {geometry[1]}")
-
-
-@prop("4.3", "gradient", points=1, name="it is the gradient of the convolution")
-def weight_by_gradcheck(student, reference, rng, level):
     geometry = GEOMETRIES[int(rng.integers(1, 3))]
     x, w, _ = setting(rng, geometry, "public")
     gradient_holds(
@@ -139,6 +124,13 @@ def weight_by_gradcheck(student, reference, rng, level):
         lambda g, w: student.conv2d_weight_grad(x, g, w.shape[:2], *geometry),
         w,
     )
+    for geometry in GEOMETRIES:
+        x, w, g = setting(rng, geometry, level)
+        want = np.zeros(w.shape)
+        for i, j, r, s, py, px in places(x.shape, w.shape[:2], *geometry):
+            want[r, s] += x[:, py, px].T @ g[:, i, j]
+        got = student.frozen.conv2d_weight_grad(x, g, w.shape[:2], *geometry)
+        exact(got, want, f"the gradient with stride {geometry[0]} and padding {geometry[1]}")
 
 
 @prop("4.3", "edge", points=1, name="float32, and shapes that do not fit")

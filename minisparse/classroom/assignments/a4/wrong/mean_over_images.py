@@ -1,6 +1,6 @@
 """The mean over images, not the sum."""
 
-LOSES = ("weight_gradient", "weight_by_gradcheck")
+LOSES = ("weight_gradient",)
 
 _right = conv2d_weight_grad
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LOSES = ("weight_gradient", "weight_by_gradcheck")
+LOSES = ("weight_gradient",)
 
 
 def conv2d_weight_grad(x, g, kernel_shape, stride=(1, 1), padding=(0, 0)):
