@@ -47,6 +47,8 @@ class Limits:
         Seconds, by the clock, until a call must have been answered; importing the file is a call.
     lost : float
         Seconds that all calls without an answer may take together; then no more are made.
+    total : float
+        Seconds that all calls together may take.
     cpu : int
         Seconds of processor time of one process.
     memory : int
@@ -55,6 +57,7 @@ class Limits:
 
     call: float = 10.0
     lost: float = 30.0
+    total: float = 120.0
     cpu: int = 60
     memory: int = 2048
 
@@ -101,7 +104,7 @@ class Remote(Functions):
         self._process: subprocess.Popen[bytes] | None = None
         self._failed = ""  # why the file cannot be imported
         self._losses: Counter[str] = Counter()
-        self._wasted = 0.0
+        self._wasted = self._spent = 0.0
         self.walls: dict[str, Any] = {}
 
     def call(self, name: str, mode: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -118,8 +121,14 @@ class Remote(Functions):
             raise SubmissionLost(f"{name} gave no answer twice and is not called again")
         if self._wasted > self._limits.lost:
             raise SubmissionLost("too much time went by without answers; nothing more is called")
-        self._start()
-        return result(name, self._ask((name, mode, args, kwargs), name))
+        if self._spent > self._limits.total:
+            raise SubmissionLost(f"all calls together took more than {self._limits.total:g} s")
+        start = time.monotonic()
+        try:
+            self._start()
+            return result(name, self._ask((name, mode, args, kwargs), name))
+        finally:
+            self._spent += time.monotonic() - start
 
     def close(self) -> None:
         """End the process and whatever it started."""

@@ -1,4 +1,8 @@
-"""Does an assignment grade as it should?  Reference: all points; starter: none; wrong ones: not all."""
+"""Find out whether an assignment grades as it should.
+
+The reference gets all points, the starter none, nor do starters whose functions refuse everything or
+return nothing; each stored wrong solution loses points where it should.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,12 @@ from .errors import ClassroomError
 from .grading import Grade, Grader
 from .material import Material
 from .submissions import Submission
+
+# Files that know nothing, by what stands in the place of ``raise NotImplementedError(``.
+_LAZY = {
+    "a file that refuses everything": "raise ValueError(",
+    "a file that returns nothing": "return None and (",
+}
 
 
 def trouble(grader: Grader) -> list[str]:
@@ -32,6 +42,10 @@ def trouble(grader: Grader) -> list[str]:
             found.append(f"the starter passes {o.of.id}, for which nothing is written")
         elif not o.message:
             found.append(f"the starter fails {o.of.id} without a message")
+    for what, instead in _LAZY.items():
+        text = material.starter[material.main].replace("raise NotImplementedError(", instead)
+        lazy = grader.grade(Submission(what, text))
+        found += [f"{what} passes {o.of.id}" for o in lazy.outcomes if o.passed]
     for name, text in material.wrong.items():
         wrong = material.solved[material.main] + "\n\n" + text
         found += _not_caught(material, name, text, grader.grade(Submission(name, wrong)))

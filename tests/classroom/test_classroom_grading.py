@@ -116,6 +116,23 @@ def test_selftest_refuses(tmp_path, wrong, message):
         assert not seen.exists()
 
 
+def test_selftest_notices_what_the_lazy_pass(tmp_path):
+    """A check that only asks for a refusal is passed by who refuses everything."""
+    properties = (
+        sample_assignment.PROPERTIES
+        + """
+from minisparse.classroom.properties import refuses
+
+@prop("1.2", "edge", points=1, name="refuses text")
+def no_text(student, reference, rng, level):
+    refuses(student.sample_derivative, "x", "y")
+"""
+    )
+    with Grader(sample_assignment.material(tmp_path, properties=properties), 0, LIMITS) as grader:
+        found = selftest.trouble(grader)
+    assert "a file that refuses everything passes 1.2:no_text" in found
+
+
 def test_selftest_notices_properties_that_reference_or_starter_break(tmp_path):
     properties = sample_assignment.PROPERTIES.replace(
         "atol=0)", "atol=0)\n    raise close.x"

@@ -17,7 +17,7 @@ from minisparse.classroom.proxy import Limits
 from minisparse.progress import Silence
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="grading needs a POSIX system")
-LIMITS = Limits(call=1.5, lost=3.0, cpu=20, memory=1024)
+LIMITS = Limits(call=1.2, lost=2.0, cpu=20, memory=1024)
 
 
 @pytest.fixture(scope="module")

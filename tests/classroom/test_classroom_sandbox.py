@@ -169,6 +169,15 @@ def test_processor_time_ends():
         assert time.monotonic() - start < 25
 
 
+def test_all_calls_together_end():
+    limits = Limits(call=5.0, lost=5.0, total=0.3, cpu=5, memory=1024)
+    with remote("import time\ndef f(): time.sleep(0.2)", "time", limits=limits) as r:
+        r.f()
+        r.f()
+        with pytest.raises(SubmissionLost, match=r"together took more than 0\.3 s"):
+            r.f()
+
+
 @linux
 def test_it_dies_with_the_grader():
     """However the grader ends, even killed, what it started ends too."""

@@ -142,6 +142,7 @@ def ties_of_m(student, reference, rng, level):
 @prop("5.3", "edge", points=1, name="what does not fit is refused")
 def groups_that_do_not_fit(student, reference, rng, level):
     scores = rng.standard_normal((6, 4))
+    close(student.keep_n_of_m(scores, 2, 2), np.ones((6, 4), bool), what="2 of every 2")
     refuses(student.keep_n_of_m, scores, 2, 4, because="6 inputs in groups of 4")
     refuses(student.keep_n_of_m, scores, 4, 3, because="4 of every 3")
     refuses(student.keep_n_of_m, scores[0], 1, 2, because="weights of one axis")
@@ -208,6 +209,7 @@ def square(student, reference, rng, level):
 @prop("5.4", "edge", points=1, name="what does not fit is refused")
 def blocks_that_do_not_fit(student, reference, rng, level):
     scores = rng.standard_normal((4, 6))
+    close(student.group_scores(scores, (1, 1)), scores, what="blocks of 1 x 1")
     refuses(student.group_scores, scores, (3, 2), because="4 inputs in blocks of 3")
     refuses(student.group_scores, scores, "rows", because="an unknown granularity")
     refuses(student.group_scores, scores[0], "unit", because="weights of one axis")

@@ -249,6 +249,7 @@ def start(student, reference, rng, level):
 
 @prop("8.5", "edge", points=1, name="drop rates without sense", function="initial_log_alpha")
 def no_rate(student, reference, rng, level):
+    array(student.initial_log_alpha((2,), 0.5, Rng(0)), (2,), "a drop rate of 0.5")
     for drop in (0.0, 1.0, -0.5):
         refuses(student.initial_log_alpha, (2,), drop, Rng(0), because=f"a drop rate of {drop}")
 
