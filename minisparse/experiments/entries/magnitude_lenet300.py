@@ -5,7 +5,15 @@ from dataclasses import replace
 from minisparse.experiments.experiment import Experiment, Results, Row
 from minisparse.experiments.recipes.magnitude import MagnitudeCurve
 
-_GLOBAL = MagnitudeCurve(compressions=(2, 5, 8, 12, 20, 30, 50, 100))
+# Chosen on 10,000 held-out training images, one seed: with 10 epochs after each step, or with the
+# learning rate and without the weight decay of the curve's defaults, it is worse.
+_GLOBAL = MagnitudeCurve(
+    compressions=(2, 5, 12, 20, 50, 100),
+    dense_epochs=30,
+    retrain_epochs=20,
+    lr=0.3,
+    weight_decay=3e-4,
+)
 _LAYER = replace(_GLOBAL, scope="layer")
 
 ROWS = {"dense": Row(_GLOBAL, series="dense")} | {
@@ -31,7 +39,7 @@ EXPERIMENT = Experiment(
     paper="Han et al. 2015",
     where="Table 1, LeNet-300-100",
     home=__file__,
-    minutes=2,
+    minutes=4,
     rows=ROWS,
     sentence=_sentence,
     seeds=3,
