@@ -5,8 +5,9 @@ from dataclasses import replace
 from minisparse.experiments.experiment import Experiment, Results, Row
 from minisparse.experiments.recipes.magnitude import MagnitudeCurve
 
-# Chosen on 10,000 held-out training images, one seed: with 10 epochs after each step, or with the
-# learning rate and without the weight decay of the curve's defaults, it is worse.
+# Chosen on 10,000 held-out training images, one seed: 10 epochs after each step, or a weight decay of
+# 1e-4, are worse.  (Of the curve's defaults, without weight decay, the test error was known: 2.1 % at
+# 12x.)
 _GLOBAL = MagnitudeCurve(
     compressions=(2, 5, 12, 20, 50, 100),
     dense_epochs=30,
