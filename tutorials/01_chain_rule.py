@@ -168,7 +168,7 @@ print("x + x at 1, should be 2:  ", derivative_by(backward_1, lambda x: x + x))
 #        = \sum_{i=1}^{m} \bar y_i \, \frac{\partial y_i}{\partial x} .
 # $$
 #
-# A change of $x$ reaches $L$ on several ways, and small effects add. **Gradients accumulate because
+# A change of $x$ reaches $L$ in several ways, and small effects add. **Gradients accumulate because
 # variables are used more than once.** So `=` must become `+=`.
 #
 # ### Second attempt: follow every path

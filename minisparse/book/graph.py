@@ -139,7 +139,7 @@ def _arrow(start: _Node, end: _Node, flow: Tensor | None, bend: float) -> str:
     """Draw an edge; twins bend apart, and one that skips a column of its row passes above it."""
     if end.column - start.column > 1 and abs(end.row - start.row) < 0.6:
         x0, x1, y0, y1 = start.x + 0.8 * _WIDTH, end.x + 0.2 * _WIDTH, start.y, end.y
-        rise = -2.0 * _ARCH
+        rise = -2.0 * (_ARCH - 14)
     else:
         x0, x1, y0, y1 = start.x + _WIDTH, end.x - 1, start.y, end.y
         y0, y1, rise = y0 + _HEIGHT / 2, y1 + _HEIGHT / 2, 56 * bend
