@@ -88,5 +88,7 @@ book.contents()
 # ## The rest of the project
 #
 # `minisparse list` shows the published tables that are reproduced, and `minisparse reproduce` runs
-# them. `minisparse gradcheck` checks a gradient that you wrote. `minisparse book --html site` makes
-# the whole book a web site that works offline (install the extra `docs` for that).
+# them. `minisparse gradcheck` checks a gradient that you wrote. `minisparse classroom list` shows the
+# assignments: those of chapter 3 are `a3`, with the numbers of its exercises. And
+# `minisparse book --html site` makes the whole book a web site that works offline (install the extra
+# `docs` for that).

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 
 from ..experiments.store import replacing
 from .chapters import BookError, Chapter
+from .display import QUICK
 from .mathematics import MathError, for_github
 from .running import run_chapter
 
@@ -50,6 +52,7 @@ def make_page(chapter: Chapter, others: Sequence[Chapter]) -> Page:
         The chapter fails, or a formula would not be shown.
     """
     source = chapter.path.read_text(encoding="utf-8")
+    os.environ.pop(QUICK, None)  # a page shows the whole chapter
     notebook = run_chapter(source, chapter.path.parent, chapter.path.name)
     page = Page("")
     made = f'Made from tutorials/{chapter.path.name} by "minisparse book"; do not edit.'

@@ -105,6 +105,13 @@ def test_a_cell_that_fails_or_warns_ends_the_build(small_book, line, why):
     assert not (small_book / "pages").exists()
 
 
+def test_a_page_is_never_made_of_a_quick_run(small_book, monkeypatch):
+    monkeypatch.setenv("MINISPARSE_BOOK_QUICK", "1")
+    path = small_book / "01_small.py"
+    path.write_text(path.read_text() + '\n# %%\nprint(book.quick("whole", "reduced"))\n')
+    assert "whole" in pages.make_page(chapters()[1], chapters()).text
+
+
 def test_a_formula_that_would_not_be_shown_ends_the_build(small_book, capsys):
     path = small_book / "01_small.py"
     path.write_text(path.read_text().replace("$w_i$", r"$\operatorname{w}$"))
