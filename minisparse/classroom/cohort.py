@@ -1,11 +1,11 @@
 """Grade a class: in parallel over students, resumable, whatever a submission does.
 
-OUT/STUDENT/results.json   Gradescope's schema; its extra_data says what exactly was graded
-OUT/STUDENT/feedback.md    a page for the student
-OUT/class.csv              one line per student
-OUT/summary.txt            what an instructor reads first
-OUT/class.json             the assignment and the seed of this class
-OUT/selftest.txt           versions of the assignment that were found in order
+OUT/students/NAME/results.json   Gradescope's schema; its extra_data says what exactly was graded
+OUT/students/NAME/feedback.md    a page for the student
+OUT/class.csv                    one line per student
+OUT/summary.txt                  what an instructor reads first
+OUT/class.json                   the assignment and the seed of this class: keep it secret
+OUT/selftest.txt                 versions of the assignment that were found in order
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ import minisparse
 from . import manifest, reports, sandbox
 from .errors import ClassroomError
 from .grading import Grader
+from .invoking import printable
 from .manifest import Assignment
 from .material import Material
 from .proxy import Limits
 from .submissions import Submission
 
+STUDENTS = "students"
 _ATTEMPTS = 2  # at a submission over which the grader itself dies
+_DEATHS = 3  # of graders in a row, without a submission graded: it is not the submissions
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def seed_of(out: Path, assignment: Assignment, seed: int | None) -> int:
 
 def finished(out: Path, setting: Setting, submission: Submission) -> dict[str, Any] | None:
     """Return a student's result if it was made before, of the same things."""
-    folder = out / submission.student
+    folder = out / STUDENTS / submission.student
     try:
         row = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         extra = dict(row["extra_data"])
@@ -116,12 +119,19 @@ def grade(
     """
     left = {s.student: s for s in todo}
     deaths = dict.fromkeys(left, 0)
+    in_a_row = 0
     while left:
         running: set[str] = set()
         try:
             for student, row, text in _pool(setting, list(left.values()), jobs, running):
+                in_a_row = 0
                 yield left.pop(student), row, text
         except BrokenProcessPool:  # a grader was killed, say for want of memory
+            in_a_row += 1
+            if in_a_row > _ATTEMPTS * _DEATHS:
+                raise ClassroomError(
+                    "the processes that grade die at once, whatever they grade (for want of memory?)"
+                ) from None
             for student in running:
                 deaths[student] += 1
             for student in [s for s in running if deaths[s] >= _ATTEMPTS]:
@@ -201,12 +211,12 @@ def grade_class(
     rows = {s.student: finished(out, setting, s) for s in submissions}
     todo = [s for s in submissions if rows[s.student] is None]
     for submission, row, text in grade(setting, todo, min(jobs, len(todo)) or 1):
-        folder = out / submission.student
+        folder = out / STUDENTS / submission.student
         reports.write(folder / "feedback.md", text)
         reports.write(folder / "results.json", reports.as_json(row))  # last: it says "finished"
         rows[submission.student] = row
         done = sum(row is not None for row in rows.values())
-        said = f"{done} of {len(rows)}, {submission.student}"
+        said = f"{done} of {len(rows)}, {printable(submission.student)}"
         progress.advance(lambda: said)  # noqa: B023  (asked for at once)
     found = [row for row in rows.values() if row is not None]
     assignment, seconds = setting.material.assignment, time.monotonic() - start

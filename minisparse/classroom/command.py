@@ -151,7 +151,7 @@ def _grade(args: argparse.Namespace) -> int:
         finally:
             progress.close()
         print((args.out / "summary.txt").read_text(encoding="utf-8"), end="")
-        print(f"{args.out}: class.csv, and for each student results.json and feedback.md")
+        print(f"{args.out}: class.csv, and results.json and feedback.md for each of students/")
     return 0
 
 

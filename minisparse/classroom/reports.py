@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import ClassroomError
 from .grading import Grade
+from .invoking import printable
 from .manifest import Assignment
 
 
@@ -114,7 +115,8 @@ def summary(
     if noted:
         lines += ["", "look at these:"]
         for row in noted:
-            lines.append(f"  {row['extra_data']['student']}: {row['extra_data']['notes'][0]}")
+            student, notes = row["extra_data"]["student"], row["extra_data"]["notes"]
+            lines.append(f"  {printable(student)}: {printable(notes[0])}")
     lines += ["", "while submissions ran:", *(f"  {wall}" for wall in walls), ""]
     return "\n".join(lines)
 
@@ -130,7 +132,8 @@ def write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        # Odd bytes in a file's name become \\udcXX, which JSON understands too.
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -156,12 +159,13 @@ def _sum(row: dict[str, Any], number: str) -> str:
 
 def _cell(text: str) -> str:
     """Keep a spreadsheet from computing what a student wrote."""
+    text = printable(text)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _code(text: str) -> str:
     """Return a text that Markdown shows as it is."""
-    flat = " ".join(text.split())
+    flat = " ".join(printable(text).split())
     ticks = "`"
     while ticks in flat:
         ticks += "`"

@@ -7,16 +7,19 @@ read once, by the grader; links are not followed.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import io
 import os
 import stat
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ClassroomError
+from .invoking import printable
 from .manifest import Assignment
 
 LARGEST = 256 << 10  # bytes of a submission
+_ENCODINGS = ("utf-8", "utf-8-sig", "ascii", "iso-8859-1", "cp1252")
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,14 @@ def read(student: str, path: Path, assignment: Assignment) -> Submission:
         return Submission(
             student, problem=f"{path.name} is a symbolic link; hand in the file itself"
         )
-    if path.is_dir():
-        names = {p.name for p in path.iterdir()}
-        if wanted not in names:
-            there = ", ".join(sorted(n for n in names if n.endswith(".py"))[:5]) or "no Python file"
-            return Submission(student, problem=f"{wanted} is missing; there is {there}")
-        path = path / wanted
     try:
+        if path.is_dir():
+            names = {p.name for p in path.iterdir()}
+            if wanted not in names:
+                python = sorted(printable(n) for n in names if n.endswith(".py"))
+                there = ", ".join(python[:5]) or "no Python file"
+                return Submission(student, problem=f"{wanted} is missing; there is {there}")
+            path = path / wanted
         return Submission(student, _text(path))
     except ClassroomError as error:
         return Submission(student, problem=str(error))
@@ -105,6 +109,9 @@ def _text(path: Path) -> str:
     if not content.strip():
         raise ClassroomError(f"{path.name} is empty")
     try:
-        return importlib.util.decode_source(content)
-    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        if encoding not in _ENCODINGS:
+            raise ClassroomError(f"{path.name} is in {encoding}; save it as UTF-8")
+        return content.decode(encoding).replace("\r\n", "\n")
+    except (SyntaxError, UnicodeDecodeError) as error:
         raise ClassroomError(f"{path.name} is not text in UTF-8: {error}") from error

@@ -78,7 +78,7 @@ return 1 / (1 + np.exp(-x))
     ),
     "writes its result": (
         both(
-            "for path in ('@out@/writes its result/results.json', '@victim@/results.json', "
+            "for path in ('@out@/students/writes its result/results.json', '@victim@/results.json', "
             "'results.json'):\n"
             "    try:\n        open(path, 'w').write('" + FAKE_RESULTS + "')\n"
             "    except OSError: pass\n"
@@ -95,7 +95,7 @@ if os.fork() == 0:
     if os.fork() == 0:
         time.sleep(1)
         open('@victim@/late', 'w').write('late')
-        open('@out@/detached child/results.json', 'w').write('late')
+        open('@out@/students/detached child/results.json', 'w').write('late')
     os._exit(0)
 return x
 """

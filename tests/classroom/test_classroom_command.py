@@ -169,8 +169,8 @@ def test_grade(capsys, tmp_path):
     assert code == 0
     assert "2 wrong solutions were caught" in said
     assert "2 submissions, 7 points" in said
-    assert json.loads((out / "ada" / "results.json").read_text())["score"] == 7
-    assert json.loads((out / "bob" / "results.json").read_text())["score"] == 0
+    assert json.loads((out / "students" / "ada" / "results.json").read_text())["score"] == 7
+    assert json.loads((out / "students" / "bob" / "results.json").read_text())["score"] == 0
     assert "run_autograder" in zipfile.ZipFile(tmp_path / "a1.zip").namelist()
     code, said, _ = run(capsys, "grade", "a1", folder, "--out", out)
     assert code == 0
@@ -187,7 +187,7 @@ def test_grade_refuses_an_assignment_that_lets_a_wrong_solution_pass(capsys, tmp
     code, _, err = run(capsys, "grade", "a1", tmp_path / "in", "--out", tmp_path / "out")
     assert code == 2
     assert "wrong/right.py has all points of exercise 1.1" in err
-    assert not (tmp_path / "out" / "ada").exists()
+    assert not (tmp_path / "out" / "students" / "ada").exists()
     code, out, _ = run(capsys, "selftest", "a1")
     assert code == 1
     assert "wrong/right.py has all points of exercise 1.1" in out
@@ -204,8 +204,8 @@ def test_grade_says_what_is_not_forbidden(capsys, tmp_path, monkeypatch):
     sentence = "using the network: NOT forbidden on this system (something)"
     assert f"warning: {sentence}" in err
     assert sentence in said
-    assert sentence in (tmp_path / "out" / "ada" / "feedback.md").read_text()
-    assert sentence in (tmp_path / "out" / "ada" / "results.json").read_text()
+    assert sentence in (tmp_path / "out" / "students" / "ada" / "feedback.md").read_text()
+    assert sentence in (tmp_path / "out" / "students" / "ada" / "results.json").read_text()
 
 
 @posix

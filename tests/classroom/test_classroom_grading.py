@@ -175,7 +175,7 @@ def test_a_class(room):
     rows, graded = run()
     assert graded == ["ada", "bob", "cy lé"]
     assert [row["score"] for row in rows] == [7, 3, 0]
-    page = (out / "bob" / "feedback.md").read_text(encoding="utf-8")
+    page = (out / "students" / "bob" / "feedback.md").read_text(encoding="utf-8")
     assert "`bob`: 3 of 7 points" in page
     assert "constant-factor" in page
     summary = (out / "summary.txt").read_text(encoding="utf-8")
@@ -191,7 +191,7 @@ def test_only_what_changed_is_graded_again(room):
     assert run()[1] == []
     assert run()[0] == first
     (folder / "bob" / "a1.py").write_text(RIGHT)
-    (out / "ada" / "results.json").write_text("{")  # torn
+    (out / "students" / "ada" / "results.json").write_text("{")  # torn
     rows, graded = run()
     assert graded == ["ada", "bob"]
     assert [row["score"] for row in rows] == [7, 7, 0]
@@ -203,7 +203,10 @@ def test_the_seed_is_secret_and_kept(room):
     _, out, run = room
     run()
     seed = json.loads((out / "class.json").read_text())["seed"]
-    assert json.loads((out / "ada" / "results.json").read_text())["extra_data"]["seed"] == seed
+    assert (
+        json.loads((out / "students" / "ada" / "results.json").read_text())["extra_data"]["seed"]
+        == seed
+    )
     assert run()[1] == []
 
 
@@ -257,7 +260,7 @@ def test_what_is_a_submission(material, tmp_path):
     (tmp_path / "ada").mkdir()
     (tmp_path / "ada" / "a1.py").write_text("x = 1")
     (tmp_path / "ada.py").write_text("y = 2")
-    (tmp_path / "bob.py").write_text("# -*- coding: latin-1 -*-\nx = 1")
+    (tmp_path / "bob.py").write_bytes(b"# -*- coding: latin-1 -*-\nx = '\xe9'")
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / ".git").mkdir()
     (tmp_path / "list.csv").write_text("")
@@ -271,7 +274,7 @@ def test_what_is_a_submission(material, tmp_path):
     assert set(found) == {"ada", "ada.py", "bob", "eve", "odd", "dir", "big"}
     assert found["ada"].text == "x = 1"
     assert found["ada.py"].text == "y = 2"
-    assert found["bob"].text.endswith("x = 1")
+    assert found["bob"].text.endswith("x = 'é'")
     assert "symbolic link" in found["eve"].problem
     assert found["odd"].problem == "a1.py is missing; there is a1 (1).py"
     assert found["dir"].problem
@@ -316,6 +319,7 @@ def test_what_students_write_is_shown_as_it_is(material):
     outcomes = [grading.Outcome(p, False, nasty) for p in material.properties]
     result = grading.Grade("=cmd|' /C calc'!A0", tuple(outcomes), (nasty,), 1.0)
     page = reports.page(material.assignment, result, [])
+    assert "\x1b" not in page
     for line in page.splitlines():
         if "<script>" in line:
             assert line.lstrip(" *").startswith("``")

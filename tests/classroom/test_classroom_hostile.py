@@ -51,6 +51,11 @@ def graded(tmp_path_factory):
     (handed_in / "linked" / "a1.py").symlink_to(handed_in / "good.py")
     os.mkfifo(handed_in / "pipe.py")
     (handed_in / "latin.py").write_bytes("x = 'é'".encode("latin-1"))
+    (handed_in / "class.csv").mkdir()
+    (handed_in / "class.csv" / "a1.py").write_text(RIGHT)
+    (handed_in / "cookie.py").write_text("# coding: punycode\n" + RIGHT)
+    if sys.platform == "linux":  # elsewhere names are Unicode
+        os.mkdir(os.fsencode(handed_in) + b"/\xff\x1b[31m")
     (handed_in / "notes.txt").write_text("no submission")
 
     material = sample_assignment.material(root)
@@ -113,6 +118,7 @@ def test_no_points_that_were_not_earned(graded, name):
         ("linked", "symbolic link"),
         ("pipe", "not a regular file"),
         ("latin", "UTF-8"),
+        ("cookie", "is in punycode; save it as UTF-8"),
     ],
 )
 def test_no_text(graded, name, message):
@@ -124,7 +130,8 @@ def test_no_text(graded, name, message):
 
 def test_none_harms_another(graded):
     assert graded["rows"]["good"]["score"] == 7
-    assert len(graded["rows"]) == len(HOSTILE) + 7
+    assert graded["rows"]["class.csv"]["score"] == 7
+    assert len(graded["rows"]) == len(HOSTILE) + 9 + (sys.platform == "linux")
     assert [p.name for p in graded["victim"].iterdir()] == ["kept"]
     assert (graded["victim"] / "kept").read_text() == "kept"
 
@@ -135,13 +142,17 @@ def test_none_is_left_running(graded):
 
 def test_results_are_ours(graded):
     for name, row in graded["rows"].items():
-        text = (graded["out"] / name / "results.json").read_text(encoding="utf-8")
+        text = (graded["out"] / "students" / name / "results.json").read_text(encoding="utf-8")
         assert FAKE_RESULTS not in text
         assert json.loads(text) == row
-        assert {p.name for p in (graded["out"] / name).iterdir()} == {"results.json", "feedback.md"}
+        assert {p.name for p in (graded["out"] / "students" / name).iterdir()} == {
+            "results.json",
+            "feedback.md",
+        }
     with (graded["out"] / "class.csv").open(newline="", encoding="utf-8") as file:
         table = {row["student"]: row for row in csv.DictReader(file)}
     assert len(table) == len(graded["rows"])
+    assert not any("\x1b" in name for name in table)  # a terminal would obey it
     assert table["good"] == {
         "student": "good", "score": "7", "possible": "7", "1.1": "3", "1.2": "4", "notes": "",
     }  # fmt: skip
