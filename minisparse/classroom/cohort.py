@@ -177,7 +177,7 @@ _here: tuple[Setting, Grader] | None = None
 
 def _begin(folder: Path, seed: int, limits: Limits, walls: tuple[str, ...], slots: Any) -> None:
     global _here
-    sandbox.hide()
+    sandbox.guard_grader()
     material = Material(manifest.read(folder))
     _here = Setting(material, seed, limits, walls), Grader(material, seed, limits, slots.get())
 

@@ -80,7 +80,7 @@ def archive(assignment: Assignment, seed: int) -> bytes:
 
 def autograde(id: str, submitted: Path, results: Path, seed: int) -> None:
     """Grade the submission in a folder and write results.json."""
-    sandbox.hide()
+    sandbox.guard_grader()
     material, limits = Material(manifest.load(id)), Limits()
     setting = Setting(material, seed, limits, tuple(probe.statements(probe.probe())))
     submission = read("submission", submitted, material.assignment)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -245,6 +246,66 @@ def test_a_grader_that_dies_stops_only_itself(room, monkeypatch):
     rows, _ = run()
     assert [row["score"] for row in rows] == [7, 0, 0]
     assert "the grader itself was killed" in rows[1]["output"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_goes_on_when_grading_is_ended(material, tmp_path, how):
+    """Processes of the grader and of submissions end with it; who was finished is kept."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "ada.py").write_text("x = 1")
+    for name in ("bob", "cyd", "dan"):
+        (folder / f"{name}.py").write_text("while True: pass")
+    program = f"""
+import pathlib, signal
+from minisparse.classroom import manifest
+from minisparse.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+manifest.ASSIGNMENTS = pathlib.Path({str(material.assignment.folder.parent)!r})
+main(["classroom", "grade", "a1", {str(folder)!r}, "--out", {str(out)!r}, "--jobs", "2"])
+"""
+    grading = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    result = out / "students" / "ada" / "results.json"
+    started = set()
+    end = time.monotonic() + 120
+    while not (result.exists() and len(started) > 2) and time.monotonic() < end:
+        time.sleep(0.1)
+        started = children(grading.pid)
+    if how == signal.SIGINT:
+        os.killpg(grading.pid, how)  # as a terminal does
+    else:
+        grading.send_signal(how)
+    grading.wait(timeout=30)
+    while any(map(alive, started)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert started
+    assert not [pid for pid in started if alive(pid)]
+    json.loads(result.read_text())
+
+
+def children(parent):
+    """Return all processes that a process has started, and those that they have."""
+    found, queue = set(), [parent]
+    while queue:
+        pid = queue.pop()
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            try:
+                queue += map(int, path.read_text().split())
+            except OSError:
+                continue
+        found.add(pid)
+    return found - {parent}
+
+
+def alive(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
 
 
 def _killed_over_bob(submission):
