@@ -113,26 +113,33 @@ class Penalty(Method):
         lambda.
     names : list of str, optional
         Parameters to penalize; all weights (no biases) if left out.
-    stop : float
-        The time in epochs from which the penalty is off.
+    start, stop : float
+        The times in epochs from which the penalty is on, and off again.
 
     Raises
     ------
     ValueError
-        The strength is negative or not finite, or `stop` is not > 0.
+        The strength is negative or not finite, or `stop` is not > `start` >= 0.
     """
 
     model: Module
     _parameters: dict[str, Parameter]
 
     def __init__(
-        self, strength: float, names: list[str] | None = None, *, stop: float = math.inf
+        self,
+        strength: float,
+        names: list[str] | None = None,
+        *,
+        start: float = 0.0,
+        stop: float = math.inf,
     ) -> None:
         if not (math.isfinite(strength) and strength >= 0):
             raise ValueError(f"lambda, the strength, is a finite number >= 0, got {strength}")
-        if not stop > 0:
-            raise ValueError(f"stop, the time at which the penalty ends, is > 0, got {stop}")
-        self.strength, self.names, self.stop = strength, names, stop
+        if not 0 <= start < stop:
+            raise ValueError(
+                f"the penalty acts between two times, 0 <= start < stop, got {start} and {stop}"
+            )
+        self.strength, self.names, self.start, self.stop = strength, names, start, stop
 
     def step(self, w: Any, amount: float) -> Any:
         """Return the weights after the step, `amount` = eta lambda."""
@@ -144,8 +151,8 @@ class Penalty(Method):
         self.model, self._parameters = model, prunable(model, self.names)
 
     def after_step(self, run: Any) -> None:
-        """Move every penalized weight, unless the penalty's time is over."""
-        if (run.step - 1) / run.steps_per_epoch >= self.stop:
+        """Move every penalized weight, when it is the penalty's time."""
+        if not self.start <= (run.step - 1) / run.steps_per_epoch < self.stop:
             return
         amount = run.optimizer.lr * self.strength
         if amount > 0:
@@ -183,7 +190,7 @@ class L1(Penalty):
     strength : float
         lambda.
     proximal : bool
-    names, stop : see `Penalty`
+    names, start, stop : see `Penalty`
     """
 
     def __init__(
@@ -192,9 +199,10 @@ class L1(Penalty):
         proximal: bool = True,
         names: list[str] | None = None,
         *,
+        start: float = 0.0,
         stop: float = math.inf,
     ) -> None:
-        super().__init__(strength, names, stop=stop)
+        super().__init__(strength, names, start=start, stop=stop)
         self.proximal = proximal
 
     def step(self, w: Any, amount: float) -> Any:
@@ -212,7 +220,7 @@ class GroupLasso(Penalty):
     granularity : see `minisparse.prune.granularity.group_scores`
         ``"unit"`` removes nodes and filters by their incoming weights, ``"input"`` by their
         outgoing ones.
-    names, stop : see `Penalty`
+    names, start, stop : see `Penalty`
     """
 
     def __init__(
@@ -221,9 +229,10 @@ class GroupLasso(Penalty):
         granularity: Granularity = "unit",
         names: list[str] | None = None,
         *,
+        start: float = 0.0,
         stop: float = math.inf,
     ) -> None:
-        super().__init__(strength, names, stop=stop)
+        super().__init__(strength, names, start=start, stop=stop)
         self.granularity = granularity
 
     def step(self, w: Any, amount: float) -> Any:

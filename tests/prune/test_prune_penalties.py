@@ -125,18 +125,18 @@ def test_the_present_learning_rate_counts(rng):
 
 
 @pytest.mark.parametrize("kind", [L1, L2, GroupLasso])
-def test_a_penalty_is_off_when_its_time_is_over(rng, kind):
+def test_a_penalty_acts_in_its_time(rng, kind):
     model = Linear(2, 2, rng=rng)
-    method = kind(0.1, stop=1.5)  # epochs of 4 steps: steps 1 to 6 move
+    method = kind(0.1, start=0.5, stop=1.5)  # epochs of 4 steps: steps 3 to 6 move
     run = attached(method, model)
     moved = []
     for run.step in range(1, 9):
         before = model.weight.numpy()
         method.after_step(run)
         moved.append(bool((model.weight.numpy() != before).any()))
-    assert moved == [True] * 6 + [False] * 2
-    with pytest.raises(ValueError, match="stop, the time at which the penalty ends, is > 0, got 0"):
-        kind(0.1, stop=0)
+    assert moved == [False] * 2 + [True] * 4 + [False] * 2
+    with pytest.raises(ValueError, match="0 <= start < stop, got 2 and 1"):
+        kind(0.1, start=2, stop=1)
 
 
 def test_the_mask_keeps_what_is_left(rng):

@@ -22,7 +22,7 @@ class Stochastic(Classifier):
     """The procedure of Ben-Guigui et al. 2020; form and scale of the probability are ours.
 
     Zeroing, with its scale rising from 0, and the penalty act together; then what is left trains
-    on with neither, as the learning rate falls.  A node is removed when all its incoming or all its
+    on with neither, as the learning rate falls, with the weight decay of the dense network.  A node is removed when all its incoming or all its
     outgoing weights are zero; what it leaves behind (a constant) goes into the next bias.
 
     Parameters
@@ -36,6 +36,8 @@ class Stochastic(Classifier):
         See `minisparse.prune.stochastic.FORMS`.
     rise_epochs, prune_epochs, finetune_epochs : int
         sigma rises for so many of the first `prune_epochs`; then comes the last phase.
+    finetune_decay : float
+        L2 of the last phase; 0 for none.
     final_lr : float
         Factor of the learning rate at the end of the last phase.
     """
@@ -47,6 +49,7 @@ class Stochastic(Classifier):
     rise_epochs: int = 20
     prune_epochs: int = 60
     finetune_epochs: int = 20
+    finetune_decay: float = 0.0
     final_lr: float = 0.01
 
     def total_epochs(self) -> int:
@@ -67,7 +70,8 @@ class Stochastic(Classifier):
             stop=self.prune_epochs,
         )
         falling = schedules.geometric(self.prune_epochs, self.total_epochs(), self.final_lr)
-        session.train(self.total_epochs(), [*self._penalties(session), zeroing], falling)
+        last = [L2(self.finetune_decay, start=self.prune_epochs)] if self.finetune_decay else []
+        session.train(self.total_epochs(), [*self._penalties(session), *last, zeroing], falling)
         image = session.training.images[:1].astype("float32")
         hidden = hidden_units(session.model, image)
         counted = nodes_left(session.model, hidden)
