@@ -68,17 +68,10 @@ class _Visitor(ast.NodeVisitor):
             *filter(None, node.args.kw_defaults),
         ]:
             self.visit(part)
-        arguments = _arguments(node)
-        for argument in arguments:
+        for argument in _arguments(node):
             self._visit_annotation(argument.annotation)
         self._visit_annotation(node.returns)
-        names = {a.arg for a in arguments}
-        names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and _stores(n)}
-        names |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}  # of functions inside
-        names |= {
-            n.name for n in ast.walk(node) if isinstance(n, ast.FunctionDef) and n is not node
-        }
-        self.bound.append(names)
+        self.bound.append(_names_bound_in(node))
         self.depth += 1
         arrays = list(self.arrays)
         for statement in node.body:
@@ -238,6 +231,20 @@ class _Visitor(ast.NodeVisitor):
 def _arguments(node: ast.FunctionDef) -> list[ast.arg]:
     a = node.args
     return [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, [a.vararg, a.kwarg])]
+
+
+def _names_bound_in(function: ast.FunctionDef) -> set[str]:
+    """Return the names of arguments, variables and functions inside, those of inner ones too."""
+    bound = set()
+    for node in ast.walk(function):
+        match node:
+            case ast.arg(arg=name):
+                bound.add(name)
+            case ast.Name(id=name) if _stores(node):
+                bound.add(name)
+            case ast.FunctionDef(name=name) if node is not function:
+                bound.add(name)
+    return bound
 
 
 def _stores(node: ast.Name) -> bool:

@@ -17,6 +17,19 @@ from minisparse.classroom.proxy import Limits
 from minisparse.progress import Silence
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="grading needs a POSIX system")
+# What would do harm where a door is open: it is not run there.
+NEEDS = {
+    "fork bomb": "processes",
+    "threads": "processes",
+    "detached child": "processes",
+    "writes its result": "files",
+    "at exit": "files",
+    "memory of the grader": "files",
+    "reads the reference": "files",
+    "another submission": "files",
+    "a signal to the grader": "others",
+    "memory hog": "memory",
+}
 LIMITS = Limits(call=1.2, lost=2.0, cpu=20, memory=1024)
 
 
@@ -38,7 +51,11 @@ def graded(tmp_path_factory):
         "package": package,
         "site": package.parent,
     }
+    doors = probe.probe(limits=LIMITS)
+    left_out = {name for name, door in NEEDS.items() if doors[door]}
     for name, (text, _, _) in HOSTILE.items():
+        if name in left_out:
+            continue
         for word, path in places.items():
             text = text.replace(f"@{word}@", str(path))
         (handed_in / name).mkdir()
@@ -59,7 +76,7 @@ def graded(tmp_path_factory):
     (handed_in / "notes.txt").write_text("no submission")
 
     material = sample_assignment.material(root)
-    walls = tuple(probe.statements(probe.probe(limits=LIMITS)))
+    walls = tuple(probe.statements(doors))
     setting = cohort.Setting(material, 5, LIMITS, walls)
     found = submissions.find(handed_in, material.assignment)
     rows = cohort.grade_class(setting, found, out, 2, Silence())
@@ -69,7 +86,8 @@ def graded(tmp_path_factory):
         "out": out,
         "victim": victim,
         "left": orphans(),
-        "walls": walls,
+        "doors": doors,
+        "left out": left_out,
     }
 
 
@@ -93,14 +111,10 @@ def messages(row):
     return "\n".join([row["output"], *(t["output"] for t in row["tests"])])
 
 
-def test_all_doors_are_closed_on_linux(graded):
-    if sys.platform != "linux":
-        pytest.skip("how much is closed elsewhere is for the probe to say")
-    assert all(wall.endswith(": forbidden") for wall in graded["walls"]), graded["walls"]
-
-
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_points_that_were_not_earned(graded, name):
+    if name in graded["left out"]:
+        pytest.skip(f"{probe.DOORS[NEEDS[name]]} is not forbidden here: {graded['doors']}")
     _, points, message = HOSTILE[name]
     row = graded["rows"][name]
     assert row["score"] == points, messages(row)
@@ -131,7 +145,8 @@ def test_no_text(graded, name, message):
 def test_none_harms_another(graded):
     assert graded["rows"]["good"]["score"] == 7
     assert graded["rows"]["class.csv"]["score"] == 7
-    assert len(graded["rows"]) == len(HOSTILE) + 9 + (sys.platform == "linux")
+    expected = len(HOSTILE) - len(graded["left out"]) + 9
+    assert len(graded["rows"]) == expected + (sys.platform == "linux")
     assert [p.name for p in graded["victim"].iterdir()] == ["kept"]
     assert (graded["victim"] / "kept").read_text() == "kept"
 

@@ -38,7 +38,9 @@ def closed(found):
 
 
 @linux
-def test_all_doors_are_closed():
+def test_all_doors_are_closed(built):
+    if not {"limits", "seccomp"} <= built:
+        pytest.skip(f"this system has only {sorted(built)}; the results of a class say so")
     found = probe.probe(limits=LIMITS)
     assert closed(found) == set(probe.DOORS), found
     assert all(s.endswith(": forbidden") for s in probe.statements(found))
@@ -172,10 +174,9 @@ def test_processor_time_ends():
 def test_all_calls_together_end():
     limits = Limits(call=5.0, lost=5.0, total=0.3, cpu=5, memory=1024)
     with remote("import time\ndef f(): time.sleep(0.2)", "time", limits=limits) as r:
-        r.f()
-        r.f()
+        assert r.f() is None
         with pytest.raises(SubmissionLost, match=r"together took more than 0\.3 s"):
-            r.f()
+            _ = [r.f() for _ in range(3)]
 
 
 @linux
