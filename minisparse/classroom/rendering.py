@@ -51,11 +51,7 @@ def text(source: Source, node: ast.stmt, edits: Iterable[Edit]) -> str:
         An empty text removes the lines.
     """
     lines = source.text.encode().split(b"\n")  # columns of the syntax tree count bytes
-    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1
-    while (
-        first > 0 and lines[first - 1].startswith(b"#") and not lines[first - 1].startswith(b"# --")
-    ):
-        first -= 1
+    first = first_line(source, node)
     last = node.end_lineno or node.lineno
     spans = {(*_span(n, lines), new) for n, new in edits}
     outer = [s for s in spans if not any(_inside(s, other) for other in spans)]
@@ -67,6 +63,17 @@ def text(source: Source, node: ast.stmt, edits: Iterable[Edit]) -> str:
             del lines[r0 : r1 + 1]
         last -= (r1 - r0 + 1) - bool(new)
     return b"\n".join(lines[first:last]).decode()
+
+
+def first_line(source: Source, node: ast.stmt) -> int:
+    """Return where a statement's text begins, from 0: at its decorators and the comments above."""
+    lines = source.text.split("\n")
+    first: int = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1
+    while (
+        first > 0 and lines[first - 1].startswith("#") and not lines[first - 1].startswith("# --")
+    ):
+        first -= 1
+    return first
 
 
 _Place = tuple[int, int]

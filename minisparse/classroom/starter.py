@@ -16,7 +16,7 @@ from .closure import Edit, Needs, closure
 from .errors import ClassroomError
 from .handout import check_script, readme
 from .manifest import Assignment
-from .rendering import blank, renamed, specified, text
+from .rendering import blank, first_line, renamed, specified, text
 from .sources import Definition, definition, method_of, path_of, source
 
 _HEADER = '''"""{title}: assignment {id}.
@@ -210,8 +210,7 @@ class _Maker:
             if what.module != module:
                 continue
             node = what.node
-            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1
-            last = node.end_lineno or node.lineno
+            first, last = first_line(here, node), node.end_lineno or node.lineno
             new = "" if "" in self.withheld.get(what, ()) else text(here, node, self._cuts(what))
             lines[first:last] = [new] + ["\0"] * (last - first - 1)  # later line numbers stay valid
         content = "\n".join(line for line in lines if line != "\0")
