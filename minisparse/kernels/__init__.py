@@ -74,6 +74,10 @@ if TYPE_CHECKING:
         run_program,
         run_program_reference,
     )
+    from minisparse.kernels.program_step import (
+        run_step,
+        run_step_reference,
+    )
     from minisparse.kernels.steps import (
         adam_step,
         adam_step_reference,
@@ -118,6 +122,8 @@ __all__ = [
     "pool_output_shape",
     "run_program",
     "run_program_reference",
+    "run_step",
+    "run_step_reference",
     "select",
     "selected",
     "sgd_step",
@@ -164,6 +170,7 @@ _FILES = {
         "max_pool2d_gather",
     ),
     "program": ("run_program",),
+    "program_step": ("run_step",),
     "steps": (
         "adam_step",
         "sgd_step",

@@ -127,11 +127,11 @@ def _forward(x, w, bias, y, winner, scratch, floor, patches, pixels, geometry, p
             )  # fmt: skip
             if winner.size:
                 part = slice(m * pooled, (m + 1) * pooled)
-                _pool_image(z, y[part], winner[part], geometry.wo, o, floor == 0)
+                pool_image(z, y[part], winner[part], geometry.wo, o, floor == 0)
 
 
 @jit()
-def _pool_image(z, y, winner, wo, o, relu):
+def pool_image(z, y, winner, wo, o, relu):
     """Fill y with the maxima of 2 x 2 windows of z, and `winner` with their positions, 0 to 3.
 
     4 stands for a maximum that a ReLU has switched off. A NaN wins.
@@ -234,7 +234,7 @@ def _backward(
         for m in range(t * n // threads, (t + 1) * n // threads):
             if winner.size:
                 z, z0, part = scratch[t], 0, slice(m * pooled, (m + 1) * pooled)
-                _unpool_image(g[part], winner[part], z, ho, wo, o)
+                unpool_image(g[part], winner[part], z, ho, wo, o)
                 _add_rows(g[part], winner[part], gb[t])
             elif y.size:
                 z, z0, part = scratch[t], 0, slice(m * rows * o, (m + 1) * rows * o)
@@ -275,7 +275,7 @@ def _backward_of_winners(g, winner, x, wt, gx, gw, gb, factors, places, counts, 
 
 
 @jit()
-def _unpool_image(g, winner, z, ho, wo, o):
+def unpool_image(g, winner, z, ho, wo, o):
     """Put each gradient where its maximum was, and zero elsewhere."""
     if ho % 2:
         z[(ho - 1) * wo * o : ho * wo * o] = 0

@@ -10,7 +10,7 @@ import numba.core.event
 
 event: Any = numba.core.event
 # NaN and infinity keep their meaning (no "nnan", "ninf"): a NaN must show, not vanish in a maximum.
-_OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
 
 
 def _source_stamp() -> tuple[tuple[str, int, int], ...]:
@@ -30,22 +30,29 @@ def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[.
 
     def decorate(function: Callable[..., Any]) -> Any:
         dispatcher: Any = numba.njit(
-            parallel=parallel, inline="always" if inline else "never", **_OPTIONS
+            parallel=parallel, inline="always" if inline else "never", **OPTIONS
         )(function)
         if dispatcher is function:  # NUMBA_DISABLE_JIT
             return function
-        try:
-            dispatcher.enable_caching()
-        except RuntimeError:  # "no locator available": no writable cache folder
-            return dispatcher
-        # Numba recompiles when the file of the function itself changed. Kernels contain code of one
-        # another: any change in this folder must count.
-        cache_file: Any = getattr(dispatcher._cache, "_cache_file", None)
-        if hasattr(cache_file, "_source_stamp"):
-            cache_file._source_stamp = _STAMP
+        keep_on_disk(dispatcher)
         return dispatcher
 
     return decorate
+
+
+def keep_on_disk(compilable: Any) -> None:
+    """Let Numba keep the machine code of something that it compiles.
+
+    Numba recompiles when the file of the function itself changed.  Kernels contain code of one
+    another, so any change in this folder must count.
+    """
+    try:
+        compilable.enable_caching()
+    except RuntimeError:  # "no locator available": no writable cache folder
+        return
+    cache_file: Any = getattr(compilable._cache, "_cache_file", None)
+    if hasattr(cache_file, "_source_stamp"):
+        cache_file._source_stamp = _STAMP
 
 
 class _Patience(event.Listener):  # type: ignore[misc, unused-ignore]

@@ -94,19 +94,19 @@ def _linear_backward(
     """Fill those of gx, gw and gb that are not empty; g passes where y > 0, if there is a y."""
     m, k, n = g_rows.size, x_rows.size, g.size // g_rows.size
     for t in prange(threads):
-        _mask_and_sum(g, y, masked, gb, n, *_share(n, t, threads, 16))
+        _mask_and_sum(g, y, masked, gb, n, *share(n, t, threads, 16))
         if gx.size:
-            _transpose_rows(w, wt, k, n, *_share(k, t, threads, 16))
+            transpose_rows(w, wt, k, n, *share(k, t, threads, 16))
     z = masked if y.size else g
     for t in prange(threads):
         if gw.size:
-            i0, i1 = _share(k, t, threads, BLOCK[0])
+            i0, i1 = share(k, t, threads, BLOCK[0])
             multiply_rows(
                 i0, i1, n, 1, m, x, 0, x_rows, 0, k, z, 0, 0, n, gw, 0, gw_rows,
                 False, none, -np.inf,
             )  # fmt: skip
         if gx.size:
-            i0, i1 = _share(m, t, threads, BLOCK[0])
+            i0, i1 = share(m, t, threads, BLOCK[0])
             multiply_rows(
                 i0, i1, k, 1, n, z, 0, g_rows, 0, 1, wt, 0, 0, k, gx, 0, gx_rows,
                 False, none, -np.inf,
@@ -114,7 +114,7 @@ def _linear_backward(
 
 
 @jit()
-def _share(count, t, threads, unit):
+def share(count, t, threads, unit):
     """Return from where to where thread t works, in whole units."""
     units = (count + unit - 1) // unit
     return min(count, t * units // threads * unit), min(count, (t + 1) * units // threads * unit)
@@ -138,7 +138,7 @@ def _mask_and_sum(g, y, masked, gb, n, j0, j1):
 
 
 @jit()
-def _transpose_rows(a, t, rows, columns, i0, i1):
+def transpose_rows(a, t, rows, columns, i0, i1):
     """Copy rows i0 ... i1 of a to columns of t, 16 at a time: whole cache lines are written."""
     for i in range(i0, i1, 16):
         count = min(16, i1 - i)
@@ -151,7 +151,7 @@ def _transpose_rows(a, t, rows, columns, i0, i1):
 @jit(parallel=True)
 def _transpose(a, t, rows, columns, threads):
     for part in prange(threads):
-        _transpose_rows(a, t, rows, columns, *_share(rows, part, threads, 16))
+        transpose_rows(a, t, rows, columns, *share(rows, part, threads, 16))
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,5 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
+# ruff: noqa: ARG001 (an overload is chosen by some of its arguments)
 """The one inner loop of linear layers and convolutions: rows of a matrix product.
 
 Rows may lie anywhere in memory: a convolution is a matrix product whose row is the patch of pixels
@@ -9,7 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numba import carray, types  # type: ignore[attr-defined]
+from numba.extending import overload
 
+from minisparse.kernels import symbol
 from minisparse.kernels.jit import jit
 from minisparse.kernels.simd import TILE_ROWS, VECTOR_BYTES, make_tile
 
@@ -135,18 +139,77 @@ def _multiply_rows_tiled(
                                 c, c0 + j, c_rows, more, bias, j, biased, lowest)  # fmt: skip
 
 
-_multiply_rows = _multiply_rows_tiled if VECTOR_BYTES else multiply_one_row
 BLOCK = (TILE_ROWS[-1], VECTOR_BYTES // 4) if VECTOR_BYTES else (1, 16)  # rows, columns: cut here
 
 
-@jit(inline=True)
+def _at_pointers(
+    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+    add, bias, bias_size, floor,
+):  # fmt: skip
+    many = 1 << 40  # nothing checks bounds
+    _multiply_rows_tiled(
+        i0, i1, n, q_count, k_count, carray(a, many), a0, carray(a_rows, many), aq, ak,
+        carray(b, many), b0, bq, bk, carray(c, many), c0, carray(c_rows, many),
+        add != 0, carray(bias, bias_size), floor,
+    )  # fmt: skip
+
+
 def multiply_rows(
     i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
     add, bias, floor,
 ):  # fmt: skip
     """Compute rows of a matrix product, as said above."""
-    # Numba compiles anew for each constant among the arguments, unless it is made a variable.
-    _multiply_rows(
+    multiply_one_row(
+        i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+        add, bias, floor,
+    )  # fmt: skip
+
+
+if VECTOR_BYTES:
+    symbol.publish(_at_pointers)
+call_published: Any = symbol.call_published
+
+
+@overload(multiply_rows, inline="always")
+def _multiply_rows(
+    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+    add, bias, floor,
+):  # fmt: skip
+    if VECTOR_BYTES and c.dtype == types.float32:
+        return _published
+    return _tiled if VECTOR_BYTES else _plain
+
+
+# Numba compiles anew for each constant among the arguments, unless it is made a variable.
+
+
+def _published(
+    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+    add, bias, floor,
+):  # fmt: skip
+    call_published(
+        i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+        np.int64(add), bias, bias.size, np.float64(floor),
+    )  # fmt: skip
+
+
+def _tiled(
+    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+    add, bias, floor,
+):  # fmt: skip
+    _multiply_rows_tiled(
+        np.int64(i0), np.int64(i1), np.int64(n), np.int64(q_count), np.int64(k_count),
+        a, np.int64(a0), a_rows, np.int64(aq), np.int64(ak),
+        b, np.int64(b0), np.int64(bq), np.int64(bk), c, np.int64(c0), c_rows,
+        np.bool_(add), bias, np.float64(floor),
+    )  # fmt: skip
+
+
+def _plain(
+    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+    add, bias, floor,
+):  # fmt: skip
+    multiply_one_row(
         np.int64(i0), np.int64(i1), np.int64(n), np.int64(q_count), np.int64(k_count),
         a, np.int64(a0), a_rows, np.int64(aq), np.int64(ak),
         b, np.int64(b0), np.int64(bq), np.int64(bk), c, np.int64(c0), c_rows,

@@ -26,7 +26,7 @@ from minisparse.kernels.shapes import Pair, conv_output_shape
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
-_IMAGES = 128  # at a time through the linear layers: the weights are read once for all of them
+IMAGES = 128  # at a time through the linear layers: the weights are read once for all of them
 
 
 class Layer(NamedTuple):
@@ -84,7 +84,7 @@ class Program(NamedTuple):
 
 def run_program_reference(x: Array, program: Program) -> Array:
     """Define :func:`run_program`."""
-    _check_images(x, program)
+    check_images(x, program)
     xp, n = array_module(x), x.shape[0]
     x = x.reshape(n, *program.in_shape)
     for layer in program.layers:
@@ -98,7 +98,8 @@ def run_program_reference(x: Array, program: Program) -> Array:
     return x
 
 
-def _check_images(x: Array, program: Program) -> None:
+def check_images(x: Array, program: Program) -> None:
+    """Refuse what is no batch of images for a program."""
     size = int(np.prod(program.in_shape))
     if x.ndim < 2 or x.size != x.shape[0] * size or x.dtype != program.numbers.dtype:
         raise ValueError(
@@ -113,8 +114,8 @@ def _check_images(x: Array, program: Program) -> None:
 # image has before and after; columns of the weights; where patches (or rows) and pixels (or rows)
 # begin in `places`, and how many; the geometry of a convolution; the padding.
 (
-    _W, _B, _RELU, _POOL, _IN, _OUT, _N, _FROM, _TO, _COUNT, _KH, _RUN, _LINE, _HO, _WO,
-    _TOP, _LEFT, _HEIGHT, _WIDTH,
+    W, B, RELU, POOL, IN, OUT, N, FROM, TO, COUNT, KH, RUN, LINE, HO, WO,
+    TOP, LEFT, HEIGHT, WIDTH,
 ) = range(19)  # fmt: skip
 
 
@@ -147,22 +148,22 @@ def build_program(layers: Sequence[Layer], in_shape: tuple[int, ...]) -> Program
         if {w.dtype, (w if bias is None else bias).dtype} != {dtype}:
             raise ValueError(f"all layers must be {dtype}, got {w.dtype}")
         row = np.zeros(19, np.int64)
-        row[_IN], row[_N] = np.prod(shape), w.shape[-1]
-        row[_RELU], row[_POOL] = layer.relu, layer.pool
-        row[_W] = sum(a.size for a in parts)
-        row[_B] = row[_W] + w.size
-        own.append((int(row[_W]), int(row[_B])))
+        row[IN], row[N] = np.prod(shape), w.shape[-1]
+        row[RELU], row[POOL] = layer.relu, layer.pool
+        row[W] = sum(a.size for a in parts)
+        row[B] = row[W] + w.size
+        own.append((int(row[W]), int(row[B])))
         parts += [w.reshape(-1), np.zeros(w.shape[-1], dtype) if bias is None else bias]
-        row[_FROM] = sum(a.size for a in places)
+        row[FROM] = sum(a.size for a in places)
         if w.ndim == 4:
-            if len(shape) != 3 or any(r[_KH] == 0 for r in rows):
+            if len(shape) != 3 or any(r[KH] == 0 for r in rows):
                 raise ValueError("a convolution reads images, and no linear layer may be before it")
             _, ho, wo, o = conv_output_shape((1, *shape), w.shape, layer.stride, layer.padding)
             whole = padded_shape((1, *shape), layer.padding)
             g = Geometry.of(whole, w.shape, (ho, wo), layer.stride)
-            row[[_KH, _RUN, _LINE, _HO, _WO]] = g.kh, g.run, g.line, ho, wo
-            row[[_TOP, _LEFT]] = layer.padding[0], layer.padding[1] * shape[2]
-            row[[_HEIGHT, _WIDTH]] = shape[0], shape[1] * shape[2]
+            row[[KH, RUN, LINE, HO, WO]] = g.kh, g.run, g.line, ho, wo
+            row[[TOP, LEFT]] = layer.padding[0], layer.padding[1] * shape[2]
+            row[[HEIGHT, WIDTH]] = shape[0], shape[1] * shape[2]
             places += [g.patches(), g.pixels()]
             work += ho * wo * w.size
             if any(layer.padding):
@@ -173,16 +174,16 @@ def build_program(layers: Sequence[Layer], in_shape: tuple[int, ...]) -> Program
             shape = (ho, wo, o)
             between = max(between, ho * wo * o)
         else:
-            if w.shape[0] != row[_IN] or layer.pool:
+            if w.shape[0] != row[IN] or layer.pool:
                 raise ValueError(
-                    f"a linear layer of {w.shape[0]} inputs cannot read {row[_IN]} numbers"
+                    f"a linear layer of {w.shape[0]} inputs cannot read {row[IN]} numbers"
                 )
-            places += [row_offsets(_IMAGES, w.shape[0]), row_offsets(_IMAGES, w.shape[1])]
+            places += [row_offsets(IMAGES, w.shape[0]), row_offsets(IMAGES, w.shape[1])]
             shape = (w.shape[1],)
             wide = max(wide, *w.shape)
             work += w.size
-        row[_OUT], row[_COUNT] = np.prod(shape), places[-1].size
-        row[_TO] = row[_FROM] + places[-2].size
+        row[OUT], row[COUNT] = np.prod(shape), places[-1].size
+        row[TO] = row[FROM] + places[-2].size
         rows.append(row)
     numbers = empty((sum(a.size for a in parts),), dtype)
     np.concatenate(parts, out=numbers)
@@ -219,23 +220,23 @@ largest_of_window: Any = simd.largest_of_window if simd.VECTOR_BYTES else larges
 
 
 @jit()
-def _convolve(x, x0, row, numbers, places, z, padded, y, y0):
+def convolve(x, x0, row, numbers, places, z, padded, y, y0):
     """Take one image through a convolution, its relu and its pool."""
-    o, ho, wo, count = row[_N], row[_HO], row[_WO], row[_COUNT]
+    o, ho, wo, count = row[N], row[HO], row[WO], row[COUNT]
     a, a0 = x, x0
-    if row[_TOP] + row[_LEFT]:
+    if row[TOP] + row[LEFT]:
         a, a0 = padded, 0
-        _pad(x, x0, row, padded)
+        pad(x, x0, row, padded)
     t, t0 = y, y0
-    if row[_POOL]:
+    if row[POOL]:
         t, t0 = z, 0
     multiply_rows(
-        0, count, o, row[_KH], row[_RUN],
-        a, a0, places[row[_FROM] : row[_FROM] + count], row[_LINE], 1,
-        numbers, row[_W], row[_RUN] * o, o, t, t0, places[row[_TO] : row[_TO] + count],
-        False, numbers[row[_B] : row[_B] + o], 0.0 if row[_RELU] else -np.inf,
+        0, count, o, row[KH], row[RUN],
+        a, a0, places[row[FROM] : row[FROM] + count], row[LINE], 1,
+        numbers, row[W], row[RUN] * o, o, t, t0, places[row[TO] : row[TO] + count],
+        False, numbers[row[B] : row[B] + o], 0.0 if row[RELU] else -np.inf,
     )  # fmt: skip
-    if row[_POOL]:
+    if row[POOL]:
         for i in range(ho // 2):
             for j in range(wo // 2):
                 at, out = (2 * i * wo + 2 * j) * o, y0 + (i * (wo // 2) + j) * o
@@ -243,29 +244,30 @@ def _convolve(x, x0, row, numbers, places, z, padded, y, y0):
 
 
 @jit()
-def _pad(x, x0, row, padded):
-    line, width, left = row[_LINE], row[_WIDTH], row[_LEFT]
-    padded[: (row[_HEIGHT] + 2 * row[_TOP]) * line] = 0
-    for i in range(row[_HEIGHT]):
-        at = (i + row[_TOP]) * line + left
+def pad(x, x0, row, padded):
+    """Copy an image into the middle of zeros."""
+    line, width, left = row[LINE], row[WIDTH], row[LEFT]
+    padded[: (row[HEIGHT] + 2 * row[TOP]) * line] = 0
+    for i in range(row[HEIGHT]):
+        at = (i + row[TOP]) * line + left
         padded[at : at + width] = x[x0 + i * width : x0 + (i + 1) * width]
 
 
 @jit()
-def _multiply(x, x0, count, row, numbers, places, y, y0):
+def multiply(x, x0, count, row, numbers, places, y, y0):
     """Take some images through a linear layer and its relu."""
-    n, bias = row[_N], numbers[row[_B] : row[_B] + row[_N]]
-    floor = 0.0 if row[_RELU] else -np.inf
-    rows_in = places[row[_FROM] : row[_FROM] + count]
-    rows_out = places[row[_TO] : row[_TO] + count]
+    n, bias = row[N], numbers[row[B] : row[B] + row[N]]
+    floor = 0.0 if row[RELU] else -np.inf
+    rows_in = places[row[FROM] : row[FROM] + count]
+    rows_out = places[row[TO] : row[TO] + count]
     if count == 1:
         multiply_one_row(
-            0, 1, n, 1, row[_IN], x, x0, rows_in, 0, 1, numbers, row[_W], 0, n,
+            0, 1, n, 1, row[IN], x, x0, rows_in, 0, 1, numbers, row[W], 0, n,
             y, y0, rows_out, False, bias, floor,
         )  # fmt: skip
     else:
         multiply_rows(
-            0, count, n, 1, row[_IN], x, x0, rows_in, 0, 1, numbers, row[_W], 0, n,
+            0, count, n, 1, row[IN], x, x0, rows_in, 0, 1, numbers, row[W], 0, n,
             y, y0, rows_out, False, bias, floor,
         )  # fmt: skip
 
@@ -274,14 +276,14 @@ def _multiply(x, x0, count, row, numbers, places, y, y0):
 def _take(x, first, last, numbers, table, places, y, scratch, sizes):
     """Take images first ... last - 1 through all layers."""
     layers, convolutions = table.shape[0], 0
-    while convolutions < layers and table[convolutions, _KH]:
+    while convolutions < layers and table[convolutions, KH]:
         convolutions += 1
-    n_in, n_out, (between, before_pool, padding, wide) = table[0, _IN], table[-1, _OUT], sizes
+    n_in, n_out, (between, before_pool, padding, wide) = table[0, IN], table[-1, OUT], sizes
     one, two, three = 2 * between, 2 * between + before_pool, 2 * between + before_pool + padding
     maps, z, padded, here = scratch[:one], scratch[one:two], scratch[two:three], scratch[three:]
-    there = scratch[three + min(_IMAGES, last - first) * wide :]
-    for i0 in range(first, last, _IMAGES):
-        count = min(_IMAGES, last - i0)
+    there = scratch[three + min(IMAGES, last - first) * wide :]
+    for i0 in range(first, last, IMAGES):
+        count = min(IMAGES, last - i0)
         source, s0 = x, i0 * n_in
         if convolutions:
             for m in range(count):
@@ -291,8 +293,8 @@ def _take(x, first, last, numbers, table, places, y, scratch, sizes):
                     if layer == layers - 1:
                         target, t0 = y, (i0 + m) * n_out
                     elif layer == convolutions - 1:
-                        target, t0 = here, m * table[layer, _OUT]
-                    _convolve(source, s0, table[layer], numbers, places, z, padded, target, t0)
+                        target, t0 = here, m * table[layer, OUT]
+                    convolve(source, s0, table[layer], numbers, places, z, padded, target, t0)
                     source, s0 = target, t0
             source, s0 = here, 0
         for layer in range(convolutions, layers):
@@ -301,7 +303,7 @@ def _take(x, first, last, numbers, table, places, y, scratch, sizes):
                 target, t0 = y, i0 * n_out
             elif (layer - convolutions) % 2:
                 target = here
-            _multiply(source, s0, count, table[layer], numbers, places, target, t0)
+            multiply(source, s0, count, table[layer], numbers, places, target, t0)
             source, s0 = target, t0
 
 
@@ -333,7 +335,7 @@ def run_program(x: Array, program: Program) -> Array:
     """
     n = x.shape[0]
     if x.shape[1:] != program.in_shape or x.dtype != program.numbers.dtype:
-        _check_images(x, program)
+        check_images(x, program)
     if n == 0:
         return np.empty((0, *program.out_shape), x.dtype)
     if not (x.flags.c_contiguous and x.flags.writeable):  # one type of array: compiled once
@@ -341,7 +343,7 @@ def run_program(x: Array, program: Program) -> Array:
     y = empty((n, *program.out_shape), x.dtype)
     threads = min(threads_for(n * program.work), n)
     between, before_pool, padding, wide = program.sizes
-    most = min(_IMAGES, -(-n // threads))
+    most = min(IMAGES, -(-n // threads))
     scratch = empty((threads, 2 * (between + most * wide) + before_pool + padding), x.dtype)
     args = program.numbers, program.table, program.places, y.reshape(-1)
     if threads == 1:

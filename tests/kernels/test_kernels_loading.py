@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from minisparse import kernels
+from minisparse.threads import VARIABLE
 
 
 def python(code, **environment):
     """Run code in a process of its own and return what it printed."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env={**os.environ, **environment},
+        env={k: v for k, v in os.environ.items() if k != VARIABLE} | environment,
         capture_output=True,
         text=True,
         timeout=100,
