@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minisparse.classroom.judging import array, exact, number
+from minisparse.classroom.judging import exact, number
 from minisparse.classroom.properties import close, gradient_holds, prop, require
 
 SHAPES = ((), (3,), (2, 4))
@@ -70,13 +70,10 @@ def logarithm(student, reference, rng, level):
 @prop("1.1", "edge", points=1, name="float32 stays float32")
 def in_float32(student, reference, rng, level):
     a, g = rng.uniform(0.5, 2, (2, 3)).astype(np.float32)
-    for name, settings, inputs in (
-        ("Div", (), (a, a)),
-        ("PowConstant", (3,), (a,)),
-        ("Log", (), (a,)),
-    ):
-        for one in student.rule(name, settings, g, *inputs):
-            array(one, (3,), f"{name}.backward in float32", np.float32)
+    quotients = student.rule("Div", (), g, a, a)
+    close(quotients, (g / a, -g / a), what="Div.backward in float32")
+    close(student.rule("PowConstant", (3,), g, a), (3 * g * a * a,), what="that of x^3")
+    close(student.rule("Log", (), g, a), (g / a,), what="Log.backward in float32")
 
 
 # ---- 1.2 ----------------------------------------------------------------------------------------

@@ -160,7 +160,9 @@ def same_outputs(student, reference, rng, level):
 @prop("14.3", "forward", points=2, name="nothing dead is left")
 def as_small_as_can_be(student, reference, rng, level):
     for density in (0.2, 0.4):
-        small, _ = shrunk(student, *perceptron(rng, density))
+        network = perceptron(rng, density)
+        small, biases = shrunk(student, *network)
+        check_outputs(rng, network, (small, biases))
         for here, following in pairwise(small):
             for j in range(here.shape[1]):
                 require(bool(here[:, j].any()), "a hidden unit without incoming weights is left")

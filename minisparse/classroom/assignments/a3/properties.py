@@ -43,7 +43,8 @@ def bias_and_relu(student, reference, rng, level):
 @prop("3.1", "edge", points=1, name="float32, no examples, shapes that do not fit")
 def odd_products(student, reference, rng, level):
     x, w, b = (a.astype(np.float32) for a in layer(rng, level))
-    array(student.matmul(x, w, b, True), (len(x), len(b)), "the layer in float32", np.float32)
+    want = np.maximum(product(x, w) + b, 0).astype(np.float32)
+    close(student.matmul(x, w, b, True), want, rtol=1e-4, atol=1e-5, what="the layer in float32")
     array(student.matmul(x[:0], w, b), (0, len(b)), "the layer of no examples", np.float32)
     refuses(student.matmul, x, np.zeros((w.shape[0] + 1, 2)), because="inner lengths that differ")
     refuses(student.matmul, x, w, np.zeros(len(b) + 1), because="a bias of another length")
@@ -104,6 +105,7 @@ def wanted(student, reference, rng, level):
     x, w, b = layer(rng, level)
     g = rng.standard_normal((len(x), len(b)))
     whole = three(student.linear_backward(g, x, w))
+    close(whole[2], product(g.T, np.ones((len(x), 1)))[:, 0], rtol=1e-9, what="gb")
     for wants in ((True, False, False), (False, True, False), (False, False, True)):
         got = three(student.linear_backward(g, x, w, None, wants))
         for one, all_of_it, want, name in zip(got, whole, wants, ("gx", "gw", "gb"), strict=True):
@@ -117,9 +119,13 @@ def wanted(student, reference, rng, level):
 def odd_gradients(student, reference, rng, level):
     x, w, b = (a.astype(np.float32) for a in layer(rng, level))
     g = rng.standard_normal((len(x), len(b))).astype(np.float32)
-    got = three(student.linear_backward(g, x, w, np.abs(g)))
-    for a, like, name in zip(got, (x, w, b), ("gx", "gw", "gb"), strict=True):
-        array(a, like.shape, f"{name} in float32", np.float32)
+    got = three(student.linear_backward(g, x, w, np.ones_like(g)))
+    rows = product(g.T, np.ones((len(x), 1)))[:, 0]
+    for one, want, name in zip(
+        got, (product(g, w.T), product(x.T, g), rows), ("gx", "gw", "gb"), strict=True
+    ):
+        what = f"{name} in float32"
+        close(one, want.astype(np.float32), rtol=1e-4, atol=1e-5, what=what)
     refuses(student.linear_backward, g[:-1], x, w, because="a gradient of another shape")
 
 
@@ -181,6 +187,8 @@ def odd_labels(student, reference, rng, level):
     close(got, np.zeros(3), atol=1e-12, what="losses with one class")
     close(gradient, np.zeros((3, 1)), atol=1e-12, what="the gradient with one class")
     x = rng.standard_normal((2, 4))
+    got = two(student.cross_entropy(np.zeros((2, 4)), np.array([0, 3], np.int32)))[0]
+    close(got, np.full(2, math.log(4)), rtol=1e-9, what="losses of four equal scores")
     for labels in ([0, 4], [-1, 0]):
         refuses(student.cross_entropy, x, np.array(labels), because=f"labels {labels} of 4 classes")
     refuses(student.cross_entropy, x, np.array([0, 1, 2]), because="3 labels for 2 examples")

@@ -135,12 +135,13 @@ def weight_gradient(student, reference, rng, level):
 
 @prop("4.3", "edge", points=1, name="float32, and shapes that do not fit")
 def odd_weight_gradients(student, reference, rng, level):
-    x, w, g = (a.astype(np.float32) for a in setting(rng, GEOMETRIES[0], level))
-    got = student.conv2d_weight_grad(x, g, w.shape[:2])
-    array(got, w.shape, "the gradient in float32", np.float32)
-    refuses(
-        student.conv2d_weight_grad, x, g[:, 1:], w.shape[:2], because="another gradient's shape"
+    x, g = np.ones((2, 5, 4, 1), np.float32), np.ones((2, 3, 3, 2), np.float32)
+    got = student.conv2d_weight_grad(x, g, (3, 2))
+    close(
+        got, np.full((3, 2, 1, 2), 18, np.float32), what="the gradient in float32, a sum of 18 ones"
     )
+    f = student.conv2d_weight_grad
+    refuses(f, x, g[:, 1:], (3, 2), because="a gradient of another shape")
 
 
 # ---- 4.4 ----------------------------------------------------------------------------------------
@@ -259,10 +260,9 @@ def shares(student, reference, rng, level):
 
 @prop("4.5", "edge", points=1, name="float32, and shapes that do not fit")
 def odd_means(student, reference, rng, level):
-    x = images(rng).astype(np.float32)
-    shape = (2, *windows(x.shape[1:3], *POOLS[0]), 2)
-    array(student.avg_pool2d(x), shape, "the means in float32", np.float32)
-    g = np.ones(shape, np.float32)
-    array(student.avg_pool2d_backward(g, x.shape), x.shape, "the gradient in float32", np.float32)
+    x = np.full((2, 4, 6, 2), 3, np.float32)
+    close(student.avg_pool2d(x), x[:, :2, :3].copy(), what="the means in float32")
+    g = np.full((2, 2, 3, 2), 8, np.float32)
+    close(student.avg_pool2d_backward(g, x.shape), x - 1, what="the gradient in float32")
     refuses(student.avg_pool2d_backward, g[:, 1:], x.shape, because="a gradient of another shape")
     refuses(student.avg_pool2d, x, (9, 2), because="a window larger than the image")

@@ -142,7 +142,9 @@ def ties_of_m(student, reference, rng, level):
 @prop("5.3", "edge", points=1, name="what does not fit is refused")
 def groups_that_do_not_fit(student, reference, rng, level):
     scores = rng.standard_normal((6, 4))
-    close(student.keep_n_of_m(scores, 2, 2), np.ones((6, 4), bool), what="2 of every 2")
+    pair = np.array([[1.0, 3.0], [2.0, 2.0]])
+    want = np.array([[False, True], [True, False]])
+    close(student.keep_n_of_m(pair, 1, 2), want, what="1 of every 2")
     refuses(student.keep_n_of_m, scores, 2, 4, because="6 inputs in groups of 4")
     refuses(student.keep_n_of_m, scores, 4, 3, because="4 of every 3")
     refuses(student.keep_n_of_m, scores[0], 1, 2, because="weights of one axis")

@@ -162,7 +162,7 @@ def derivative(student, reference, rng, level):
         exact(got, np.where(moves, width * s * (1 - s) / constants[0], 0.0), "the derivative")
 
 
-@prop("8.3", "gradient", points=1, name="on average it is the derivative of the mean")
+@prop("8.3", "law", points=1, name="on average it is the derivative of the mean")
 def unbiased(student, reference, rng, level):
     """d E[z] / d log alpha by the derivatives of samples, and by differences of integrals."""
     u = (np.arange(20_000) + 0.5) / 20_000
@@ -189,6 +189,8 @@ def stuck(student, reference, rng, level):
     log_alpha = np.concatenate([rng.uniform(-60, -12, 4), rng.uniform(12, 60, 4)])
     got = student.frozen.sample_derivative(log_alpha, rng.uniform(0.2, 0.8, 8))
     close(got, np.zeros(8), atol=0, what="the derivative of gates at 0 and at 1")
+    got = student.sample_derivative(np.zeros(1), np.full(1, 0.5))
+    close(got, np.full(1, 1.2 / 4 * 1.5), rtol=1e-9, what="the derivative of a gate at 1/2")
 
 
 # ---- 8.4 ----------------------------------------------------------------------------------------
@@ -249,7 +251,8 @@ def start(student, reference, rng, level):
 
 @prop("8.5", "edge", points=1, name="drop rates without sense", function="initial_log_alpha")
 def no_rate(student, reference, rng, level):
-    array(student.initial_log_alpha((2,), 0.5, Rng(0)), (2,), "a drop rate of 0.5")
+    got = student.initial_log_alpha((2,), 0.9, Rng(0))
+    close(got, np.full(2, logit(0.1)), atol=0.1, what="log alpha for a drop rate of 0.9")
     for drop in (0.0, 1.0, -0.5):
         refuses(student.initial_log_alpha, (2,), drop, Rng(0), because=f"a drop rate of {drop}")
 

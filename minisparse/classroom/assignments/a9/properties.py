@@ -120,6 +120,7 @@ def threshold(student, reference, rng, level):
 def many_steps(student, reference, rng, level):
     n = 10**13
     got = number(student.effective_threshold(1.0, n), "the threshold")
+    require(got > 0, "a threshold is a magnitude, above 0")
     survives = math.exp(n * math.log1p(-tail("gaussian", got, 1.0)))
     close(survives, 0.5, rtol=1e-6, what="the chance of that weight after 10^13 steps")
     refuses(student.effective_threshold, 1.0, 0, because="0 steps")

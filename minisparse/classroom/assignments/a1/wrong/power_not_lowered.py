@@ -1,6 +1,6 @@
 """p x^p."""
 
-LOSES = ("constant_power", "power_at_zero", "together")
+LOSES = ("constant_power", "power_at_zero", "together", "in_float32")
 
 
 def backward(self, grad, y, x):

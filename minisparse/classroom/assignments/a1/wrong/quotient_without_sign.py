@@ -1,6 +1,6 @@
 """Loses the sign of the second gradient."""
 
-LOSES = ("quotient", "together")
+LOSES = ("quotient", "together", "in_float32")
 
 
 def backward(self, grad, y, a, b):

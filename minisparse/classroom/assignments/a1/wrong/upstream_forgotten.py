@@ -1,6 +1,6 @@
 """Returns the derivative, not its product with the cotangent."""
 
-LOSES = ("logarithm", "together")
+LOSES = ("logarithm", "together", "in_float32")
 
 
 def backward(self, grad, y, x):

@@ -1,6 +1,6 @@
 """The mean over examples, for the bias."""
 
-LOSES = ("bias_gradient",)
+LOSES = ("bias_gradient", "wanted", "odd_gradients")
 
 
 def linear_backward(g, x, w, y=None, wants=(True, True, True)):

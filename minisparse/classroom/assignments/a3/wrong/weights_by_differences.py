@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LOSES = ("weight_gradient",)
+LOSES = ("weight_gradient", "odd_gradients")
 
 
 def linear_backward(g, x, w, y=None, wants=(True, True, True)):

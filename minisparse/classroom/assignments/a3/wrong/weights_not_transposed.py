@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LOSES = ("input_gradient", "wanted")
+LOSES = ("input_gradient", "wanted", "odd_gradients")
 
 
 def linear_backward(g, x, w, y=None, wants=(True, True, True)):

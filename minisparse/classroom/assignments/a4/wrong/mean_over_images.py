@@ -1,6 +1,6 @@
 """The mean over images, not the sum."""
 
-LOSES = ("weight_gradient",)
+LOSES = ("weight_gradient", "odd_weight_gradients")
 
 _right = conv2d_weight_grad
 

@@ -1,6 +1,6 @@
 """The sum, not the mean."""
 
-LOSES = ("means",)
+LOSES = ("means", "odd_means")
 
 _right = avg_pool2d
 

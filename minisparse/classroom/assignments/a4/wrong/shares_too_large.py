@@ -1,6 +1,6 @@
 """Hands the whole gradient to every pixel."""
 
-LOSES = ("shares",)
+LOSES = ("shares", "odd_means")
 
 _right = avg_pool2d_backward
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LOSES = ("derivative", "unbiased")
+LOSES = ("derivative", "unbiased", "stuck")
 
 
 def sample_derivative(log_alpha, u, law=LAW):
