@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import minisparse
 
 from . import manifest, reports, sandbox
 from .errors import ClassroomError
-from .grading import Grader
+from .grading import Grade, Grader
 from .invoking import printable
 from .manifest import Assignment
 from .material import Material
@@ -135,10 +135,8 @@ def grade(
             for student in running:
                 deaths[student] += 1
             for student in [s for s in running if deaths[s] >= _ATTEMPTS]:
-                problem = "the grader itself was killed over this submission; tell your instructor"
-                broken = Submission(student, left[student].text, problem)
                 with Grader(setting.material, setting.seed, setting.limits) as grader:
-                    row, text = _written(setting, left[student], grader.grade(broken))
+                    row, text = _undone(setting, grader, left[student], "it was killed")
                 yield left.pop(student), row, text
             jobs = 1
 
@@ -185,11 +183,25 @@ def _begin(folder: Path, seed: int, limits: Limits, walls: tuple[str, ...], slot
 def _grade(submission: Submission) -> tuple[dict[str, Any], str]:
     assert _here is not None
     setting, grader = _here
-    return _written(setting, submission, grader.grade(submission))
+    try:
+        return _written(setting, submission, grader.grade(submission))
+    except ClassroomError as error:
+        return _undone(setting, grader, submission, str(error))
 
 
-def _written(setting: Setting, submission: Submission, result: Any) -> tuple[dict[str, Any], str]:
-    extra = setting.extra(submission) | {"notes": list(result.notes)}
+def _undone(
+    setting: Setting, grader: Grader, submission: Submission, why: str
+) -> tuple[dict[str, Any], str]:
+    """Return a result without points, which does not count as finished: it is graded again."""
+    problem = f"the grader itself failed over this submission ({why}); tell your instructor"
+    result = grader.grade(replace(submission, problem=problem))
+    return _written(setting, submission, result, {"grade_again": True})
+
+
+def _written(
+    setting: Setting, submission: Submission, result: Grade, more: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], str]:
+    extra = setting.extra(submission) | (more or {}) | {"notes": list(result.notes)}
     row = reports.results(result, extra, setting.walls)
     return row, reports.page(setting.material.assignment, result, setting.walls)
 

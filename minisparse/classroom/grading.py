@@ -11,6 +11,7 @@ from . import running
 from .errors import PropertyFailed
 from .material import Material
 from .proxy import Limits, Remote
+from .recognise import may_be_loaded
 from .running import Outcome
 from .submissions import Submission
 
@@ -101,7 +102,7 @@ class Grader:
             material.assignment.id,
             self.limits,
             self.slot,
-            tuple(map(str, found["imports"])),
+            tuple(m for m in found["imports"] if may_be_loaded(m)),
         ) as student:
             outcomes = list(
                 running.run(material.properties, student, material.reference, self.seed, "grading")

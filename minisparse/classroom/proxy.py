@@ -35,6 +35,7 @@ sys.modules["_worker"] = package
 from _worker.worker import main
 main()
 """
+_START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class Remote(Functions):
             It raised, or gave back what is no answer.
         SubmissionLost
             The process is gone, or the file cannot be imported.
+        ClassroomError
+            No process can be started.
         """
         if self._losses[name] >= 2:
             raise SubmissionLost(f"{name} gave no answer twice and is not called again")
@@ -167,11 +170,12 @@ class Remote(Functions):
             bufsize=0,
             start_new_session=True,
         )
-        locked = self._ask(self._job, "", 60.0)  # our own code: nothing of the submission ran yet
-        if type(locked) is not dict or "walls" not in locked:
-            self.close()
-            raise ClassroomError("the process for submissions did not start; is NumPy installed?")
-        self.walls = locked["walls"]
+        try:  # up to here it is our own code that runs there, nothing of the submission
+            self.walls = self._ask(self._job, "", _START_SECONDS)["walls"]
+        except SubmissionLost as failure:
+            raise ClassroomError(
+                f"a process for submissions could not be started ({failure}); is memory short?"
+            ) from failure
         try:
             result("your file", self._answer("", self._limits.call))
         except PropertyFailed as failure:
@@ -227,12 +231,12 @@ class Remote(Functions):
 
     def _lose(self, name: str, why: str) -> Any:
         """Give the process up, and say so."""
-        assert self._process is not None
         process = self._process
-        why = why or _end(process, self._limits)
+        assert process is not None
+        self.close()  # what has ended already keeps its exit code
         self._losses[name] += 1
-        self.close()
         what = name or "importing your file"
+        why = why or _end(process.returncode, self._limits)
         raise SubmissionLost(printable(f"{what}: {_subject(name)} {why}"))
 
 
@@ -245,14 +249,13 @@ def _ready(read: list[int], write: list[int], deadline: float) -> bool:
     return seconds > 0 and any(select.select(read, write, [], seconds))
 
 
-def _end(process: subprocess.Popen[bytes], limits: Limits) -> str:
-    """Say how a process came to its end."""
-    try:
-        code = process.wait(timeout=1.0)
-    except subprocess.TimeoutExpired:
-        return "closed the connection to the grader"
+def _end(code: int, limits: Limits) -> str:
+    """Say how a process came to its end, by its exit code."""
     if code >= 0:
         return f"ended the process by itself (exit code {code})"
     if -code in (signal.SIGXCPU, signal.SIGKILL):
-        return f"was stopped: more than {limits.cpu} s of processor time, or too much memory"
+        return (
+            f"was stopped: it took more than {limits.cpu} s of processor time or too much memory, "
+            "or closed the connection to the grader"
+        )
     return f"crashed the process ({signal.Signals(-code).name})"

@@ -74,7 +74,7 @@ def _pipes() -> tuple[Any, Any]:
 def _import(name: str) -> bool:
     try:
         importlib.import_module(name)
-    except ImportError:
+    except (Exception, SystemExit):  # noqa: BLE001  (odd corners of the standard library)
         return False
     return True
 

@@ -17,7 +17,15 @@ import pytest
 import sample_assignment
 from hostile_submissions import RIGHT
 
-from minisparse.classroom import cohort, gradescope, grading, reports, selftest, submissions
+from minisparse.classroom import (
+    cohort,
+    gradescope,
+    grading,
+    proxy,
+    reports,
+    selftest,
+    submissions,
+)
 from minisparse.classroom.errors import ClassroomError
 from minisparse.classroom.grading import Grader
 from minisparse.classroom.proxy import Limits
@@ -245,7 +253,29 @@ def test_a_grader_that_dies_stops_only_itself(room, monkeypatch):
     _, _, run = room
     rows, _ = run()
     assert [row["score"] for row in rows] == [7, 0, 0]
-    assert "the grader itself was killed" in rows[1]["output"]
+    assert "the grader itself failed over this submission (it was killed)" in rows[1]["output"]
+    monkeypatch.undo()
+    rows, graded = run()  # it is no result of bob's
+    assert graded == ["bob"]
+    assert [row["score"] for row in rows] == [7, 3, 0]
+
+
+def test_a_process_that_cannot_be_started_is_not_the_students_fault(room, monkeypatch):
+    _, _, run = room
+    monkeypatch.setattr(cohort, "_grade", _without_processes)
+    rows, _ = run()
+    assert [row["score"] for row in rows] == [0, 0, 0]
+    assert all("could not be started" in row["output"] for row in rows[:2])
+    monkeypatch.undo()
+    assert [row["score"] for row in run()[0]] == [7, 3, 0]
+
+
+def _without_processes(submission):
+    proxy._START = "raise SystemExit(1)"  # in a process of the pool
+    return _GRADE(submission)
+
+
+_GRADE = cohort._grade
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")

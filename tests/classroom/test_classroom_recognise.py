@@ -31,6 +31,11 @@ def test_imports_of_the_standard_library():
     assert found["foreign"] == []
 
 
+def test_what_acts_when_it_is_imported_is_not_loaded():
+    text = "import antigravity, this, unittest.__main__, test.support, idlelib.idle, ensurepip"
+    assert analyse(text, [])["imports"] == []
+
+
 QUOTIENTS = {
     "one line": "def b(g, x):\n    h = 1e-6\n    return g * (f(x + h) - f(x - h)) / (2 * h)",
     "forward": "def b(g, x, h=1e-5):\n    return g * (f(x + h) - f(x)) / h",

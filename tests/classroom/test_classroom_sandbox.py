@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minisparse.classroom import probe
-from minisparse.classroom.errors import CallFailed, SubmissionLost
+from minisparse.classroom.errors import CallFailed, ClassroomError, SubmissionLost
 from minisparse.classroom.properties import Rng
 from minisparse.classroom.proxy import Limits, Remote
 
@@ -204,7 +204,10 @@ r.f()
     assert not status.exists() or "zombie" in status.read_text()
 
 
-def test_the_first_process_that_does_not_start_is_an_error(monkeypatch):
+def test_a_process_that_does_not_start_is_an_error(monkeypatch):
     monkeypatch.setattr("minisparse.classroom.proxy._START", "raise SystemExit(1)")
-    with pytest.raises(Exception, match="process"), remote("def f(): return 1") as r:
+    with (
+        remote("def f(): return 1") as r,
+        pytest.raises(ClassroomError, match="could not be started"),
+    ):
         r.f()
