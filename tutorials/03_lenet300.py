@@ -90,9 +90,9 @@ book.table(
 )
 
 # %% [markdown]
-# Nine tenths of all weights are in the first layer. Remember that for
-# [chapter 5](05_magnitude.py): a method that prunes 90 % of everything could do it by removing
-# nothing but first-layer weights.
+# Nearly nine tenths of all weights are in the first layer. Remember that for
+# [chapter 5](05_magnitude.py): a method that removes 85 % of the network may have touched nothing but
+# the first layer.
 #
 # Going back through such a layer was derived in chapter 1. If $\bar y$ is the cotangent of
 # $y = \mathrm{relu}(x W + b)$, then first the relu lets it pass only where its output is positive,
