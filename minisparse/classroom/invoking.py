@@ -47,7 +47,8 @@ def invoke(
     except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a student's code raises)
         message = describe(f"{name} raised", error)
         if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
-            message = f"{name} is not written yet ({error})"
+            asked = str(error).rpartition(": ")[2]  # not `name`, which may be a driver's
+            message = f"{asked} is not written yet ({error})"
         if isinstance(error, PermissionError):
             message += ": no files, processes or network while your file is graded"
         if mode == "frozen" and "read-only" in message:
