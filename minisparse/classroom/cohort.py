@@ -185,8 +185,9 @@ def _grade(submission: Submission) -> tuple[dict[str, Any], str]:
     setting, grader = _here
     try:
         return _written(setting, submission, grader.grade(submission))
-    except ClassroomError as error:
-        return _undone(setting, grader, submission, str(error))
+    except Exception as error:  # noqa: BLE001  (one submission never stops the class)
+        why = f"{type(error).__name__}: {error}"
+        return _undone(setting, grader, submission, why)
 
 
 def _undone(

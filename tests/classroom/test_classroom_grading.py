@@ -270,6 +270,23 @@ def test_a_process_that_cannot_be_started_is_not_the_students_fault(room, monkey
     assert [row["score"] for row in run()[0]] == [7, 3, 0]
 
 
+def test_a_bug_of_the_grader_stops_only_itself(room, monkeypatch):
+    _, _, run = room
+    monkeypatch.setattr(cohort, "_grade", _with_a_bug)
+    rows, _ = run()
+    assert [row["score"] for row in rows] == [7, 0, 0]
+    assert "KeyError" in rows[1]["output"]
+
+
+def _with_a_bug(submission):
+    if submission.student == "bob":
+        cohort._here[1].grade = lambda s: (s.problem and _GRADER(cohort._here[1], s)) or {}["bug"]
+    return _GRADE(submission)
+
+
+_GRADER = Grader.grade
+
+
 def _without_processes(submission):
     proxy._START = "raise SystemExit(1)"  # in a process of the pool
     return _GRADE(submission)
