@@ -61,18 +61,14 @@ def three(got):
 
 def check_gradient(student, rng, level, which):
     """Check one of the three gradients, with and without a rectifier."""
-    arrays = list(layer(rng, level))
+    x, w, b = layer(rng, level)
     name = ("gx", "gw", "gb")[which]
-
-    def output(*given):
-        x, w, b = (*arrays[:which], *given, *arrays[which + 1 :])
-        return x @ w + b
+    forward = (lambda x: x @ w + b, lambda w: x @ w + b, lambda b: x @ w + b)[which]
 
     def backward(g, _):
-        return three(student.frozen.linear_backward(g, *arrays[:2]))[which]
+        return three(student.frozen.linear_backward(g, x, w))[which]
 
-    gradient_holds(output, backward, arrays[which])
-    x, w, b = arrays
+    gradient_holds(forward, backward, (x, w, b)[which])
     g = rng.standard_normal((len(x), len(b)))
     for y in (None, np.maximum(x @ w + b, 0)):
         passed = g if y is None else np.where(y > 0, g, 0)
