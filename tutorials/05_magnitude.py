@@ -547,7 +547,7 @@ for other, marker in zip(published + found["others"], "PDv", strict=True):
         label=f"published: {other['name']}{note}",
     )
 ax.set(xscale="log", xlabel="weights / kept weights (log scale)")
-ax.set(yscale="log", ylabel="test error, % (log scale)")
+ax.set(yscale="log", ylabel="test error, % (log scale)", ylim=(1.35, 14))
 ax.set_xticks([2, 5, 10, 20, 50, 100], ["2x", "5x", "10x", "20x", "50x", "100x"])
 ax.set_yticks([1.5, 2, 3, 5, 10], ["1.5", "2", "3", "5", "10"])
 ax.minorticks_off()
