@@ -153,6 +153,13 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
     found: dict[str, list[Sample]] = {
         "l0.add_gates": [on(gated, rng.standard_normal((5, 4)))],
         "hard_concrete.sample": [on(lambda a: hard_concrete.sample(a, u), log_alpha)],
+        "hard_concrete.sample_derivative": [
+            (
+                lambda a: hard_concrete.sample(a, u),
+                (log_alpha,),
+                lambda g, a: g * hard_concrete.sample_derivative(a, u),
+            )
+        ],
         "hard_concrete.evaluation_gate": [on(hard_concrete.evaluation_gate, log_alpha)],
         "hard_concrete.prob_nonzero": [on(hard_concrete.prob_nonzero, log_alpha)],
         "hard_concrete.prob_zero": [on(hard_concrete.prob_zero, log_alpha)],

@@ -34,12 +34,12 @@ NO_GRADIENT = {
     "mask": {"Mask", "prunable"},
     "method": {"Method"},
     "nodes": {
-        "HiddenUnits", "evaluating", "foldable", "folded_bias", "has_incoming", "has_outgoing",
+        "HiddenUnits", "foldable", "folded_bias", "has_incoming", "has_outgoing",
         "hidden_units", "nodes_left", "reads", "remove_dead_nodes",
     },
     "penalties": {"GroupLasso", "L1", "L2", "Penalty", "l1_steps_to_zero"},
     "plateau": {
-        "Found", "Plateau", "PlateauThreshold", "largest_threshold", "mean_loss",
+        "Found", "Plateau", "PlateauThreshold", "largest_threshold",
         "thresholded_loss",
     },
     "select": {"count_for", "keep_largest", "keep_n_of_m", "layer_densities", "top_k"},
