@@ -150,10 +150,9 @@ print("  top_k:                          ", select.top_k(scores, 2))
 # ### Over which weights?
 #
 # All weights of the network can compete (**global**), or the weights of each layer among themselves
-# (**layer**), so that each layer keeps the same share. *What to expect.* The first layer has nine
-# tenths of the weights, and most of them are tiny (all those at the border of the image). The last
-# one has 1,000, on which all answers depend. Global pruning should find this out by itself, and take
-# nearly everything from the first layer.
+# (**layer**), so that each layer keeps the same share. *What to expect.* The first layer has nearly nine
+# tenths of the weights, and most of them matter little. The last one has 1,000, on which all answers
+# depend. Global pruning should find this out by itself, and take most from the first layer.
 
 # %% tags=["varies"]
 masks = {
