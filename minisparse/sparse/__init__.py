@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .choosing import Choice, break_even, choose
     from .converting import densify, sparsify
     from .layers import BlockedLinear, CSRLinear, SparseConv2d
-    from .one_call import Compiled, NotCompilableError, compiled
+    from .one_call import Compiled, compiled
+    from .packing import NotCompilableError
     from .pattern import Pattern
     from .reporting import report
     from .selected import Selected
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 _FILES = {
     "chain": ("Chain",),
     "choosing": ("Choice", "break_even", "choose"),
-    "one_call": ("Compiled", "NotCompilableError", "compiled"),
+    "one_call": ("Compiled", "compiled"),
+    "packing": ("NotCompilableError",),
     "layers": ("BlockedLinear", "CSRLinear", "SparseConv2d"),
     "pattern": ("Pattern",),
     "reporting": ("report",),

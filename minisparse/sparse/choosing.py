@@ -20,7 +20,8 @@ from .chain import Chain
 from .converting import chain_layer, sparse_layer, sparsify
 from .graph import example_for, follow
 from .models import copied, joined
-from .one_call import NotCompilableError, compiled
+from .one_call import compiled
+from .packing import NotCompilableError
 from .shrinking import shrink
 from .table import table
 from .timing import Time, interleaved, protocol
