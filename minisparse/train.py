@@ -41,6 +41,7 @@ from .data.batching import Normalization
 from .evaluation import Evaluation, Loss, count_wrong, home, in_mode, measure
 from .interrupt import deferred_signals
 from .nn import LayerRecord, Module, Parameter, record_layers
+from .one_step import OneStep
 from .optim import EMA, Optimizer, Schedule
 from .progress import Progress, Silence
 from .prune.method import Method
@@ -404,10 +405,11 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
     after_step = _hooks(run.methods, "after_step")
     wants_layers = any(method.wants_layers for method in run.methods)
     parameters = [p for _, p in _parameters(run)]
+    in_one_call = None
+    if loss is cross_entropy and not before_loss and not wants_layers:
+        in_one_call = OneStep(model, parameters)
 
-    def step(x: Any, y: Any) -> None:
-        vars(run).pop("loss", None)  # the one of the step before would be mistaken for the present
-        run.x, run.y = Tensor(x), y
+    def there_and_back() -> tuple[Tensor, Tensor | None]:
         if wants_layers:
             with record_layers(model) as run.layers:
                 run.logits = model(run.x)
@@ -419,12 +421,24 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
             term = hook(run)
             if term is not None:
                 penalty = term if penalty is None else penalty + term
-        data_loss = loss(run.logits, y)
+        data_loss = loss(run.logits, run.y)
         run.loss = data_loss if penalty is None else data_loss + penalty
 
         for p in parameters:
             p.grad = None
         run.loss.backward()
+        return data_loss, penalty
+
+    def step(x: Any, y: Any) -> None:
+        vars(run).pop("loss", None)  # the one of the step before would be mistaken for the present
+        run.x, run.y = Tensor(x), y
+        found = None if in_one_call is None else in_one_call(x, y)
+        if found is None:
+            data_loss, penalty = there_and_back()
+            wrong = count_wrong(run.logits, y)
+        else:
+            (data_loss, run.logits, wrong), penalty = found, None
+            run.loss = data_loss
         if not math.isfinite(run.loss.item()):
             raise _diverged(run)
         for hook in after_backward:
@@ -439,7 +453,7 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
         totals = run.totals
         totals.images += len(y)
         totals.loss += data_loss.item() * len(y)
-        totals.wrong += count_wrong(run.logits, y)
+        totals.wrong += wrong
         if penalty is not None:
             totals.penalty = (totals.penalty or 0.0) + penalty.item() * len(y)
 

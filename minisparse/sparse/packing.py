@@ -44,6 +44,8 @@ class Packing:
         Those that would act in training mode.
     parameters : list of Parameter
         Of the layers in their order, each one's weight and then its bias.
+    places : list of (int, int)
+        Where each lies in the program's numbers.
 
     Raises
     ------
@@ -72,6 +74,9 @@ class Packing:
                 dtype = self.model.parameters()[0].dtype
                 self._follow(np.zeros((1, *self.in_shape), dtype))
                 break
+        for layer, *_ in self._layers:
+            if layer.parametrization is not None:
+                raise _parametrized(str(layer), layer.parametrization)
         for p, array in self._packed_from:
             if p._array is not array:
                 self._packed_from = []
@@ -114,6 +119,12 @@ class Packing:
                 layer = layer._replace(stride=m.stride, padding=m.padding)
             layers.append(layer)
         self._program = build_program(layers, self.in_shape)
+        self.places = [
+            (start, start + p.size)
+            for (m, *_), row in zip(self._layers, self._program.table.tolist(), strict=True)
+            for p, start in zip((m.weight, m.bias), row[:2], strict=True)
+            if p is not None
+        ]
         if any(p.memory.held for p in parameters):
             return
         arrays = [a for layer in self._program.layers for a in layer[:2] if a is not None]
@@ -149,16 +160,18 @@ def _layer(node: Node, ops: list[Op]) -> tuple[Linear | Conv2d, bool, bool]:
     if type(module) not in (Linear, Conv2d):
         raise NotCompilableError(f"'{node.name}' is a {type(module).__name__}")
     if module.parametrization is not None:
-        raise NotCompilableError(
-            f"'{node.name}' has a parametrization ({type(module.parametrization).__name__}); "
-            "harden or remove it first"
-        )
+        raise _parametrized(f"'{node.name}'", module.parametrization)
     relus = [op for op in ops if isinstance(op, activations.ReLU)]
     pools = [op for op in ops if isinstance(op, pool.MaxPool2d) and op.geometry == HALVING]
     shapes = [op for op in ops if isinstance(op, shape.Reshape)]
     if len(relus) + len(pools) + len(shapes) < len(ops) or len(pools) > 1:
         raise NotCompilableError(f"behind '{node.name}' stands {_names(ops)}")
     return module, bool(relus), bool(pools)
+
+
+def _parametrized(layer: str, by: Module) -> NotCompilableError:
+    what = type(by).__name__
+    return NotCompilableError(f"{layer} has a parametrization ({what}); harden or remove it first")
 
 
 def _names(ops: list[Op]) -> str:

@@ -1,0 +1,91 @@
+"""Loss and gradients of a training step in one compiled call, where that is the same as the tape's.
+
+A reader's model is not changed by it, nor what a step means: `train` asks here first, and records
+the forward as usual where this has no answer.  It answers for networks of the package's own modules
+that stand one after another, under softmax cross-entropy; a module of somebody else's may compute
+something new at every call, which a program that was written down once would miss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import kernels, nn
+from .autodiff import Tensor
+from .autodiff.tape import wrap
+from .nn import Module, Parameter
+from .sparse.packing import NotCompilableError, Packing
+
+if TYPE_CHECKING:
+    from .kernels.program import Program
+    from .kernels.program_step import Step
+
+
+class OneStep:
+    """Takes a batch there and back, and gives every parameter its gradient.
+
+    Parameters
+    ----------
+    model : Module
+    parameters : sequence of Parameter
+        All that is trained.
+
+    Attributes
+    ----------
+    why_not : str
+        Why the tape has to do it; empty as long as nothing is known.
+    """
+
+    def __init__(self, model: Module, parameters: Sequence[Parameter]) -> None:
+        self.model, self.parameters, self.why_not = model, list(parameters), ""
+        self._packing: Packing | None = None
+        self._step: Step | None = None
+        for name, module in model.named_modules():
+            if not type(module).__module__.startswith(f"{nn.__name__}."):
+                self.why_not = f"'{name}' is a {type(module).__name__}, no module of the package"
+
+    def __call__(self, x: Any, labels: Any) -> tuple[Tensor, Tensor, int] | None:
+        """Return loss, logits and how many are wrong, or None if the tape has to do it.
+
+        Parameters
+        ----------
+        x : array, [n, ...]
+        labels : array of int, [n]
+        """
+        if self.why_not or type(x) is not np.ndarray:
+            return None
+        try:
+            program = self._program(x)
+        except NotCompilableError as error:
+            self.why_not = str(error)
+            return None
+        if program is None or program.in_shape != x.shape[1:] or program.numbers.dtype != x.dtype:
+            return None
+        if self._step is None or self._step.program is not program:
+            from .kernels.program_step import build_step  # Numba: only when it is needed
+
+            self._step = build_step(program)
+        loss, logits, gradients, wrong = kernels.run_step(x, labels, self._step)
+        assert self._packing is not None
+        for p, (start, stop) in zip(self._packing.parameters, self._packing.places, strict=True):
+            p.grad = wrap(gradients[start:stop].reshape(p.shape))
+        return wrap(np.asarray(loss, x.dtype)), wrap(logits), wrong
+
+    def _program(self, x: np.ndarray) -> Program | None:
+        if self._packing is None:
+            self._packing = Packing(self.model, x)
+        packing = self._packing
+        program = packing.current()
+        if packing.dropouts:
+            raise NotCompilableError("dropout draws anew at every step")
+        if {id(p) for p in self.parameters} != {id(p) for p in packing.parameters}:
+            raise NotCompilableError("other parameters are trained than those of the layers")
+        if not all(p.requires_grad for p in packing.parameters):
+            return None
+        return program
+
+
+__all__ = ["OneStep"]
