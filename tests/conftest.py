@@ -1,10 +1,14 @@
 import os
+import signal
 
 import hypothesis
 import pytest
 from strict import StrictArray, strict
 
 from minisparse import arrays
+
+# A program that is started in the background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is about time, and a check that gates a change tries the same examples every time.
 hypothesis.settings.register_profile(
