@@ -164,6 +164,7 @@ def _child(work: Work, job: Any, pipe: Connection) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it may be ending all of us just now
         trace = "".join(traceback.format_exception(error))
         text = message(error) if is_for_people(error) else trace
         with contextlib.suppress(OSError):
