@@ -1,6 +1,7 @@
 """minisparse itself: ordinary modules, the ordinary optimizer, nothing written for the occasion.
 
-Inference is that of `minisparse.sparse.compiled`, as other frameworks are compiled here too.
+A training step is that of `minisparse.train`, inference that of `minisparse.sparse.compiled`; both
+are one compiled call, as other frameworks are compiled here too.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from minisparse.autodiff import Tensor, cross_entropy, no_grad
+from minisparse.autodiff import Tensor, no_grad
 from minisparse.bench import workload
 from minisparse.bench.cases import Task
 from minisparse.bench.jobs import Job, addition_job, net_job, operands
 from minisparse.nn import LeNet5, LeNet300, Module
+from minisparse.one_step import OneStep
 from minisparse.optim import SGD
 from minisparse.prune.mask import Mask
 
@@ -61,6 +63,7 @@ class _Net:
         self.model.load_state_dict(weights)
         self.optimizer = SGD(self.model, workload.LEARNING_RATE, workload.MOMENTUM)
         self.model.train(self.task.training)
+        self.step = OneStep(self.model, self.parameters)
         self.applied = self.form(self.model, self.task)
 
     def images(self, x: np.ndarray) -> Tensor:
@@ -70,12 +73,11 @@ class _Net:
         return y
 
     def train_step(self, x: Tensor, y: np.ndarray) -> Tensor:
-        loss = cross_entropy(self.model(x), y)
-        for p in self.parameters:
-            p.grad = None
-        loss.backward()
+        found = self.step(x._array, y)
+        if found is None:
+            raise RuntimeError(f"a step is not one call here: {self.step.why_not}")
         self.optimizer.step()
-        return loss
+        return found[0]
 
     def logits(self, x: Tensor) -> Tensor:
         with no_grad():
