@@ -9,6 +9,7 @@ something new at every call, which a program that was written down once would mi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from . import kernels, nn
 from .autodiff import Tensor
 from .autodiff.tape import wrap
 from .nn import Module, Parameter
+from .optim import Optimizer
 from .sparse.packing import NotCompilableError, Packing
 
 if TYPE_CHECKING:
@@ -37,10 +39,14 @@ class OneStep:
     ----------
     why_not : str
         Why the tape has to do it; empty as long as nothing is known.
+    gradients : array or None
+        Of the last batch: those of all parameters, one after another.  Each parameter's is a part.
     """
 
     def __init__(self, model: Module, parameters: Sequence[Parameter]) -> None:
         self.model, self.parameters, self.why_not = model, list(parameters), ""
+        self.gradients: Any = None
+        self._given: list[Tensor] = []
         self._packing: Packing | None = None
         self._step: Step | None = None
         for name, module in model.named_modules():
@@ -69,10 +75,35 @@ class OneStep:
 
             self._step = build_step(program)
         loss, logits, gradients, wrong = kernels.run_step(x, labels, self._step)
-        assert self._packing is not None
-        for p, (start, stop) in zip(self._packing.parameters, self._packing.places, strict=True):
-            p.grad = wrap(gradients[start:stop].reshape(p.shape))
+        self.gradients = gradients
+        packing = self._packing
+        assert packing is not None
+        self._given = [
+            wrap(gradients[start:stop].reshape(p.shape))
+            for p, (start, stop) in zip(packing.parameters, packing.places, strict=True)
+        ]
+        for p, grad in zip(packing.parameters, self._given, strict=True):
+            p.grad = grad
         return wrap(np.asarray(loss, x.dtype)), wrap(logits), wrong
+
+    def update(self, optimizer: Optimizer) -> None:
+        """Take the optimizer's step; at once if its parameters are the model's, in this order."""
+        packing, program = self._packing, self._step and self._step.program
+        assert packing is not None
+        assert program is not None
+        own = [p for _, p in optimizer.params]
+        at_once = (
+            packing.current() is program  # no hook has exchanged an array meanwhile
+            and packing.is_shared
+            and len(own) == len(packing.parameters)
+            and sum(p.size for p in own) == program.numbers.size
+            and all(map(is_, own, packing.parameters))
+            and all(p.grad is grad for p, grad in zip(own, self._given, strict=True))
+        )
+        if at_once:
+            optimizer.step_joined(program.numbers, self.gradients)
+        else:
+            optimizer.step()
 
     def _program(self, x: np.ndarray) -> Program | None:
         if self._packing is None:

@@ -405,6 +405,7 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
     after_step = _hooks(run.methods, "after_step")
     wants_layers = any(method.wants_layers for method in run.methods)
     parameters = [p for _, p in _parameters(run)]
+    plain_step = type(optimizer).step is Optimizer.step
     in_one_call = None
     if loss is cross_entropy and not before_loss and not wants_layers:
         in_one_call = OneStep(model, parameters)
@@ -443,7 +444,10 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
             raise _diverged(run)
         for hook in after_backward:
             hook(run)
-        optimizer.step()
+        if found is None or in_one_call is None or not plain_step:
+            optimizer.step()
+        else:
+            in_one_call.update(optimizer)
         run.step += 1
         for hook in after_step:
             hook(run)

@@ -7,7 +7,7 @@ from minisparse import nn
 from minisparse.autodiff import cross_entropy, relu
 from minisparse.data import Split
 from minisparse.one_step import OneStep
-from minisparse.optim import SGD, Adam
+from minisparse.optim import SGD, Adam, AdamW
 from minisparse.prune.l0 import add_gates
 from minisparse.prune.magnitude import MagnitudePruning, one_shot
 from minisparse.prune.method import Method
@@ -200,3 +200,60 @@ def test_other_losses_are_recorded():
         run = train(model, DIGITS, SGD(model, 1e-9), epochs=1, rng=rng(), loss=loss, progress=False)
         histories.append(run.history[0]["train_loss"])
     assert histories[1] == pytest.approx(2 * histories[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda m: SGD(m, 0.1),
+        lambda m: SGD(m, 0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
+        lambda m: AdamW(m, 0.01, weight_decay=0.1),
+    ],
+    ids=["plain", "momentum", "adamw"],
+)
+def test_the_optimizer_at_once_or_one_by_one(optimizer):
+    models = [mlp().to(np.float64) for _ in range(2)]
+    optimizers = [optimizer(m) for m in models]
+    steps = [OneStep(m, m.parameters()) for m in models]
+    x, y = images(dtype=np.float64)
+    for i in range(4):
+        for step in steps:
+            assert step(x, y) is not None
+        steps[0].update(optimizers[0])
+        optimizers[1].step()
+        if i == 1:  # what was pruned forgets its speed, in either form
+            for m, o in zip(models, optimizers, strict=True):
+                o.reset_state(m.fc1.weight, np.ones(m.fc1.weight.shape, bool))
+        if i == 2:
+            optimizers[0].load_state_dict(optimizers[0].state_dict())
+    for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-8, atol=1e-11)
+    one, other = (o.state_dict() for o in optimizers)
+    for key, value in one.items():
+        np.testing.assert_allclose(value, other[key], rtol=1e-8, atol=1e-11)
+
+
+def test_an_optimizer_of_some_parameters_takes_its_own_step():
+    model = mlp()
+    x, y = images()
+    step = OneStep(model, model.parameters())
+    before = model.state_dict()
+    assert step(x, y) is not None
+    step.update(SGD([("fc2.weight", model.fc2.weight)], 0.1))
+    changed = [n for n, a in model.state_dict().items() if (a != before[n]).any()]
+    assert changed == ["fc2.weight"]
+
+
+def test_a_gradient_that_a_hook_has_put_there_counts():
+    class Doubled(Method):
+        def after_backward(self, run):
+            for p in run.model.parameters():
+                p.grad = p.grad * 2.0
+
+    states = []
+    for methods, lr in (([Doubled()], 0.05), ([], 0.1)):
+        model = mlp().to(np.float64)
+        train(model, DIGITS, SGD(model, lr), epochs=2, rng=rng(), methods=methods, progress=False)
+        states.append(model.state_dict())
+    for name, array in states[0].items():
+        np.testing.assert_allclose(array, states[1][name], rtol=1e-9, atol=1e-12)

@@ -50,6 +50,7 @@ class Optimizer:
             slot: [array_module(p._array).zeros_like(p._array) for _, p in named]
             for slot in self.slots
         }
+        self._joined: list[Any] | None = None  # the state of all parameters, one after another
 
     def step(self) -> None:
         """Change every parameter that has a gradient."""
@@ -58,6 +59,43 @@ class Optimizer:
             if p.grad is not None:
                 p.memory.version += 1  # what `p.writing()` does, without its price
                 self._update(p._array, p.grad._array, *[self.state[s][i] for s in self.slots])
+
+    def step_joined(self, numbers: Any, gradients: Any) -> None:
+        """Do the same at once for parameters that lie one after another in memory.
+
+        Parameters
+        ----------
+        numbers : ndarray, [n]
+            All parameters of this optimizer are parts of it, in order, and nothing else is.
+        gradients : ndarray, [n]
+            Theirs.
+        """
+        if self._joined is None or not self._state_is_joined():
+            self._join_state(numbers)
+        assert self._joined is not None
+        self.steps += 1
+        for _, p in self.params:
+            p.memory.version += 1
+        self._update(numbers, gradients, *self._joined)
+
+    def _state_is_joined(self) -> bool:
+        """Return whether nobody has put other arrays into the state."""
+        assert self._joined is not None
+        return all(
+            a.base is whole
+            for slot, whole in zip(self.slots, self._joined, strict=True)
+            for a in self.state[slot]
+        )
+
+    def _join_state(self, numbers: Any) -> None:
+        self._joined = [np.empty(numbers.size, numbers.dtype) for _ in self.slots]
+        for slot, whole in zip(self.slots, self._joined, strict=True):
+            start = 0
+            for i, array in enumerate(self.state[slot]):
+                part = whole[start : start + array.size].reshape(array.shape)
+                part[...] = array
+                self.state[slot][i] = part
+                start += array.size
 
     def _update(self, w: Any, g: Any, *state: Any) -> None:
         raise NotImplementedError

@@ -85,6 +85,11 @@ class Packing:
             self._pack()
         return self._program
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the parameters are parts of the program's numbers."""
+        return bool(self._packed_from)
+
     def _follow(self, example: np.ndarray) -> None:
         graph = follow(self.model, example)
         self._layers = [_layer(node, ops) for node, ops in _in_order(graph)]

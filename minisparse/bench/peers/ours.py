@@ -76,7 +76,7 @@ class _Net:
         found = self.step(x._array, y)
         if found is None:
             raise RuntimeError(f"a step is not one call here: {self.step.why_not}")
-        self.optimizer.step()
+        self.step.update(self.optimizer)
         return found[0]
 
     def logits(self, x: Tensor) -> Tensor:
