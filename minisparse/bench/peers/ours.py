@@ -20,6 +20,8 @@ from minisparse.one_step import OneStep
 from minisparse.optim import SGD
 from minisparse.prune.mask import Mask
 
+_IMAGE = np.zeros((1, 28, 28, 1), np.float32)
+
 
 def build(task: Task) -> Job:
     """Return our job."""
@@ -47,7 +49,7 @@ def _as_it_is(model: Module, task: Task) -> Module:  # noqa: ARG001
 def _compiled(model: Module, task: Task) -> Module:  # noqa: ARG001
     from minisparse.sparse import compiled
 
-    return compiled(model)
+    return compiled(model, _IMAGE)
 
 
 class _Net:
@@ -92,7 +94,7 @@ def _smaller(model: Module, task: Task) -> Module:
         smaller = sparse.sparsify(model, Mask(workload.scattered(task.sparsity)), format="csr")
     else:
         small, _ = sparse.shrink(model, Mask(workload.whole_units(task.sparsity)))
-        smaller = sparse.compiled(small)
+        smaller = sparse.compiled(small, _IMAGE)
     smaller.train(False)
     return smaller
 
