@@ -39,6 +39,20 @@ def _check_labels(x: Array, labels: Array) -> None:
         )
 
 
+@jit()
+def softmax_of_row(x, label, p):
+    """Fill p with the softmax of x, and return the cross-entropy of the label."""
+    top, total = x[0], x.dtype.type(0)
+    for j in range(1, x.size):
+        top = x[j] if x[j] > top or x[j] != x[j] else top  # a NaN wins
+    for j in range(x.size):
+        p[j] = np.exp(x[j] - top)
+        total += p[j]
+    for j in range(x.size):
+        p[j] /= total
+    return np.log(total) - (x[label] - top)
+
+
 @jit(parallel=True)
 def _cross_entropy(x, labels, losses, gradient, chunk):
     n = labels.size
@@ -46,16 +60,7 @@ def _cross_entropy(x, labels, losses, gradient, chunk):
     for block in prange((n + chunk - 1) // chunk):
         for i in range(block * chunk, min(n, (block + 1) * chunk)):
             x_, g_ = x[i * classes : (i + 1) * classes], gradient[i * classes : (i + 1) * classes]
-            top = x_[0]
-            for j in range(1, classes):
-                top = x_[j] if x_[j] > top or x_[j] != x_[j] else top
-            total = x.dtype.type(0)
-            for j in range(classes):
-                g_[j] = np.exp(x_[j] - top)
-                total += g_[j]
-            losses[i] = np.log(total) - (x_[labels[i]] - top)
-            for j in range(classes):
-                g_[j] /= total
+            losses[i] = softmax_of_row(x_, labels[i], g_)
             g_[labels[i]] -= 1
 
 

@@ -44,7 +44,6 @@ def grid_offsets(rows: int, down: int, columns: int, across: int) -> Array:
 #
 # for i0 <= i < i1 and j < n. Arrays are flat, an empty bias is none, the floor 0 is a ReLU and
 # minus infinity is none. Rows of c may overlap. Nothing checks bounds.
-#
 
 # A single row is bound by reading b, each number of which is used once: the plain version reads it in
 # the order in which it lies in memory, while a tile would wait for its idle rows.
@@ -167,7 +166,10 @@ def multiply_rows(
 
 if VECTOR_BYTES:
     symbol.publish(_at_pointers)
-call_published: Any = symbol.call_published
+_call_published: Any = symbol.call_published
+
+
+_compute = _multiply_rows_tiled if VECTOR_BYTES else multiply_one_row
 
 
 @overload(multiply_rows, inline="always")
@@ -175,41 +177,25 @@ def _multiply_rows(
     i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
     add, bias, floor,
 ):  # fmt: skip
-    if VECTOR_BYTES and c.dtype == types.float32:
-        return _published
-    return _tiled if VECTOR_BYTES else _plain
-
-
-# Numba compiles anew for each constant among the arguments, unless it is made a variable.
+    return _published if VECTOR_BYTES and c.dtype == types.float32 else _copied
 
 
 def _published(
     i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
     add, bias, floor,
 ):  # fmt: skip
-    call_published(
+    _call_published(
         i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
         np.int64(add), bias, bias.size, np.float64(floor),
     )  # fmt: skip
 
 
-def _tiled(
+def _copied(
     i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
     add, bias, floor,
 ):  # fmt: skip
-    _multiply_rows_tiled(
-        np.int64(i0), np.int64(i1), np.int64(n), np.int64(q_count), np.int64(k_count),
-        a, np.int64(a0), a_rows, np.int64(aq), np.int64(ak),
-        b, np.int64(b0), np.int64(bq), np.int64(bk), c, np.int64(c0), c_rows,
-        np.bool_(add), bias, np.float64(floor),
-    )  # fmt: skip
-
-
-def _plain(
-    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
-    add, bias, floor,
-):  # fmt: skip
-    multiply_one_row(
+    # Numba compiles anew for each constant among the arguments, unless it is made a variable.
+    _compute(
         np.int64(i0), np.int64(i1), np.int64(n), np.int64(q_count), np.int64(k_count),
         a, np.int64(a0), a_rows, np.int64(aq), np.int64(ak),
         b, np.int64(b0), np.int64(bq), np.int64(bk), c, np.int64(c0), c_rows,

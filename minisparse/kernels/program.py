@@ -140,7 +140,6 @@ def build_program(layers: Sequence[Layer], in_shape: tuple[int, ...]) -> Program
     parts: list[Array] = []
     places: list[Array] = []
     rows: list[Array] = []
-    own: list[tuple[int, int]] = []
     between = before_pool = padded = wide = work = 0
     shape = tuple(in_shape)
     for layer in layers:
@@ -152,7 +151,6 @@ def build_program(layers: Sequence[Layer], in_shape: tuple[int, ...]) -> Program
         row[RELU], row[POOL] = layer.relu, layer.pool
         row[W] = sum(a.size for a in parts)
         row[B] = row[W] + w.size
-        own.append((int(row[W]), int(row[B])))
         parts += [w.reshape(-1), np.zeros(w.shape[-1], dtype) if bias is None else bias]
         row[FROM] = sum(a.size for a in places)
         if w.ndim == 4:
@@ -189,10 +187,10 @@ def build_program(layers: Sequence[Layer], in_shape: tuple[int, ...]) -> Program
     np.concatenate(parts, out=numbers)
     shared = tuple(
         layer._replace(
-            w=numbers[w0:b0].reshape(layer.w.shape),
-            bias=None if layer.bias is None else numbers[b0 : b0 + layer.w.shape[-1]],
+            w=numbers[row[W] : row[B]].reshape(layer.w.shape),
+            bias=None if layer.bias is None else numbers[row[B] : row[B] + row[N]],
         )
-        for layer, (w0, b0) in zip(layers, own, strict=True)
+        for layer, row in zip(layers, rows, strict=True)
     )
     sizes = between, before_pool, padded, wide
     return Program(
@@ -220,27 +218,33 @@ largest_of_window: Any = simd.largest_of_window if simd.VECTOR_BYTES else larges
 
 
 @jit()
-def convolve(x, x0, row, numbers, places, z, padded, y, y0):
-    """Take one image through a convolution, its relu and its pool."""
-    o, ho, wo, count = row[N], row[HO], row[WO], row[COUNT]
+def convolve(x, x0, row, numbers, places, padded, y, y0):
+    """Take one image through a convolution and its relu."""
+    o, count = row[N], row[COUNT]
     a, a0 = x, x0
     if row[TOP] + row[LEFT]:
         a, a0 = padded, 0
         pad(x, x0, row, padded)
-    t, t0 = y, y0
-    if row[POOL]:
-        t, t0 = z, 0
     multiply_rows(
         0, count, o, row[KH], row[RUN],
         a, a0, places[row[FROM] : row[FROM] + count], row[LINE], 1,
-        numbers, row[W], row[RUN] * o, o, t, t0, places[row[TO] : row[TO] + count],
+        numbers, row[W], row[RUN] * o, o, y, y0, places[row[TO] : row[TO] + count],
         False, numbers[row[B] : row[B] + o], 0.0 if row[RELU] else -np.inf,
     )  # fmt: skip
-    if row[POOL]:
-        for i in range(ho // 2):
-            for j in range(wo // 2):
-                at, out = (2 * i * wo + 2 * j) * o, y0 + (i * (wo // 2) + j) * o
-                largest_of_window(z, at, o, wo * o, y, out, o)
+
+
+@jit()
+def _convolve_and_pool(x, x0, row, numbers, places, z, padded, y, y0):
+    """Do the same, and keep the largest of each 2 x 2 pixels, if a pool follows."""
+    if not row[POOL]:
+        convolve(x, x0, row, numbers, places, padded, y, y0)
+        return
+    convolve(x, x0, row, numbers, places, padded, z, 0)
+    o, wo = row[N], row[WO]
+    for i in range(row[HO] // 2):
+        for j in range(wo // 2):
+            at, out = (2 * i * wo + 2 * j) * o, y0 + (i * (wo // 2) + j) * o
+            largest_of_window(z, at, o, wo * o, y, out, o)
 
 
 @jit()
@@ -294,7 +298,9 @@ def _take(x, first, last, numbers, table, places, y, scratch, sizes):
                         target, t0 = y, (i0 + m) * n_out
                     elif layer == convolutions - 1:
                         target, t0 = here, m * table[layer, OUT]
-                    convolve(source, s0, table[layer], numbers, places, z, padded, target, t0)
+                    _convolve_and_pool(
+                        source, s0, table[layer], numbers, places, z, padded, target, t0
+                    )
                     source, s0 = target, t0
             source, s0 = here, 0
         for layer in range(convolutions, layers):

@@ -37,7 +37,7 @@ from minisparse.kernels.linear import (
     share,
     transpose_rows,
 )
-from minisparse.kernels.loss import cross_entropy_reference
+from minisparse.kernels.loss import cross_entropy_reference, softmax_of_row
 from minisparse.kernels.product import BLOCK, multiply_rows, row_offsets
 from minisparse.kernels.program import (
     COUNT,
@@ -62,6 +62,7 @@ from minisparse.kernels.program import (
     Program,
     W,
     check_images,
+    convolve,
     multiply,
     pad,
 )
@@ -211,14 +212,10 @@ def _loss(z, labels, first, last, classes, scale, delta):
             if z_[j] > top or (z_[j] != z_[j] and top == top):  # noqa: PLR0124 (a NaN wins)
                 top, where = z_[j], j
         wrong += where != labels[i]
-        total = z.dtype.type(0)
+        loss += softmax_of_row(z_, labels[i], d_)
+        d_[labels[i]] -= 1
         for j in range(classes):
-            d_[j] = np.exp(z_[j] - top)
-            total += d_[j]
-        loss += np.log(total) - (z_[labels[i]] - top)
-        for j in range(classes):
-            d_[j] *= scale / total
-        d_[labels[i]] -= scale
+            d_[j] *= scale
     return loss, wrong
 
 
@@ -238,29 +235,19 @@ def _forward(x, first, last, numbers, places, table, a, ends, winners, z, padded
         source, s0 = x, 0
         if layer:
             source, s0 = a, ends[layer - 1]
-        t0, out, o, count = ends[layer], row[OUT], row[N], row[COUNT]
+        t0, out = ends[layer], row[OUT]
         if not row[KH]:
             for i in range(first, last, IMAGES):
                 m = min(IMAGES, last - i)
                 multiply(source, s0 + i * row[IN], m, row, numbers, places, a, t0 + i * out)
             continue
-        bias, floor = numbers[row[B] : row[B] + o], 0.0 if row[RELU] else -np.inf
         for i in range(first, last):
-            image, i0 = source, s0 + i * row[IN]
-            if row[TOP] + row[LEFT]:
-                pad(source, i0, row, padded)
-                image, i0 = padded, 0
-            y, y0 = a, t0 + i * out
+            y, y0, at = a, t0 + i * out, slice(t0 + i * out, t0 + (i + 1) * out)
             if row[POOL]:
                 y, y0 = z, 0
-            multiply_rows(
-                0, count, o, row[KH], row[RUN], image, i0, places[row[FROM] : row[FROM] + count],
-                row[LINE], 1, numbers, row[W], row[RUN] * o, o,
-                y, y0, places[row[TO] : row[TO] + count], False, bias, floor,
-            )  # fmt: skip
+            convolve(source, s0 + i * row[IN], row, numbers, places, padded, y, y0)
             if row[POOL]:
-                at = slice(t0 + i * out, t0 + (i + 1) * out)
-                pool_image(z, a[at], winners[at], row[WO], o, floor == 0)
+                pool_image(z, a[at], winners[at], row[WO], row[N], row[RELU] > 0)
 
 
 @jit()

@@ -241,10 +241,7 @@ def pool_window(typing_context, z, at, right, below, y, winner, out, o, relu):
                 if best is None:
                     best = u
                     continue
-                # "unordered" is true of a NaN: it beats a number, and nothing beats it
-                take = builder.and_(
-                    builder.fcmp_unordered(">", u, best), builder.fcmp_ordered("ord", best, best)
-                )
+                take = _beats(builder, u, best)
                 best = builder.select(take, u, best)
                 number = builder.select(take, w.constant(q), number)
             dead = builder.and_(v.splat(relu), builder.fcmp_ordered("==", best, v.constant(0)))
@@ -273,10 +270,7 @@ def largest_of_window(typing_context, z, at, right, below, y, out, o):
                 if best is None:
                     best = u
                     continue
-                take = builder.and_(
-                    builder.fcmp_unordered(">", u, best), builder.fcmp_ordered("ord", best, best)
-                )
-                best = builder.select(take, u, best)
+                best = builder.select(_beats(builder, u, best), u, best)
             v.store(best, builder.gep(y, [builder.add(out, j)]), mask)
         return context.get_dummy_value()
 
@@ -304,6 +298,13 @@ def unpool_window(typing_context, g, winner, at_g, z, at, right, below, o):
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _beats(builder, u, best):
+    """Tell where u is larger; "unordered" is true of a NaN: it beats a number, and nothing beats it."""
+    return builder.and_(
+        builder.fcmp_unordered(">", u, best), builder.fcmp_ordered("ord", best, best)
+    )
 
 
 def _corners(builder, at, right, below):
