@@ -64,16 +64,12 @@ class OneStep:
         if self.why_not or type(x) is not np.ndarray:
             return None
         try:
-            program = self._program(x)
+            program = self._current(x)
         except NotCompilableError as error:
             self.why_not = str(error)
             return None
         if program is None or program.in_shape != x.shape[1:] or program.numbers.dtype != x.dtype:
             return None
-        if self._step is None or self._step.program is not program:
-            from .kernels.program_step import build_step  # Numba: only when it is needed
-
-            self._step = build_step(program)
         loss, logits, gradients, wrong = kernels.run_step(x, labels, self._step)
         self.gradients = gradients
         packing = self._packing
@@ -93,10 +89,11 @@ class OneStep:
         assert program is not None
         own = [p for _, p in optimizer.params]
         at_once = (
-            packing.current() is program  # no hook has exchanged an array meanwhile
+            type(optimizer).step is Optimizer.step
+            and packing.current() is program  # no hook has exchanged an array meanwhile
             and packing.is_shared
+            and packing.is_full
             and len(own) == len(packing.parameters)
-            and sum(p.size for p in own) == program.numbers.size
             and all(map(is_, own, packing.parameters))
             and all(p.grad is grad for p, grad in zip(own, self._given, strict=True))
         )
@@ -105,18 +102,21 @@ class OneStep:
         else:
             optimizer.step()
 
-    def _program(self, x: np.ndarray) -> Program | None:
+    def _current(self, x: np.ndarray) -> Program | None:
+        """Return the program, if every parameter asks for its gradient."""
         if self._packing is None:
             self._packing = Packing(self.model, x)
         packing = self._packing
         program = packing.current()
-        if packing.dropouts:
-            raise NotCompilableError("dropout draws anew at every step")
-        if {id(p) for p in self.parameters} != {id(p) for p in packing.parameters}:
-            raise NotCompilableError("other parameters are trained than those of the layers")
-        if not all(p.requires_grad for p in packing.parameters):
-            return None
-        return program
+        if program is not None and (self._step is None or self._step.program is not program):
+            if packing.dropouts:
+                raise NotCompilableError("dropout draws anew at every step")
+            if {id(p) for p in self.parameters} != {id(p) for p in packing.parameters}:
+                raise NotCompilableError("other parameters are trained than those of the layers")
+            from .kernels.program_step import build_step  # Numba: only when it is needed
+
+            self._step = build_step(program)
+        return program if all(p.requires_grad for p in packing.parameters) else None
 
 
 __all__ = ["OneStep"]

@@ -405,10 +405,8 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
     after_step = _hooks(run.methods, "after_step")
     wants_layers = any(method.wants_layers for method in run.methods)
     parameters = [p for _, p in _parameters(run)]
-    plain_step = type(optimizer).step is Optimizer.step
-    in_one_call = None
-    if loss is cross_entropy and not before_loss and not wants_layers:
-        in_one_call = OneStep(model, parameters)
+    recorded = loss is not cross_entropy or bool(before_loss) or wants_layers
+    in_one_call = OneStep(model, parameters)
 
     def there_and_back() -> tuple[Tensor, Tensor | None]:
         if wants_layers:
@@ -433,7 +431,7 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
     def step(x: Any, y: Any) -> None:
         vars(run).pop("loss", None)  # the one of the step before would be mistaken for the present
         run.x, run.y = Tensor(x), y
-        found = None if in_one_call is None else in_one_call(x, y)
+        found = None if recorded else in_one_call(x, y)
         if found is None:
             data_loss, penalty = there_and_back()
             wrong = count_wrong(run.logits, y)
@@ -444,7 +442,7 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
             raise _diverged(run)
         for hook in after_backward:
             hook(run)
-        if found is None or in_one_call is None or not plain_step:
+        if found is None:
             optimizer.step()
         else:
             in_one_call.update(optimizer)

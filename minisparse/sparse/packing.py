@@ -90,6 +90,11 @@ class Packing:
         """Whether the parameters are parts of the program's numbers."""
         return bool(self._packed_from)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the numbers have no places besides, as those of a missing bias."""
+        return len(self.parameters) == 2 * len(self._layers)
+
     def _follow(self, example: np.ndarray) -> None:
         graph = follow(self.model, example)
         self._layers = [_layer(node, ops) for node, ops in _in_order(graph)]

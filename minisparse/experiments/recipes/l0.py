@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.experiments.recipes.setting import Classifier, Session, by_layer
 from minisparse.optim import schedules
 from minisparse.prune.gate_counts import authors_counts, gate_counts, total
 from minisparse.prune.l0 import L0Method, add_gates, architecture, gated_layers, harden
@@ -62,7 +62,9 @@ class L0(Classifier):
         session = Session(self, seed, checkpoint, progress)
         add_gates(session.model, DROP[self.model], session.rng)
         method = _Counting(
-            _by_layer(self.strengths, session), n=len(session.training), weight_decay=self.l2
+            by_layer("strengths", self.strengths, [*gated_layers(session.model)]),
+            n=len(session.training),
+            weight_decay=self.l2,
         )
         falling = None
         if self.decay_epochs:
@@ -80,15 +82,6 @@ class L0(Classifier):
         )
         session.close()
         return outcome
-
-
-def _by_layer(strengths: tuple[float, ...], session: Session) -> float | dict[str, float]:
-    names = list(gated_layers(session.model))
-    if len(strengths) == 1:
-        return strengths[0]
-    if len(strengths) != len(names):
-        raise ValueError(f"strengths are one number or one for each of {names}, got {strengths}")
-    return dict(zip(names, strengths, strict=True))
 
 
 def _count(model: Any, presence: Any) -> dict[str, Any]:

@@ -179,6 +179,13 @@ class Session:
         return self.checkpoint.with_name(f"{self.checkpoint.name}.phase{phase}.npz")
 
 
+def by_layer(what: str, values: tuple[float, ...], layers: Sequence[str]) -> dict[str, float]:
+    """Give each layer its value: there is one for all, or one for each."""
+    if len(values) not in (1, len(layers)):
+        raise ValueError(f"{what} is one number or one for each of {[*layers]}, got {values}")
+    return dict(zip(layers, values * len(layers) if len(values) == 1 else values, strict=True))
+
+
 def _splits(data: Dataset, recipe: Classifier, seed: int) -> tuple[Split, Split, Split | None]:
     """Return the images to train on, to measure on, and those that are in neither."""
     training, measured = data.train, data.test

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.sensitivity import Ramp
-from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.experiments.recipes.setting import Classifier, Session, by_layer
 from minisparse.optim import schedules
 from minisparse.prune.method import Method
 from minisparse.prune.nodes import hidden_units, nodes_left, remove_dead_nodes
@@ -22,8 +22,9 @@ class Stochastic(Classifier):
     """The procedure of Ben-Guigui et al. 2020; form and scale of the probability are ours.
 
     Zeroing, with its scale rising from 0, and the penalty act together; then what is left trains
-    on with neither, as the learning rate falls, with the weight decay of the dense network.  A node is removed when all its incoming or all its
-    outgoing weights are zero; what it leaves behind (a constant) goes into the next bias.
+    on without them, as the learning rate falls (with the weight decay of a dense network, if that
+    is set).  A node is removed when all its incoming or all its outgoing weights are zero; what it
+    leaves behind (a constant) goes into the next bias.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ class Stochastic(Classifier):
     def run(self, seed: int, *, checkpoint: Path, progress: Progress) -> Outcome:
         """Train and measure."""
         session = Session(self, seed, checkpoint, progress)
-        sigma = _by_layer("sigma", self.sigma, session)
+        layers = [name for name, p in session.model.named_parameters() if p.ndim > 1]
+        sigma = by_layer("sigma", self.sigma, layers)
         zeroing = StochasticPruning(
             {name: Ramp(0, self.rise_epochs, final) for name, final in sigma.items()},
             self.form,
@@ -71,7 +73,7 @@ class Stochastic(Classifier):
         )
         falling = schedules.geometric(self.prune_epochs, self.total_epochs(), self.final_lr)
         last = [L2(self.finetune_decay, start=self.prune_epochs)] if self.finetune_decay else []
-        session.train(self.total_epochs(), [*self._penalties(session), *last, zeroing], falling)
+        session.train(self.total_epochs(), [*self._penalties(layers), *last, zeroing], falling)
         image = session.training.images[:1].astype("float32")
         hidden = hidden_units(session.model, image)
         counted = nodes_left(session.model, hidden)
@@ -80,7 +82,7 @@ class Stochastic(Classifier):
         session.close()
         return outcome
 
-    def _penalties(self, session: Session) -> list[Method]:
+    def _penalties(self, layers: list[str]) -> list[Method]:
         if self.penalty not in PENALTIES:
             raise ValueError(f"penalty is one of {', '.join(PENALTIES)}, got {self.penalty!r}")
         kind = PENALTIES[self.penalty]
@@ -88,12 +90,5 @@ class Stochastic(Classifier):
             raise ValueError(f"penalty {self.penalty!r} with strength {self.strength}")
         if kind is None:
             return []
-        strengths = _by_layer("strength", self.strength, session)
+        strengths = by_layer("strength", self.strength, layers)
         return [kind(s, names=[name], stop=self.prune_epochs) for name, s in strengths.items()]
-
-
-def _by_layer(what: str, values: tuple[float, ...], session: Session) -> dict[str, float]:
-    layers = [name for name, p in session.model.named_parameters() if p.ndim > 1]
-    if len(values) not in (1, len(layers)):
-        raise ValueError(f"{what} is one number or one for each of {layers}, got {values}")
-    return dict(zip(layers, values * len(layers) if len(values) == 1 else values, strict=True))
