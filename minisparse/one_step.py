@@ -64,13 +64,16 @@ class OneStep:
         if self.why_not or type(x) is not np.ndarray:
             return None
         try:
-            program = self._current(x)
+            step = self._current(x)
         except NotCompilableError as error:
             self.why_not = str(error)
             return None
-        if program is None or program.in_shape != x.shape[1:] or program.numbers.dtype != x.dtype:
+        if step is None:
             return None
-        loss, logits, gradients, wrong = kernels.run_step(x, labels, self._step)
+        program = step.program
+        if program.in_shape != x.shape[1:] or program.numbers.dtype != x.dtype:
+            return None
+        loss, logits, gradients, wrong = kernels.run_step(x, labels, step)
         self.gradients = gradients
         packing = self._packing
         assert packing is not None
@@ -102,13 +105,15 @@ class OneStep:
         else:
             optimizer.step()
 
-    def _current(self, x: np.ndarray) -> Program | None:
-        """Return the program, if every parameter asks for its gradient."""
+    def _current(self, x: np.ndarray) -> Step | None:
+        """Return the step as the network is now, if every parameter asks for its gradient."""
         if self._packing is None:
             self._packing = Packing(self.model, x)
         packing = self._packing
         program = packing.current()
-        if program is not None and (self._step is None or self._step.program is not program):
+        if program is None or not all(p.requires_grad for p in packing.parameters):
+            return None
+        if self._step is None or self._step.program is not program:
             if packing.dropouts:
                 raise NotCompilableError("dropout draws anew at every step")
             if {id(p) for p in self.parameters} != {id(p) for p in packing.parameters}:
@@ -116,7 +121,7 @@ class OneStep:
             from .kernels.program_step import build_step  # Numba: only when it is needed
 
             self._step = build_step(program)
-        return program if all(p.requires_grad for p in packing.parameters) else None
+        return self._step
 
 
 __all__ = ["OneStep"]

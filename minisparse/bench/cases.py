@@ -122,9 +122,7 @@ CASES = {
             "lenet300",
         ),
         Case("lenet5-train", "LeNet-5, a training step", _CONV, (_BATCH,), "lenet5", training=True),
-        Case(
-            "lenet5-infer", "LeNet-5, inference", (*_CONV, "dense"), (1, _BATCH, 1000), "lenet5"
-        ),
+        Case("lenet5-infer", "LeNet-5, inference", (*_CONV, "dense"), (1, _BATCH, 1000), "lenet5"),
         Case(
             "op-overhead",
             "add two vectors of 10 numbers, forward and backward",
