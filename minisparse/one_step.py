@@ -22,7 +22,6 @@ from .optim import Optimizer
 from .sparse.packing import NotCompilableError, Packing
 
 if TYPE_CHECKING:
-    from .kernels.program import Program
     from .kernels.program_step import Step
 
 

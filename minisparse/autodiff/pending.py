@@ -18,10 +18,9 @@ A pending result that anything else looks at is computed as it is; nothing waits
 
 from __future__ import annotations
 
-import contextlib
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,19 +31,22 @@ from .tape import Array, Op, Tensor, _record, is_recording
 _pending: list[weakref.ref[Tensor]] | None = None
 
 
-@contextlib.contextmanager
-def waiting() -> Iterator[None]:
+class waiting:  # a generator would take three times as long
     """Let operations that know how wait for what follows; at the end all are computed."""
-    global _pending
-    before, _pending = _pending, []
-    try:
-        yield
-        for reference in _pending:
-            t = reference()
-            if t is not None:
-                t._array  # noqa: B018 - looking computes
-    finally:
-        _pending = before
+
+    def __enter__(self) -> None:
+        global _pending
+        self._before, _pending = _pending, []
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        global _pending
+        try:
+            for reference in _pending or () if error is None else ():
+                t = reference()
+                if t is not None:
+                    t._array  # noqa: B018 - looking computes
+        finally:
+            _pending = self._before
 
 
 def call(f: Callable[..., Any], *args: Any) -> Any:

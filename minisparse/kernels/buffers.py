@@ -58,7 +58,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Any:
     ndarray
         Contents are arbitrary.
     """
-    size = np.dtype(dtype).itemsize
+    size = dtype.itemsize if isinstance(dtype, np.dtype) else np.dtype(dtype).itemsize
     for length in shape:
         size *= length
     if size < _SMALL:

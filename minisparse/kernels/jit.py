@@ -65,7 +65,7 @@ class _Patience(event.Listener):  # type: ignore[misc, unused-ignore]
 
     def on_end(self, compilation: Any) -> None:
         function = getattr(compilation.data["dispatcher"], "py_func", None)
-        ours = getattr(function, "__module__", "").startswith(__package__)
+        ours = (getattr(function, "__module__", None) or "").startswith(__package__)
         if ours and not self.told and sys.stderr.isatty():
             self.told = True
             print("compiling kernels for this machine (once; cached) ...", file=sys.stderr)

@@ -277,48 +277,60 @@ def multiply(x, x0, count, row, numbers, places, y, y0):
 
 
 @jit()
-def _take(x, first, last, numbers, table, places, y, scratch, sizes):
-    """Take images first ... last - 1 through all layers."""
-    layers, convolutions = table.shape[0], 0
+def _take_images(x, i0, count, numbers, table, places, y, maps, z, padded, target):
+    """Take images i0 ... i0 + count - 1 through the convolutions; return how many these are."""
+    layers, convolutions, between = table.shape[0], 0, maps.size // 2
     while convolutions < layers and table[convolutions, KH]:
         convolutions += 1
-    n_in, n_out, (between, before_pool, padding, wide) = table[0, IN], table[-1, OUT], sizes
-    one, two, three = 2 * between, 2 * between + before_pool, 2 * between + before_pool + padding
-    maps, z, padded, here = scratch[:one], scratch[one:two], scratch[two:three], scratch[three:]
-    there = scratch[three + min(IMAGES, last - first) * wide :]
+    for m in range(count):
+        source, s0 = x, (i0 + m) * table[0, IN]
+        for layer in range(convolutions):
+            a, a0, out = maps, (layer % 2) * between, table[layer, OUT]
+            if layer == layers - 1:
+                a, a0 = y, (i0 + m) * out
+            elif layer == convolutions - 1:
+                a, a0 = target, m * out
+            _convolve_and_pool(source, s0, table[layer], numbers, places, z, padded, a, a0)
+            source, s0 = a, a0
+    return convolutions
+
+
+@jit()
+def _take(x, first, last, numbers, table, places, y, scratch, wide, maps):
+    """Take images first ... last - 1 through all layers.
+
+    `maps` are the sizes that convolutions need, or None where there are none: Numba compiles a
+    function for None by itself, and leaves out what it would not run.
+    """
+    layers = table.shape[0]
+    here, there = scratch, scratch[min(IMAGES, last - first) * wide :]
     for i0 in range(first, last, IMAGES):
         count = min(IMAGES, last - i0)
-        source, s0 = x, i0 * n_in
-        if convolutions:
-            for m in range(count):
-                source, s0 = x, (i0 + m) * n_in
-                for layer in range(convolutions):
-                    target, t0 = maps, (layer % 2) * between
-                    if layer == layers - 1:
-                        target, t0 = y, (i0 + m) * n_out
-                    elif layer == convolutions - 1:
-                        target, t0 = here, m * table[layer, OUT]
-                    _convolve_and_pool(
-                        source, s0, table[layer], numbers, places, z, padded, target, t0
-                    )
-                    source, s0 = target, t0
+        source, s0, done = x, i0 * table[0, IN], 0
+        if maps is not None:
+            one, two, three = 2 * maps[0], 2 * maps[0] + maps[1], 2 * maps[0] + maps[1] + maps[2]
+            here, there = scratch[three:], scratch[three + min(IMAGES, last - first) * wide :]
+            done = _take_images(
+                x, i0, count, numbers, table, places, y,
+                scratch[:one], scratch[one:two], scratch[two:three], here,
+            )  # fmt: skip
             source, s0 = here, 0
-        for layer in range(convolutions, layers):
+        for layer in range(done, layers):
             target, t0 = there, 0
             if layer == layers - 1:
-                target, t0 = y, i0 * n_out
-            elif (layer - convolutions) % 2:
+                target, t0 = y, i0 * table[layer, OUT]
+            elif (layer - done) % 2:
                 target = here
             multiply(source, s0, count, table[layer], numbers, places, target, t0)
             source, s0 = target, t0
 
 
 @jit(parallel=True)
-def _take_on_threads(x, n, numbers, table, places, y, scratch, sizes):
+def _take_on_threads(x, n, numbers, table, places, y, scratch, wide, maps):
     threads = scratch.shape[0]
     for t in prange(threads):
         first, last = t * n // threads, (t + 1) * n // threads
-        _take(x, first, last, numbers, table, places, y, scratch[t], sizes)
+        _take(x, first, last, numbers, table, places, y, scratch[t], wide, maps)
 
 
 def run_program(x: Array, program: Program) -> Array:
@@ -346,14 +358,15 @@ def run_program(x: Array, program: Program) -> Array:
         return np.empty((0, *program.out_shape), x.dtype)
     if not (x.flags.c_contiguous and x.flags.writeable):  # one type of array: compiled once
         x = np.array(x)
-    y = empty((n, *program.out_shape), x.dtype)
     threads = min(threads_for(n * program.work), n)
     between, before_pool, padding, wide = program.sizes
+    maps = (between, before_pool, padding) if between else None
     most = min(IMAGES, -(-n // threads))
+    y = empty((n, *program.out_shape), x.dtype)
     scratch = empty((threads, 2 * (between + most * wide) + before_pool + padding), x.dtype)
     args = program.numbers, program.table, program.places, y.reshape(-1)
     if threads == 1:
-        _take(x.reshape(-1), 0, n, *args, scratch[0], program.sizes)
+        _take(x.reshape(-1), 0, n, *args, scratch[0], wide, maps)
     else:
-        run(threads, _take_on_threads, x.reshape(-1), n, *args, scratch, program.sizes)
+        run(threads, _take_on_threads, x.reshape(-1), n, *args, scratch, wide, maps)
     return y

@@ -180,6 +180,48 @@ def run_step_reference(x: Array, labels: Array, step: Step) -> tuple[float, Arra
 # --- Numba --------------------------------------------------------------------------------------
 
 
+class _Convolving(NamedTuple):
+    """Memory that convolutions need, [threads, ...] but for the winners; None where there are none.
+
+    Numba compiles a function for None by itself, and leaves out what it would not run: a network
+    of linear layers does not wait for the convolutions' code.
+    """
+
+    winners: Array
+    sums: Array
+    maps: Array
+    factors: Array
+    listed: Array
+    counts: Array
+    before_pool: int
+    padded: int
+
+
+class _Own(NamedTuple):
+    """One thread's part of it."""
+
+    winners: Array
+    sums: Array
+    z: Array
+    padded: Array
+    padded_grad: Array
+    factors: Array
+    listed: Array
+    counts: Array
+
+
+@jit()
+def _own(conv, t):
+    if conv is None:
+        return None
+    one, two = conv.before_pool, conv.before_pool + conv.padded
+    maps = conv.maps[t]
+    return _Own(
+        conv.winners, conv.sums[t], maps[:one], maps[one:two], maps[two:],
+        conv.factors[t], conv.listed[t], conv.counts[t],
+    )  # fmt: skip
+
+
 @jit(parallel=True)
 def _transpose_weights(numbers, wt, table, threads):
     """Fill wt, as long as `numbers`, with [out, in], and [kh, O, kw C] of convolutions."""
@@ -228,7 +270,7 @@ def _geometry(row, more):
 
 
 @jit()
-def _forward(x, first, last, numbers, places, table, a, ends, winners, z, padded):
+def _forward(x, first, last, numbers, places, table, a, ends, own):
     """Fill a with the results of all layers; layer l's begin at ends[l]."""
     for layer in range(table.shape[0]):
         row = table[layer]
@@ -236,18 +278,20 @@ def _forward(x, first, last, numbers, places, table, a, ends, winners, z, padded
         if layer:
             source, s0 = a, ends[layer - 1]
         t0, out = ends[layer], row[OUT]
-        if not row[KH]:
-            for i in range(first, last, IMAGES):
-                m = min(IMAGES, last - i)
-                multiply(source, s0 + i * row[IN], m, row, numbers, places, a, t0 + i * out)
+        if own is not None and row[KH]:
+            for i in range(first, last):
+                at = slice(t0 + i * out, t0 + (i + 1) * out)
+                if row[POOL]:
+                    convolve(source, s0 + i * row[IN], row, numbers, places, own.padded, own.z, 0)
+                    pool_image(own.z, a[at], own.winners[at], row[WO], row[N], row[RELU] > 0)
+                else:
+                    convolve(
+                        source, s0 + i * row[IN], row, numbers, places, own.padded, a, at.start
+                    )
             continue
-        for i in range(first, last):
-            y, y0, at = a, t0 + i * out, slice(t0 + i * out, t0 + (i + 1) * out)
-            if row[POOL]:
-                y, y0 = z, 0
-            convolve(source, s0 + i * row[IN], row, numbers, places, padded, y, y0)
-            if row[POOL]:
-                pool_image(z, a[at], winners[at], row[WO], row[N], row[RELU] > 0)
+        for i in range(first, last, IMAGES):
+            m = min(IMAGES, last - i)
+            multiply(source, s0 + i * row[IN], m, row, numbers, places, a, t0 + i * out)
 
 
 @jit()
@@ -275,18 +319,17 @@ def _mask(a, a0, delta, d0, count):
 
 
 @jit()
-def _backward_conv(
-    source, s0, e, e0, row, more, spots, places, wt, delta, d0, winner, pooled,
-    sums, z, padded, padded_grad, factors, listed, counts, wanted,
-):  # fmt: skip
-    """Add one image's gradients to `sums`, and write that of its input to e, if `wanted`."""
+def _backward_conv(source, s0, e, e0, row, more, spots, places, wt, delta, d0, own, wanted):
+    """Add one image's gradients to the sums, and write that of its input to e, if `wanted`."""
+    sums, z, padded, padded_grad = own.sums, own.z, own.padded, own.padded_grad
+    winner = own.winners[d0 : d0 + row[OUT]]
     geometry, o, none = _geometry(row, more), row[N], sums[:0]
     size = geometry.kh * geometry.run * o
     gw, gb = (
         sums[more[_SUMS] : more[_SUMS] + size],
         sums[more[_SUMS] + size : more[_SUMS] + size + o],
     )
-    own = wt[row[W] : row[W] + size]
+    w_ = wt[row[W] : row[W] + size]
     d_ = delta[d0 : d0 + row[OUT]]
     is_padded = row[TOP] + row[LEFT] > 0
     x, x0, gx, gx0 = source, s0, e, e0
@@ -298,11 +341,12 @@ def _backward_conv(
     if more[_WINNERS]:
         target = gx if wanted else none
         gradients_of_image(
-            d_, winner, x, x0, own, target, gx0, gw, gb, geometry, factors, listed, counts
-        )
+            d_, winner, x, x0, w_, target, gx0, gw, gb, geometry,
+            own.factors, own.listed, own.counts,
+        )  # fmt: skip
     else:
         full, f0 = delta, d0
-        if pooled:
+        if row[POOL]:
             unpool_image(d_, winner, z, geometry.ho, geometry.wo, o)
             full, f0 = z, 0
         for p in range(0, row[COUNT] * o, o):
@@ -321,7 +365,7 @@ def _backward_conv(
             for r in range(geometry.kh):
                 multiply_rows(
                     0, row[COUNT], geometry.run, 1, o, full, f0, pixels, 0, 1,
-                    own, r * o * geometry.run, 0, geometry.run,
+                    w_, r * o * geometry.run, 0, geometry.run,
                     gx, gx0 + r * geometry.line, patches, True, none, -np.inf,
                 )  # fmt: skip
     if wanted and is_padded:
@@ -330,57 +374,64 @@ def _backward_conv(
             e[e0 + i * row[WIDTH] : e0 + (i + 1) * row[WIDTH]] = padded_grad[at : at + row[WIDTH]]
 
 
-@jit(parallel=True)
-def _there_and_back(
-    x, labels, numbers, wt, table, places, more, spots, a, ends, winners, delta,
-    scratch, sums, factors, listed, counts, before_pool, padded, results,
+@jit()
+def _images(
+    first, last, x, labels, numbers, wt, table, places, more, spots, a, ends, delta, own
 ):  # fmt: skip
-    threads, n, layers = results.shape[0], labels.size, table.shape[0]
-    for t in prange(threads):
-        first, last = t * n // threads, (t + 1) * n // threads
-        z, image = scratch[t, :before_pool], scratch[t, before_pool : before_pool + padded]
-        image_grad = scratch[t, before_pool + padded :]
-        _forward(x, first, last, numbers, places, table, a, ends, winners, z, image)
-        classes, d0, none = table[layers - 1, OUT], ends[layers - 1], scratch[t, :0]
-        results[t, 0], results[t, 1] = _loss(
-            a[d0:], labels, first, last, classes, a.dtype.type(1) / a.dtype.type(n), delta[d0:]
-        )
-        if table[layers - 1, RELU] and not table[layers - 1, POOL]:
-            _mask(a, d0 + first * classes, delta, d0 + first * classes, (last - first) * classes)
-        for layer in range(layers - 1, -1, -1):
-            row, e0, masked = table[layer], 0, False
-            if layer:
-                e0 = ends[layer - 1]
-                masked = table[layer - 1, RELU] and not table[layer - 1, POOL]
-            if row[KH] == 0:
-                if layer:
-                    _backward_linear(
-                        first, last, row, none, wt, places, a, e0, delta, ends[layer], e0, masked
-                    )
-                continue
+    """Take some images forward, through the loss and back; return what `_loss` does."""
+    layers = table.shape[0]
+    _forward(x, first, last, numbers, places, table, a, ends, own)
+    classes, d0, none = table[layers - 1, OUT], ends[layers - 1], a[:0]
+    one, n = a.dtype.type(1), a.dtype.type(labels.size)
+    loss, wrong = _loss(a[d0:], labels, first, last, classes, one / n, delta[d0:])
+    if table[layers - 1, RELU] and not table[layers - 1, POOL]:
+        _mask(a, d0 + first * classes, delta, d0 + first * classes, (last - first) * classes)
+    for layer in range(layers - 1, -1, -1):
+        row, e0, masked = table[layer], 0, False
+        if layer:
+            e0 = ends[layer - 1]
+            masked = table[layer - 1, RELU] and not table[layer - 1, POOL]
+        if own is not None and row[KH]:
             for i in range(first, last):
                 source, s0, e, at = x, i * row[IN], delta, 0
                 if layer:
                     source, s0, at = a, e0 + i * row[IN], e0 + i * row[IN]
-                d0 = ends[layer] + i * row[OUT]
                 _backward_conv(
-                    source, s0, e, at, row, more[layer], spots, places, wt, delta, d0,
-                    winners[d0 : d0 + row[OUT]], row[POOL] > 0, sums[t], z, image, image_grad,
-                    factors[t], listed[t], counts[t], layer > 0,
+                    source, s0, e, at, row, more[layer], spots, places, wt,
+                    delta, ends[layer] + i * row[OUT], own, layer > 0,
                 )  # fmt: skip
                 if layer and masked:
                     _mask(a, at, delta, at, row[IN])
+        elif layer:
+            _backward_linear(
+                first, last, row, none, wt, places, a, e0, delta, ends[layer], e0, masked
+            )
+    return loss, wrong
 
 
 @jit(parallel=True)
-def _gradients(x, table, more, spots, a, ends, delta, sums, gradients, n):
-    threads, none = sums.shape[0], a[:0]
+def _there_and_back(
+    x, labels, numbers, wt, table, places, more, spots, a, ends, delta, conv, results
+):  # fmt: skip
+    threads, n = results.shape[0], labels.size
+    for t in prange(threads):
+        first, last = t * n // threads, (t + 1) * n // threads
+        loss, wrong = _images(
+            first, last, x, labels, numbers, wt, table, places, more, spots, a, ends, delta,
+            _own(conv, t),
+        )  # fmt: skip
+        results[t, 0], results[t, 1] = loss, wrong
+
+
+@jit(parallel=True)
+def _gradients(x, table, more, spots, a, ends, delta, conv, gradients, n, threads):
+    none = a[:0]
     for t in prange(threads):
         for layer in range(table.shape[0]):
             row, rows = table[layer], more[layer, _ROWS]
             k, o, w0, b0, d0 = row[IN], row[N], row[W], row[B], ends[layer]
-            if row[KH]:
-                _add_up(sums, row, more[layer], gradients, *share(o, t, threads, 1))
+            if conv is not None and row[KH]:
+                _add_up(conv.sums, row, more[layer], gradients, *share(o, t, threads, 1))
                 continue
             source, s0 = x, 0
             if layer:
@@ -455,28 +506,36 @@ def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, 
         x = np.array(x)
     if labels.dtype != np.int64 or not (labels.flags.c_contiguous and labels.flags.writeable):
         labels = np.array(labels, np.int64)
-    before_pool, padded, entries, counts, conv = step.sizes
+    before_pool, padded, entries, counts, sums = step.sizes
     outs = program.table[:, OUT]
     ends = np.cumsum(outs) * n - outs * n
     total = int(outs.sum()) * n
     a, delta = empty((total,), x.dtype), empty((total,), x.dtype)
-    winners = empty((total if before_pool else 0,), np.uint8)
     wt, gradients = (empty(program.numbers.shape, x.dtype) for _ in range(2))
     threads = min(threads_for(3 * n * program.work), n)
     results = np.zeros((threads, 2))
-    sums = np.zeros((threads, conv), x.dtype)
+    conv = None
+    if sums:
+        conv = _Convolving(
+            empty((total if before_pool else 0,), np.uint8),
+            np.zeros((threads, sums), x.dtype),
+            empty((threads, before_pool + 2 * padded), x.dtype),
+            np.empty((threads, entries), x.dtype),
+            np.empty((threads, entries), np.int64),
+            np.empty((threads, counts), np.int64),
+            before_pool,
+            padded,
+        )
     x = x.reshape(-1)
     run(threads, _transpose_weights, program.numbers, wt, program.table, threads)
     run(
         threads, _there_and_back,
         x, labels, program.numbers, wt, program.table, program.places, step.table, step.places,
-        a, ends, winners, delta, empty((threads, before_pool + 2 * padded), x.dtype), sums,
-        np.empty((threads, entries), x.dtype), np.empty((threads, entries), np.int64),
-        np.empty((threads, counts), np.int64), before_pool, padded, results,
+        a, ends, delta, conv, results,
     )  # fmt: skip
     run(
         threads, _gradients,
-        x, program.table, step.table, step.places, a, ends, delta, sums, gradients, n,
+        x, program.table, step.table, step.places, a, ends, delta, conv, gradients, n, threads,
     )  # fmt: skip
     loss, wrong = results.sum(axis=0)
     return loss / n, a[ends[-1] :].reshape(n, classes), gradients, int(wrong)

@@ -283,8 +283,13 @@ def observe(observer: Observer) -> Iterator[None]:
         _observer = before
 
 
+def is_observed() -> bool:
+    """Tell whether somebody is told of every module's forward now."""
+    return _observer is not None
+
+
 def _like(value: Any, array: Any) -> Any:
     return array_module(array).asarray(to_numpy(np.asarray(value)), dtype=array.dtype)
 
 
-__all__ = ["Module", "Parameter", "Sequential", "observe"]
+__all__ = ["Module", "Parameter", "Sequential", "is_observed", "observe"]

@@ -15,8 +15,9 @@ from .. import kernels
 from ..autodiff import Tensor
 from ..autodiff.tape import is_recording, wrap
 from ..nn import Module
+from ..nn.module import is_observed
 from .graph import example_for
-from .packing import DTYPES, Packing
+from .packing import Packing
 from .selected import Selected
 
 
@@ -36,23 +37,27 @@ class Compiled(Module):
         self.model = model
         self._packing = Packing(model, example)
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, *inputs: Any) -> Tensor:
         """Map images to logits."""
-        array, packing = x._array, self._packing
-        if (
-            self.training
-            or is_recording()
-            or type(array) is not np.ndarray
-            or array.shape[1:] != packing.in_shape
-            or array.dtype not in DTYPES
-        ):
-            return self.model(x)
+        y = None if self.training or is_recording() or is_observed() else self._at_once(*inputs)
+        return super().__call__(*inputs) if y is None else wrap(y)
+
+    def _at_once(self, x: Any) -> np.ndarray | None:
+        array = x._array if isinstance(x, Tensor) else x
+        packing = self._packing
+        if type(array) is not np.ndarray or array.shape[1:] != packing.in_shape:
+            return None
         program = packing.current()
         if program is None or program.numbers.dtype != array.dtype:
-            return self.model(x)
-        if any(dropout.training for dropout in packing.dropouts):
-            return self.model(x)
-        return wrap(kernels.run_program(array, program))
+            return None
+        if packing.dropouts and any(dropout.training for dropout in packing.dropouts):
+            return None
+        y: np.ndarray = kernels.run_program(array, program)
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Compute as the model does, where one call will not do."""
+        return self.model(x)
 
 
 def compiled(model: Module, example: Any = None) -> Module:

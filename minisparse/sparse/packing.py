@@ -188,4 +188,4 @@ def _names(ops: list[Op]) -> str:
     return " of ".join(op.name for op in ops)
 
 
-__all__ = ["DTYPES", "NotCompilableError", "Packing"]
+__all__ = ["NotCompilableError", "Packing"]

@@ -34,6 +34,19 @@ print(before, "numba" in sys.modules, "sgd_step" in vars(kernels))
     assert python(code) == "False True True"
 
 
+def test_other_functions_compile_beside_the_kernels():
+    code = """
+import numba
+from minisparse import kernels
+kernels.sgd_step
+scope = {}
+exec("def double(x): return 2 * x", {"__builtins__": {}}, scope)
+assert scope["double"].__module__ is None
+print(numba.njit(scope["double"])(2))
+"""
+    assert python(code) == "4"
+
+
 def test_select():
     fast = kernels.conv2d
     try:

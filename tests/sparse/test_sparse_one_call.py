@@ -253,3 +253,11 @@ def test_on_a_device(device):
     with no_grad():
         got = fast(Tensor(device.asarray(images()))).numpy()
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_somebody_who_watches_the_layers_sees_them():
+    model = nn.LeNet300(rng=rng()).eval()
+    fast = compiled(model)
+    with no_grad(), nn.record_layers(model) as seen:
+        fast(images())
+    assert [record.name for record in seen] == ["fc1", "fc2", "fc3"]
