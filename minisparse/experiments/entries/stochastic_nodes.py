@@ -13,13 +13,19 @@ from minisparse.experiments.recipes.stochastic import Stochastic
 from minisparse.experiments.results import find_row
 
 WIDTHS = {"fc1": 300, "fc2": 100}
-_METHOD = Stochastic(lr=0.2, sigma=(0.01,), finetune_epochs=30)
+# Chosen on 10,000 held-out training images.  The last phase, and the network without pruning, have
+# a weight decay of 3e-4 in common; the penalties named here act while weights are zeroed.
+_METHOD = Stochastic(
+    lr=0.2, sigma=(0.001,), rise_epochs=10, finetune_epochs=30, finetune_decay=3e-4
+)
+_L1 = replace(_METHOD, penalty="L1", strength=(7e-5,))
 
 ROWS = {
     "dense": Row(DENSE, series="dense"),
     "none": Row(_METHOD, series="none"),
-    "L2": Row(replace(_METHOD, penalty="L2", strength=(1e-3,)), series="L2"),
-    "L1": Row(replace(_METHOD, penalty="L1", strength=(5e-5,)), series="L1"),
+    "L2": Row(replace(_METHOD, penalty="L2", strength=(3e-4,)), series="L2"),
+    "L1": Row(_L1, series="L1"),
+    "L1 and L2": Row(replace(_L1, weight_decay=3e-4, finetune_decay=0.0), series="L1 and L2"),
 }
 
 
@@ -60,7 +66,7 @@ COLUMNS = {
 def _sentence(results: Results) -> str:
     dense = find_row(results, "dense")["ours"]["error_mean"]
     parts = []
-    for name in ("none", "L2", "L1"):
+    for name in ("none", "L2", "L1", "L1 and L2"):
         row = find_row(results, name)
         parts.append(
             f"{name}: {row['details']['removed']:.0f} % of the hidden nodes removed at "

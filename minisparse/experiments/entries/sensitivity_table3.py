@@ -1,0 +1,40 @@
+"""Tartaglione et al. 2018, Table 3: LeNet-5 on Fashion-MNIST."""
+
+from dataclasses import replace
+
+from minisparse.experiments.entries.sensitivity_table2 import METHOD, SPECIFIC, UNSPECIFIC, sentence
+from minisparse.experiments.experiment import Experiment, Row
+from minisparse.experiments.recipes.dense import Dense
+
+_METHOD = replace(METHOD, dataset="fashion-mnist")
+
+# Chosen on 10,000 held-out training images.
+ROWS = {
+    "dense": Row(
+        Dense(
+            model="lenet5",
+            dataset="fashion-mnist",
+            lr=0.02,
+            momentum=0.9,
+            weight_decay=1e-3,
+            epochs=30,
+            decay_epochs=20,
+        ),
+        series="dense",
+    ),
+    UNSPECIFIC: Row(replace(_METHOD, examples=20, threshold=0.03), series=UNSPECIFIC),
+    SPECIFIC: Row(replace(_METHOD, variant="specific", threshold=0.03), series=SPECIFIC),
+}
+
+EXPERIMENT = Experiment(
+    id="sensitivity-table3",
+    title="Sensitivity-driven regularization, LeNet-5 on Fashion-MNIST",
+    paper="Tartaglione et al. 2018",
+    where="Table 3",
+    home=__file__,
+    minutes=13,
+    rows=ROWS,
+    sentence=sentence,
+    seeds=3,
+    quick_minutes=1,
+)
