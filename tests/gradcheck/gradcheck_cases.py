@@ -588,6 +588,23 @@ mutant(
 )
 mutant("gelu: tanh formula for erf", gelu, (X,), lambda g, x: g * gelu_tanh_slope(x), "unknown")
 
+
+def one_small_element(g, w):
+    gradient = (X * TINY).T @ g
+    gradient[2, 1] *= 1.001
+    return gradient
+
+
+# A transposed w has the same slopes, as the map is linear: it explains nothing.
+TINY = np.array([1, 1, 1e-6, 1, 1])
+mutant(
+    "one small element, linear",
+    lambda w: (X * TINY) @ w,
+    (draw(5, 5),),
+    one_small_element,
+    "wrong-elements",
+)
+
 # ---- values -----------------------------------------------------------------------------------
 mutant(
     "norm: 0/0",

@@ -95,8 +95,9 @@ class Evidence:
         return None if rows is None else (cotangent[:, None] * rows).sum(axis=0)
 
     def right_at(self, values: list[Array], tries: int = 3) -> bool:
-        """Tell whether the gradient is right for the function at another point.
+        """Tell whether the gradient is right for the function at another point, and not here.
 
+        Where the function has the same slopes at both points, the other one explains nothing.
         Transposing the result, the cotangent, or both is tried too (x g for x^T g).
         """
         shape = self.x.shape
@@ -104,15 +105,18 @@ class Evidence:
         square = len(shape) == 2 and shape[0] == shape[1]
         both = square and len(outputs) == 2 and outputs[0] == outputs[1]
         turns = [(a, b) for a in {False, square} for b in {False, both}]
-        telling = False
-        for u, s in self._slopes_at(values, tries):
+        telling = another = False
+        for (u, s), (_, _, here) in zip(
+            self._slopes_at(values, tries), self.found.directions, strict=False
+        ):
             if (s.kink | s.lost).any():
                 return False
             turns = [t for t in turns if self._matches(u, s, *t)]
             if not turns:
                 return False
             telling |= bool((np.abs(s.value) > 100 * s.error).any())
-        return telling
+            another |= bool((np.abs(s.value - here.value) > 100 * (s.error + here.error)).any())
+        return telling and another
 
     def _slopes_at(self, values: list[Array], tries: int) -> Iterator[tuple[Array, Slope]]:
         """Measure along the first directions, at another point; nothing where that is refused."""
