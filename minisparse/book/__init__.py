@@ -8,6 +8,7 @@ program for Python.  The names below are for chapters, and do the sensible thing
 | `display.py` | show a figure, a table or the library's own source; what a quick run leaves out |
 | `graph.py` | the picture of a tape |
 | `pictures.py` | weights and masks as images |
+| `terminal.py` | commands with what they print |
 | `chapters.py` | where the chapters and the committed results are |
 | `mathematics.py` | formulas that survive GitHub's Markdown, and the refusal of the others |
 | `running.py` | chapter -> cells with their outputs |
@@ -28,8 +29,10 @@ from .display import (
 )
 from .graph import graph_svg, show_graph
 from .pictures import tiles
+from .terminal import Terminal
 
 __all__ = [
+    "Terminal",
     "checks",
     "contents",
     "graph_svg",

@@ -24,13 +24,14 @@ class Chapter:
     Attributes
     ----------
     path : Path
-        ``tutorials/NN_name.py``.
-    number : int
+        ``tutorials/NN_name.py``, or ``tutorials/A_name.py``: an appendix.
+    number : str
+        As in the heading: "9", or "A".
     title, goal, time : str
     """
 
     path: Path
-    number: int
+    number: str
     title: str
     goal: str
     time: str
@@ -58,17 +59,19 @@ class Chapter:
             line.removeprefix("#").removeprefix(" ")
             for line in path.read_text(encoding="utf-8").splitlines()
         )
-        title = re.search(r"^# (\d+)\. (.+)$", text, re.MULTILINE)
+        number = path.name.partition("_")[0]
+        number = str(int(number)) if number.isdigit() else number
+        title = re.search(rf"^# {number}\. (.+)$", text, re.MULTILINE)
         parts = [
             re.search(rf"^\*\*{word}\.\*\* (.+?)\n\n", text, re.MULTILINE | re.DOTALL)
             for word in ("Goal", "Time")
         ]
-        if title is None or int(title[1]) != int(path.name[:2]):
-            raise BookError(f"{path.name} needs the heading '# {int(path.name[:2])}. Title'")
+        if title is None:
+            raise BookError(f"{path.name} needs the heading '# {number}. Title'")
         goal, time = (" ".join(part[1].split()) if part else "" for part in parts)
         if not (goal and time):
             raise BookError(f"{path.name} needs the paragraphs **Goal.** and **Time.** at its top")
-        return cls(path, int(title[1]), title[2], goal, time)
+        return cls(path, number, title[1], goal, time)
 
 
 def folder() -> Path:
@@ -81,7 +84,7 @@ def folder() -> Path:
     """
     checkout = Path(minisparse.__file__).parents[1]
     for place in (Path.cwd(), Path.cwd() / "tutorials", checkout / "tutorials"):
-        if any(place.glob("[0-9][0-9]_*.py")):
+        if _sources(place):
             return place
     raise BookError(
         "no chapters found: the book is in the folder tutorials/ of the source of minisparse. "
@@ -90,8 +93,12 @@ def folder() -> Path:
 
 
 def chapters() -> list[Chapter]:
-    """Return all chapters, in order."""
-    return [Chapter.read(path) for path in sorted(folder().glob("[0-9][0-9]_*.py"))]
+    """Return all chapters, in order, and then the appendices."""
+    return [Chapter.read(path) for path in _sources(folder())]
+
+
+def _sources(place: Path) -> list[Path]:
+    return [p for names in ("[0-9][0-9]_*.py", "[A-Z]_*.py") for p in sorted(place.glob(names))]
 
 
 def contents() -> None:
@@ -101,7 +108,7 @@ def contents() -> None:
         [
             [f"[{c.number}. {c.title}]({c.path.name})", c.goal, c.time]
             for c in chapters()
-            if c.number
+            if c.number != "0"
         ],
     )
 

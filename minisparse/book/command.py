@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "figures. Needs the extra `docs`; the chapters themselves run with the package alone."
     )
     parser.add_argument(
-        "names", nargs="*", metavar="CHAPTER", help="number or name, e.g. 3 (default: all)"
+        "names", nargs="*", metavar="CHAPTER", help="number, letter or name, e.g. 3 (default: all)"
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -75,7 +75,8 @@ def _chosen(every: Sequence[Chapter], names: Sequence[str]) -> list[Chapter]:
     chosen = []
     for name in names:
         stem = Path(name).stem
-        found = [c for c in every if stem == c.name or (stem.isdigit() and int(stem) == c.number)]
+        number = str(int(stem)) if stem.isdigit() else stem.upper()
+        found = [c for c in every if stem == c.name or number == c.number]
         if not found:
             known = ", ".join(c.name for c in every)
             raise BookError(f"no chapter is called {name!r}; there are {known}")

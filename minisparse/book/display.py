@@ -52,7 +52,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     | fc1 | 235200 |
     | fc2 | 30000 |
     """
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    title, *cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (head, *rows)]
     for row in cells:
         if len(row) != len(head):
             raise ValueError(f"this table has {len(head)} columns, a row has {len(row)}: {row}")
@@ -60,7 +60,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         bool(cells) and all(_is_number(row[column]) for row in cells) for column in range(len(head))
     ]
     rule = ["---:" if right else ":---" for right in numeric]
-    markdown("\n".join("| " + " | ".join(line) + " |" for line in [list(head), rule, *cells]))
+    markdown("\n".join("| " + " | ".join(line) + " |" for line in [title, rule, *cells]))
 
 
 def checks(reports: Mapping[str, Report]) -> None:

@@ -166,7 +166,7 @@ def _relinked(text: str) -> str:
 
     def moved(match: re.Match[str]) -> str:
         target = match[2]
-        chapter = re.fullmatch(r"(\d\d_\w+)\.py(#.*)?", target)
+        chapter = re.fullmatch(r"((?:\d\d|[A-Z])_\w+)\.py(#.*)?", target)
         new = f"{chapter[1]}.md{chapter[2] or ''}" if chapter else f"../{target}"
         return f"{match[1]}{new}{match[3]}"
 

@@ -112,6 +112,22 @@ def test_a_page_is_never_made_of_a_quick_run(small_book, monkeypatch):
     assert "whole" in pages.make_page(chapters()[1], chapters()).text
 
 
+def test_appendices_come_last_and_have_letters(small_book, capsys):
+    text = CHAPTER.format(number=0, other=1)
+    (small_book / "A_more.py").write_text(text.replace("# 0. A title", "# A. More"))
+    late = text.replace("# 0. A", "# 10. A").replace("(01_small.py) and", "(A_more.py) and")
+    (small_book / "10_late.py").write_text(late)
+    assert [c.number for c in chapters()] == ["0", "1", "10", "A"]
+    assert cli.main(["book", "a"]) == 0
+    assert "A_more.md" in capsys.readouterr().out
+    page = (small_book / "pages" / "A_more.md").read_text()
+    assert page.count("← [10. A title](10_late.md)") == 2
+    assert cli.main(["book", "10"]) == 0
+    late = (small_book / "pages" / "10_late.md").read_text()
+    assert "[A. More](A_more.md) →" in late
+    assert "see [the other](A_more.md) and" in late
+
+
 def test_a_formula_that_would_not_be_shown_ends_the_build(small_book, capsys):
     path = small_book / "01_small.py"
     path.write_text(path.read_text().replace("$w_i$", r"$\operatorname{w}$"))

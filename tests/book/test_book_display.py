@@ -29,8 +29,10 @@ def test_tables_need_a_cell_for_each_column():
 
 
 def test_bars_in_a_table_are_escaped(capsys):
-    book.table(["a"], [["x | y"]])
-    assert r"| x \| y |" in capsys.readouterr().out
+    book.table(["|w|"], [["x | y"]])
+    said = capsys.readouterr().out
+    assert r"| \|w\| |" in said
+    assert r"| x \| y |" in said
 
 
 def test_source_is_that_of_the_library(capsys):
@@ -98,3 +100,23 @@ def test_a_graph_without_backward_has_no_orange():
 def test_of_arrays_the_shape_is_shown():
     x = Tensor(np.ones((2, 3)), requires_grad=True)
     assert "[2, 3]" in labels(book.graph_svg((x * 2.0).sum()))
+
+
+def test_a_terminal_prints_the_command_and_its_output(capsys):
+    terminal = book.Terminal()
+    (terminal.folder / "inside").mkdir()
+    (terminal.folder / "inside" / "say.py").write_text(
+        "import sys\nprint('one\\ntwo\\nthree')\nprint('  ' + 'long ' * 30)\n"
+        "print('progress', file=sys.stderr)\nsys.exit(3)\n"
+    )
+    terminal.run("python say.py", at="inside", lines=slice(1, None))
+    assert terminal.code == 3
+    said = capsys.readouterr().out.splitlines()
+    assert said[:4] == ["$ python say.py", "...", "two", "three"]
+    assert len(said) == 6
+    assert all(len(line) < 100 and line.startswith("  long") for line in said[4:])
+    terminal.run("minisparse classroom new a77 --out here", hide={"a77": "this"})
+    assert terminal.code == 2
+    assert "no assignment is called 'this'" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="begins with minisparse or python"):
+        terminal.run("rm -r inside")

@@ -34,7 +34,8 @@ def cells(chapter, kind):
 
 
 def test_there_is_a_book():
-    assert [c.number for c in CHAPTERS] == sorted({c.number for c in CHAPTERS})
+    numbers = [c.number for c in CHAPTERS]
+    assert numbers == sorted({*numbers}, key=lambda n: (n.isalpha(), len(n), n))
     assert len(CHAPTERS) > 5
 
 
@@ -48,7 +49,8 @@ def test_the_page_holds_all_of_the_chapter(chapter):
     page = chapter.page.read_text()
     for text in cells(chapter, "markdown"):
         for line in for_github(text).splitlines():
-            assert re.sub(r"\]\(.*", "", line) in page
+            until_a_link = re.split(r"`minisparse/[\w/]+\.py`|\]\(", line)[0]
+            assert until_a_link in page
 
 
 @each_chapter
@@ -72,8 +74,8 @@ def test_no_page_or_figure_is_left_over():
 
 def test_the_contents_are_the_chapters_that_exist():
     table = CHAPTERS[0].page.read_text()
-    listed = re.findall(r"^\| \[(\d+)\. (.*?)\]\((.*?)\)", table, re.MULTILINE)
-    assert listed == [(str(c.number), c.title, c.page.name) for c in CHAPTERS if c.number]
+    listed = re.findall(r"^\| \[(\w+)\. (.*?)\]\((.*?)\)", table, re.MULTILINE)
+    assert listed == [(c.number, c.title, c.page.name) for c in CHAPTERS if c.number != "0"]
 
 
 @each_chapter
