@@ -23,6 +23,9 @@ specification.
 {exercises}
 ## How to check your work
 
+With minisparse installed (`pip install`, from where your instructor says; best in a virtual
+environment):
+
     python check.py            # all exercises
     python check.py {first}        # one of them
 
@@ -46,7 +49,7 @@ from pathlib import Path
 try:
     from minisparse.cli import main
 except ImportError:
-    sys.exit("minisparse is not installed for this Python: pip install minisparse")
+    sys.exit(f"minisparse is not installed for {sys.executable}; see README.md, How to check")
 
 if __name__ == "__main__":
     sys.exit(main(["classroom", "check", str(Path(__file__).parent), *sys.argv[1:]]))
