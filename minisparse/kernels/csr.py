@@ -247,7 +247,7 @@ def sparse_linear(
     padded = padded_bias(rest[0] if rest else None, n_out, block, x.dtype)
     table = _one_layer(x.shape[1], n_out, block, relu)
     packed = flat(values), flat(columns), flat(starts), flat(padded), table
-    return _run_chain(x, packed)
+    return _run_chain(x, packed, _ends(table.tobytes()))
 
 
 def sparse_chain(x: Array, packed: Packed) -> Array:
@@ -265,10 +265,11 @@ def sparse_chain(x: Array, packed: Packed) -> Array:
     ndarray, shape (n, n_out)
         Of the last layer.
     """
-    n_in = _ends(packed[-1].tobytes())[0]
+    ends = _ends(packed[-1].tobytes())
+    n_in = ends[0]
     if x.ndim != 2 or x.shape[1] != n_in:
         raise ValueError(f"the first layer takes {n_in} inputs, got shape {list(x.shape)}")
-    return _run_chain(x, packed)
+    return _run_chain(x, packed, ends)
 
 
 @lru_cache(maxsize=256)
@@ -281,9 +282,9 @@ def _ends(table: bytes) -> tuple[int, int, int]:
     return int(layers[0, 0]), int(layers[-1, 1]), int(layers[:, :2].max()) + ROWS
 
 
-def _run_chain(x: Array, packed: Packed) -> Array:
+def _run_chain(x: Array, packed: Packed, ends: tuple[int, int, int]) -> Array:
     n = x.shape[0]
-    _, n_out, most = _ends(packed[-1].tobytes())
+    _, n_out, most = ends
     if n == 1:
         y = np.empty(n_out, x.dtype)
         one_sample(flat(x), *packed, y, np.empty(most, x.dtype), np.empty(most, x.dtype))

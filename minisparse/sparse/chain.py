@@ -20,6 +20,7 @@ from ..autodiff import Tensor
 from ..autodiff.ops import flatten, relu
 from ..autodiff.tape import is_recording, wrap
 from ..nn import Module
+from ..nn.module import is_observed
 from .layers import BlockedLinear, CSRLinear
 
 
@@ -79,14 +80,27 @@ class Chain(Module):
         """The layers in their order."""
         return [vars(self)[name] for name in self.names]
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, *inputs: Any) -> Tensor:
         """Map [n, n_in], or images, to [n, n_out]."""
+        y = None if is_recording() or is_observed() else self._at_once(*inputs)
+        return super().__call__(*inputs) if y is None else wrap(y)
+
+    def _at_once(self, x: Any) -> np.ndarray | None:
+        array = x._array if isinstance(x, Tensor) else x
+        if type(array) is not np.ndarray or not array.size:
+            return None
+        if self.flat and array.ndim > 2:
+            array = array.reshape(len(array), -1)
+        packed = self._pack()
+        if packed is None or packed[0].dtype != array.dtype or array.shape[1:] != (self._n_in,):
+            return None
+        y: np.ndarray = kernels.sparse_chain(array, packed)
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Take the layers one after another."""
         if self.flat and x.ndim != 2:
             x = flatten(x)
-        if not is_recording() and type(x._array) is np.ndarray and x.ndim == 2:
-            packed = self._pack()
-            if packed is not None and packed[0].dtype == x.dtype and x.shape[1] == self._n_in:
-                return wrap(kernels.sparse_chain(x._array, packed))
         for layer, rectified in zip(self.layers, self.relus, strict=True):
             x = layer(x)
             if rectified:
