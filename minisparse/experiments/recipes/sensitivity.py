@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.experiments.recipes.setting import Classifier, Ramp, Session
 from minisparse.optim import schedules
 from minisparse.prune.sensitivity import SensitivityPruning
 
@@ -76,16 +76,3 @@ class Sensitivity(Classifier):
         outcome = session.outcome(method.mask(), history=session.history)
         session.close()
         return outcome
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """A value that rises linearly from 0 at epoch `start` to `final` after `length` epochs."""
-
-    start: float
-    length: float
-    final: float
-
-    def __call__(self, t: float) -> float:
-        """Return the value when `t` epochs are done."""
-        return self.final * min(1.0, max(0.0, (t - self.start) / self.length))

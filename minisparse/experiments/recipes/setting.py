@@ -186,6 +186,19 @@ def by_layer(what: str, values: tuple[float, ...], layers: Sequence[str]) -> dic
     return dict(zip(layers, values * len(layers) if len(values) == 1 else values, strict=True))
 
 
+@dataclass(frozen=True)
+class Ramp:
+    """A value that rises linearly from 0 at epoch `start` to `final` after `length` epochs."""
+
+    start: float
+    length: float
+    final: float
+
+    def __call__(self, t: float) -> float:
+        """Return the value when `t` epochs are done."""
+        return self.final * min(1.0, max(0.0, (t - self.start) / self.length))
+
+
 def _splits(data: Dataset, recipe: Classifier, seed: int) -> tuple[Split, Split, Split | None]:
     """Return the images to train on, to measure on, and those that are in neither."""
     training, measured = data.train, data.test

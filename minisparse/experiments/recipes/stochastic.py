@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.sensitivity import Ramp
-from minisparse.experiments.recipes.setting import Classifier, Session, by_layer
+from minisparse.experiments.recipes.setting import Classifier, Ramp, Session, by_layer
 from minisparse.optim import schedules
 from minisparse.prune.method import Method
 from minisparse.prune.nodes import hidden_units, nodes_left, remove_dead_nodes
