@@ -12,6 +12,8 @@ MODULES = {
     "dense-lenet5": "minisparse.experiments.entries.dense_lenet5",
     "magnitude-lenet300": "minisparse.experiments.entries.magnitude_lenet300",
     "sensitivity-table1": "minisparse.experiments.entries.sensitivity_table1",
+    "sensitivity-table2": "minisparse.experiments.entries.sensitivity_table2",
+    "sensitivity-table3": "minisparse.experiments.entries.sensitivity_table3",
     "l0-table1": "minisparse.experiments.entries.l0_table1",
     "l0-flops": "minisparse.experiments.entries.l0_flops",
     "stochastic-nodes": "minisparse.experiments.entries.stochastic_nodes",

@@ -200,7 +200,11 @@ class Mask:
                 }
             return cls(entries)
         except Exception as error:  # zip and its decoders raise a dozen kinds
-            raise ValueError(f"{os.fspath(path)} is not a readable mask: {error}") from error
+            # Not the reason itself: NumPy would recommend to unpickle the file.
+            raise ValueError(
+                f"{os.fspath(path)} is not a readable mask: it is damaged, cut short, or another "
+                f"kind of file ({type(error).__name__})"
+            ) from error
 
 
 def _unpack(bits: np.ndarray, shape: np.ndarray) -> np.ndarray:
