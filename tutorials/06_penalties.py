@@ -453,9 +453,10 @@ book.table(
 #
 # ## 6.8 Groups
 #
-# Zeros that lie scattered in a matrix save little time, as chapter 14 will show. It is worth more
-# if *all* weights of a node are zero, or of a pixel, or of a filter. So let the weights of a group
-# $g$ live and die together. For a group of $n_g$ weights take the norm, not its square:
+# Zeros that lie scattered in a matrix save little time, as [chapter 14](14_sparse_to_fast.py) will
+# show. It is worth more if *all* weights of a node are zero, or of a pixel, or of a filter. So let
+# the weights of a group $g$ live and die together. For a group of $n_g$ weights take the norm, not
+# its square:
 #
 # $$
 # R(w) = \sum_g \sqrt{n_g} \, \lVert w_g \rVert ,

@@ -294,7 +294,8 @@ book.table(
 #
 # For the first network, shrinking is not enough: its zeros are scattered. So we keep a list of what
 # is not zero. Our product is $y = x M$, one sum for each output, so we sort the entries by outputs.
-# Three arrays are enough (*compressed sparse rows*, of the transposed matrix):
+# Three arrays are enough (*compressed sparse rows*, of the transposed matrix; the idea is at least
+# as old as Tinney and Walker 1967):
 #
 # - `values`: the entries that are not zero, output after output;
 # - `columns`: for each, the input that it belongs to;
@@ -373,9 +374,9 @@ book.checks({"sparse product": gradcheck(lambda x, v, b: product(x, v, b), x, *a
 #
 # (CSR has also one start for each output, here 8 bytes.) **In CSR the indices cost as much as the
 # weights**: at a density of 10 % it is five times smaller than dense, not ten times. The bitmap
-# costs the same however little is kept. Gaps are the distances between neighbours; they fit in a
-# byte as long as none is longer than 255, so for densities of some percent, and beat the bitmap
-# below $d = 1/8$.
+# costs the same however little is kept. Gaps (Han et al. 2016) are the distances between
+# neighbours; they fit in a byte as long as none is longer than 255, so for densities of some
+# percent, and beat the bitmap below $d = 1/8$.
 #
 # Is there something better still? If the places are random, information theory has the answer: to
 # say which weights are kept takes at least
@@ -491,7 +492,7 @@ for batch in (1, 100):
     measured[batch] = found
     model_of[batch] = fixed, slope, (found.rows[0]["dense_us"] - fixed) / slope
 
-# # %% tags=["hide-input"]
+# %% tags=["hide-input"]
 ticks_of_time = [k * 10**power for power in range(-1, 6) for k in (1, 2, 5)]
 figure, axes = book.new_figure(9, 3.4, ncols=2)
 for ax, (batch, found) in zip(axes, measured.items(), strict=True):
@@ -580,7 +581,7 @@ book.table(
 # 1. warm up: one call that is not counted;
 # 2. repeat a short call so often that the clock can measure it;
 # 3. let the candidates take turns, so that a disturbance meets all of them and not just one;
-# # 4. report the median, with the quartiles;
+# 4. report the median, with the quartiles;
 # 5. look at what else the machine was doing. A median helps against short disturbances, not against
 #    a neighbour who uses the processor all the time.
 
@@ -711,8 +712,8 @@ book.table(["network", "published", "ours, batch 1", "ours, batch 20"], rows)
 #
 # - **A mask, and the claim of a speed-up.** Zeros are multiplied like other numbers. A mask that is
 #   multiplied to the weights in every forward is even slower than none.
-# - **Multiply-adds reported as time.** Or a count that forgets padding, biases, or the layers that
-#   were not pruned.
+# - **Multiply-adds reported as time.** Both are wanted (Blalock et al. 2020), and neither is the
+#   other. Or a count that forgets padding, biases, or the layers that were not pruned.
 # - **The constant of a dead unit dropped.** The outputs change a little, the test error by a few
 #   images, and nobody notices. Compare outputs, not accuracies.
 # - **A unit called dead by its sum.** The filter with the weights 1 and $-1$ has sum zero and is
@@ -755,8 +756,8 @@ book.table(["network", "published", "ours, batch 1", "ours, batch 20"], rows)
 # many bits per kept weight is that at $d = 1 \%$?
 #
 # **14.7** Measure 14.7 for a layer of 4096 x 4096, which fits into no cache, with batch 1. Now the
-# bytes that are moved should decide. At which density do you expect the break-even, and where is
-# it?
+# bytes that are moved should decide (Williams et al. 2009 call this the *roofline*). At which
+# density do you expect the break-even, and where is it?
 #
 # **14.8** Take the network with units removed and prune 50 % of its remaining weights. Is CSR
 # faster than dense now? At which share would it be?
@@ -770,6 +771,5 @@ book.table(["network", "published", "ours, batch 1", "ours, batch 20"], rows)
 #   multiplicative noise*, NeurIPS 2017.
 # - S. Williams, A. Waterman, D. Patterson, *Roofline: an insightful visual performance model for
 #   multicore architectures*, Communications of the ACM, 2009.
-# - T. Gale, E. Elsen, S. Hooker, *The state of sparsity in deep neural networks*, 2019.
 # - D. Blalock, J. J. Gonzalez Ortiz, J. Frankle, J. Guttag, *What is the state of neural network
 #   pruning?*, MLSys 2020.
