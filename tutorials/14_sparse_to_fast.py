@@ -453,8 +453,8 @@ book.table(["", "dense", "CSR", "bitmap", "file on disk"], rows)
 
 # %% [markdown]
 # The network with 90 % of its weights removed is not ten times smaller in any of these forms. The
-# one with whole units removed is, nearly, and in the plainest form: dense arrays that need no
-# indices at all.
+# one with whole units removed is, and in the plainest form: dense arrays that need no indices at
+# all.
 #
 # ## 14.7 Milliseconds: a model
 #
