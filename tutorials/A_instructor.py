@@ -326,10 +326,10 @@ terminal.run(
 # minisparse/classroom/assignments/a10/
 #     assignment.toml      what is asked for
 #     properties.py        what must hold
-#     wrong/percent.py     wrong solutions, at least one for each mistake that you expect
+#     wrong/absolute.py    wrong solutions, at least one for each mistake that you expect
 # ```
 #
-# such as this one for two small functions of chapter 10:
+# such as this one for a small function of chapter 10:
 
 # %%
 MANIFEST = """
@@ -337,7 +337,7 @@ id = "a10"
 title = "Instability"
 chapter = 10
 minutes = 10
-introduction = "Two lines that are easily written the wrong way round."
+introduction = "One line that is easily written the wrong way."
 
 [[exercises]]
 number = "10.1"
@@ -367,8 +367,7 @@ def share(student, reference, rng, level):
 
 @prop("10.1", "edge", points=1, name="without accuracy there is none to lose")
 def nothing(student, reference, rng, level):
-    refuses(student.instability, 0.0, 0.0, because="an accuracy of 0 before")
-"""
+    refuses(student.instability, 0.0, 0.0, because="an accuracy of 0 before")"""
 
 # %% [markdown]
 # A wrong solution is a piece of Python that stands behind the reference and replaces one of its
@@ -395,9 +394,9 @@ shutil.copytree(
 )
 mine = copy / "minisparse" / "classroom" / "assignments" / "a10"
 (mine / "wrong").mkdir(parents=True)
-(mine / "assignment.toml").write_text(MANIFEST)
-(mine / "properties.py").write_text(PROPERTIES)
-(mine / "wrong" / "percent.py").write_text(WRONG)
+files = {"assignment.toml": MANIFEST, "properties.py": PROPERTIES, "wrong/absolute.py": WRONG}
+for name, text in files.items():
+    (mine / name).write_text(text)
 
 # %% tags=["remove-input", "varies"]
 terminal.run("minisparse classroom selftest a10", at="copy", hide=VERSION)
@@ -407,11 +406,10 @@ terminal.run("minisparse classroom selftest a10", at="copy", hide=VERSION)
 # has this property. Let it ask for something that works as well:
 
 # %%
-MENDED = (
-    PROPERTIES
-    + """    close(student.instability(0.5, 0.5), 0.0, what="the instability of an event without loss")
+MENDED = f"""{PROPERTIES}
+    nothing_lost = student.instability(0.5, 0.5)
+    close(nothing_lost, 0.0, what="the instability of an event without loss")
 """
-)
 
 # %% tags=["remove-input", "varies"]
 (mine / "properties.py").write_text(MENDED)
@@ -422,7 +420,8 @@ terminal.run("minisparse classroom new a10 --out ../a10", at="copy")
 # From here on everything is as with the others: `list`, `new`, `check`, `grade`. The keys of a manifest
 # are described in `minisparse/classroom/manifest.py`, what properties are written with in
 # `minisparse/classroom/properties.py`; the folders of the other assignments are examples of all of it.
-# The library's tests make the round trip of every assignment, so of yours as well.
+# If you run the library's tests, they make the round trip of every assignment, so of yours as well. (And
+# they want its exercises to stand at the end of the chapter with its number.)
 #
 # ## A.11 When something does not work
 #
