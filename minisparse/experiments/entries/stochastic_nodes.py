@@ -69,12 +69,13 @@ def _sentence(results: Results) -> str:
     for name in ("none", "L2", "L1", "L1 and L2"):
         row = find_row(results, name)
         parts.append(
-            f"{name}: {row['details']['removed']:.0f} % of the hidden nodes removed at "
-            f"{row['ours']['error_mean']:.2f} % test error and {row['ours']['compression_mean']:.0f}x"
+            f"{name} {row['details']['removed']:.0f} % ({row['ours']['error_mean']:.2f} % test "
+            f"error, {row['ours']['compression_mean']:.1f}x fewer weights)"
         )
     return (
-        "Zeroing small weights at random removes whole nodes only beside a penalty. "
-        f"{'; '.join(parts)}; dense {dense:.2f} %. Form and scale of the probability are ours."
+        "Hidden nodes removed by zeroing small weights at random after every step, by the penalty "
+        f"beside it: {'; '.join(parts)}. Without pruning the error is {dense:.2f} %. Form and scale "
+        "of the probability are ours."
     )
 
 
