@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.setting import Classifier, Ramp, Session
 from minisparse.optim import schedules
+from minisparse.prune.insensitivity import InsensitivityPruning
 from minisparse.prune.sensitivity import SensitivityPruning
 
 
@@ -23,7 +25,8 @@ class Sensitivity(Classifier):
     Parameters
     ----------
     variant, form, output, regrow, examples :
-        See `minisparse.prune.sensitivity.SensitivityPruning`.
+        See `minisparse.prune.sensitivity.SensitivityPruning`.  One more variant, "none", is the
+        control: S = 0 for all weights, so that a plain decay and the threshold are left.
     strength : float
         lambda, per step.
     threshold : float
@@ -60,19 +63,36 @@ class Sensitivity(Classifier):
         """Train and measure."""
         session = Session(self, seed, checkpoint, progress)
         start, length = self.dense_epochs, self.sparsify_epochs
-        method = SensitivityPruning(
-            self.strength,
-            Ramp(start, length, self.threshold),
-            start=start,
-            stop=start + length,
-            variant=self.variant,
-            form=self.form,
-            output=self.output,
-            regrow=self.regrow,
-            examples=self.examples,
-        )
+        threshold = Ramp(start, length, self.threshold)
+        times: dict[str, Any] = {
+            "start": start,
+            "stop": start + length,
+            "regrow": self.regrow,
+        }
+        method: InsensitivityPruning
+        if self.variant == "none":
+            method = PlainDecay(self.strength, threshold, **times)
+        else:
+            method = SensitivityPruning(
+                self.strength,
+                threshold,
+                variant=self.variant,
+                form=self.form,
+                output=self.output,
+                examples=self.examples,
+                **times,
+            )
         falling = schedules.geometric(start + length, self.total_epochs(), self.final_lr)
         session.train(self.total_epochs(), [method], falling)
         outcome = session.outcome(method.mask(), history=session.history)
         session.close()
         return outcome
+
+
+class PlainDecay(InsensitivityPruning):
+    """The rule with S = 0: every weight shrinks by lambda w."""
+
+    def after_backward(self, run: Any) -> None:
+        """Let every weight shrink in full."""
+        if self.shrinks(run):
+            self.shrink({name: 0 * p._array for name, p, _ in self.mask().parameters(run.model)})
