@@ -576,8 +576,9 @@ print("shapes of the weights now:", *(list(p.shape) for p in small.parameters() 
 # recovers. Published is, in the abstract: half of the nodes of an MLP on MNIST removed, "only slightly
 # less accurate" than dense. (Neither the width of that MLP nor an error is known to us.)
 #
-# *What to expect.* As above: without a regularizer almost all nodes should be left. With one, nodes go;
-# how many go at which price is the question. (A row with both has L1 while weights are zeroed, and a
+# *What to expect.* As above: without a regularizer almost all nodes should be left. L1 arrives at zero
+# by itself, so nodes should go; how many go at which price is the question. L2 is weak here, and $\sigma$
+# small: it may not bring enough weights within reach of the threshold in the time that there is. (A row with both has L1 while weights are zeroed, and a
 # weight decay, which is L2, all the time.)
 
 # %% tags=["hide-input", "varies"]
@@ -591,7 +592,7 @@ book.table(
             f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f} %",
             " + ".join(f"{n:.0f}" for n in details["nodes"].values()),
             f"{details['removed']:.0f} %",
-            f"{ours['compression_mean']:.0f}x",
+            f"{ours['compression_mean']:.1f}x",
         ]
         for row, ours, details in rows
     ],
