@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .chapters import BookError, Chapter, chapters
@@ -60,12 +62,14 @@ def _check(chosen: Sequence[Chapter], every: Sequence[Chapter]) -> int:
     for path in orphans(every):
         print(f"{path.name}: belongs to no chapter, remove it")
         stale.append(path.name)
-    for chapter in chosen:
-        found = difference(chapter, make_page(chapter, every))
-        print(f"{chapter.page.name}: {'stale' if found else 'current'}", flush=True)
-        if found:
-            print(found, file=sys.stderr)
-            stale.append(chapter.page.name)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each chapter runs in a process of its own
+        pages = pool.map(lambda chapter: make_page(chapter, every), chosen)
+        for chapter, page in zip(chosen, pages, strict=True):
+            found = difference(chapter, page)
+            print(f"{chapter.page.name}: {'stale' if found else 'current'}", flush=True)
+            if found:
+                print(found, file=sys.stderr)
+                stale.append(chapter.page.name)
     if stale:
         print(f"stale: {', '.join(stale)}. `minisparse book` makes them anew.")
     return 1 if stale else 0
