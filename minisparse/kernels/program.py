@@ -326,11 +326,12 @@ def _take(x, first, last, numbers, table, places, y, scratch, wide, maps):
 
 
 @jit(parallel=True)
-def _take_on_threads(x, n, numbers, table, places, y, scratch, wide, maps):
-    threads = scratch.shape[0]
+def _take_on_threads(x, n, numbers, table, places, y, scratch, threads, wide, maps):
+    size = scratch.size // threads
     for t in prange(threads):
         first, last = t * n // threads, (t + 1) * n // threads
-        _take(x, first, last, numbers, table, places, y, scratch[t], wide, maps)
+        own = scratch[t * size : (t + 1) * size]
+        _take(x, first, last, numbers, table, places, y, own, wide, maps)
 
 
 def run_program(x: Array, program: Program) -> Array:
@@ -361,12 +362,11 @@ def run_program(x: Array, program: Program) -> Array:
     threads = min(threads_for(n * program.work), n)
     between, before_pool, padding, wide = program.sizes
     maps = (between, before_pool, padding) if between else None
-    most = min(IMAGES, -(-n // threads))
-    y = empty((n, *program.out_shape), x.dtype)
-    scratch = empty((threads, 2 * (between + most * wide) + before_pool + padding), x.dtype)
-    args = program.numbers, program.table, program.places, y.reshape(-1)
+    size = 2 * (between + min(IMAGES, -(-n // threads)) * wide) + before_pool + padding
+    y, scratch = empty((n, *program.out_shape), x.dtype), empty((threads * size,), x.dtype)
+    args = program.numbers, program.table, program.places, y.reshape(-1), scratch
     if threads == 1:
-        _take(x.reshape(-1), 0, n, *args, scratch[0], wide, maps)
+        _take(x.reshape(-1), 0, n, *args, wide, maps)
     else:
-        run(threads, _take_on_threads, x.reshape(-1), n, *args, scratch, wide, maps)
+        run(threads, _take_on_threads, x.reshape(-1), n, *args, threads, wide, maps)
     return y

@@ -74,7 +74,7 @@ class Packing:
                 dtype = self.model.parameters()[0].dtype
                 self._follow(np.zeros((1, *self.in_shape), dtype))
                 break
-        for layer, *_ in self._layers:
+        for layer in self._modules:
             if layer.parametrization is not None:
                 raise _parametrized(str(layer), layer.parametrization)
         for p, array in self._packed_from:
@@ -98,6 +98,7 @@ class Packing:
     def _follow(self, example: np.ndarray) -> None:
         graph = follow(self.model, example)
         self._layers = [_layer(node, ops) for node, ops in _in_order(graph)]
+        self._modules = [module for module, *_ in self._layers]
         self._places = [  # every module, and where it hangs
             (vars(parent), name, child)
             for parent in self.model.modules()
