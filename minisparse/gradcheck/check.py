@@ -122,10 +122,8 @@ def _describe_failure(exam: Examination, report: Report, c: Comparison, table: T
     if not table.wrong.any():
         return
     with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.abs(table.analytic - table.numeric)
-        severity = np.where(table.wrong, distance / (table.tolerance + 1e-300), -1.0)
         ratio = (table.analytic / table.numeric)[table.wrong]
-    k = int(severity.argmax())
+    k = table.worst
     shape = exam.values[c.argument].shape
     report.worst = Worst(
         index=tuple(int(j) for j in np.unravel_index(int(table.index[k]), shape)),

@@ -80,6 +80,12 @@ class Table:
     complete: bool
     rows: Floats | None = None
 
+    @property
+    def worst(self) -> int:
+        """The place of the wrong element that is farthest off, in units of its tolerance."""
+        distance = np.abs(self.analytic - self.numeric)
+        return int(np.where(self.wrong, distance / (self.tolerance + 1e-300), -1.0).argmax())
+
 
 @dataclass
 class Comparison:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ..examination import Examination
 from ..problem import Fault
 from ..project import Comparison
-from .elements import missing_terms, wrong_elements
+from .elements import missing_terms, wrong_elements, wrong_formula
 from .evidence import Evidence
 from .factor import constant_factor, missing_factor
 from .places import rearranged, stale, swapped, transposed_inside
@@ -34,6 +34,7 @@ EXPLANATIONS: tuple[Callable[[Evidence], Fault | None], ...] = (
     wrong_elements,
     missing_factor,
     missing_terms,
+    wrong_formula,
 )
 
 
@@ -55,7 +56,7 @@ def explain(exam: Examination, found: Comparison) -> Fault:
     return Fault(
         "unknown",
         f"The gradient for {evidence.name} differs from the numeric one in a way that fits none "
-        "of the usual mistakes. Compare the formula with the derivation, starting at the worst "
-        "element.",
+        "of the usual mistakes. Compare the formula with the derivation"
+        f"{evidence.starting_at_the_worst}.",
         evidence.i,
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..examination import SMALL, Examination, move
-from ..numeric import Bools
+from ..numeric import Bools, Floats
 from ..problem import Fault
 from ..project import Comparison, Table, tabulate
 from ..randomness import own_stream
 from ..regions import Region, matching
-from .evidence import Evidence
+from .evidence import FIT, Evidence
 
 FURTHER = 8  # elements that a region found in a sample has to be right about
 
@@ -22,6 +22,8 @@ def wrong_elements(e: Evidence) -> Fault | None:
     count, judged = int(wrong.sum()), int((~table.kink).sum())
     if count == 0:
         return None
+    if _only_zeros_are_right(table):
+        return None
     how = _how_wrong(table, wrong)
     region = _region(e, wrong)
     if region is not None:
@@ -32,6 +34,9 @@ def wrong_elements(e: Evidence) -> Fault | None:
         )
     if count == judged or count > max(3, 0.5 * judged):
         return None
+    overwritten = missing_terms(e, whole_elements=False)
+    if overwritten is not None:
+        return overwritten
     shape = e.x.shape
     positions = [np.unravel_index(int(k), shape) for k in table.index[wrong][:4]]
     where = ", ".join(f"{e.name}[{', '.join(str(int(k)) for k in p)}]" for p in positions)
@@ -40,6 +45,34 @@ def wrong_elements(e: Evidence) -> Fault | None:
         "wrong-elements",
         f"The gradient for {e.name} is wrong at {where}{more}{how}, and right elsewhere: look at "
         "index arithmetic, off-by-one limits and special cases.",
+    )
+
+
+def _only_zeros_are_right(table: Table) -> bool:
+    """Tell a wrong formula, which is right where it is 0 anyway, from a case that is wrong."""
+    right = ~table.wrong & ~table.kink
+    zero = (np.abs(table.numeric) <= table.tolerance) & (table.analytic == 0)
+    ratios = _ratios(table)
+    return bool(right.any() and zero[right].all() and ratios.size > 2 and np.ptp(ratios) > FIT)
+
+
+def _ratios(table: Table) -> Floats:
+    """Return analytic / numeric of the wrong elements that have one."""
+    wrong = table.wrong & ~table.kink & (np.abs(table.numeric) > table.tolerance)
+    ratios: Floats = table.analytic[wrong] / table.numeric[wrong]
+    return ratios if ratios.all() else ratios[:0]
+
+
+def wrong_formula(e: Evidence) -> Fault | None:
+    """See whether all that is right is what is 0 anyway."""
+    if not _only_zeros_are_right(e.table):
+        return None
+    ratios = _ratios(e.table)
+    return Fault(
+        "unknown",
+        f"The gradient for {e.name} is wrong wherever it should not be 0, by factors from "
+        f"{ratios.min():.3g} to {ratios.max():.3g}: the mistake is in the formula, not in a special "
+        f"case of it. Compare it with the derivation{e.starting_at_the_worst}.",
     )
 
 
@@ -107,15 +140,21 @@ def _probe(e: Evidence) -> tuple[Examination, Table] | None:
     return None if other is None else (other, tabulate(other, Comparison(e.i), e.table.index))
 
 
-def missing_terms(e: Evidence) -> Fault | None:
-    """See whether entries of the Jacobian are right or missing, and nothing else."""
+def missing_terms(e: Evidence, whole_elements: bool = True) -> Fault | None:
+    """See whether entries of the Jacobian are right or missing, and nothing else.
+
+    Without `whole_elements` every element must have some that are right, as where = stands for +=.
+    """
     jacobian, true = e.exam.jacobian, e.table.rows
     if jacobian is None or true is None or not e.table.complete:
         return None
     claimed = jacobian[e.i][:, e.table.index]
     right = np.abs(claimed - true) <= 1e-6 * np.abs(true).max(initial=0.0)
     missing = ~right & (claimed == 0)
-    if not (right | missing).all() or not missing.any() or not (right & (true != 0)).any():
+    there = right & (true != 0)
+    if not (right | missing).all() or not missing.any() or not there.any():
+        return None
+    if not whole_elements and not there.any(axis=0)[missing.any(axis=0)].all():
         return None
     m, n = true.shape
     if m == n and not claimed[~np.eye(m, dtype=bool)].any() and right.diagonal().all():
@@ -126,7 +165,7 @@ def missing_terms(e: Evidence) -> Fault | None:
             "other elements (a sum inside the forward) are missing.",
         )
     return Fault(
-        "unknown",
+        "unknown" if whole_elements else "wrong-elements",
         f"The gradient for {e.name} leaves out what reaches it through some of the outputs, and is "
         "right for the others: contributions must be added up (+=), not overwritten.",
     )

@@ -39,6 +39,14 @@ class Evidence:
         """The argument's value."""
         return self.exam.values[self.i]
 
+    @property
+    def starting_at_the_worst(self) -> str:
+        """Words that end a sentence with the name of the worst element, where there is one."""
+        if not self.x.shape or not self.table.wrong.any():
+            return ""
+        place = np.unravel_index(int(self.table.index[self.table.worst]), self.x.shape)
+        return f", starting at the worst element, {self.name}[{', '.join(map(str, place))}]"
+
     def claimed(self, cotangent: int = 0) -> Floats:
         """Return the gradient that the backward gave for the first or the second cotangent."""
         return self.exam.cotangents[cotangent].gradients[self.i]

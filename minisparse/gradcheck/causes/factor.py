@@ -100,9 +100,10 @@ def _times(exam: Examination, ratio: float) -> str:
         ):
             if abs(ratio / value - 1) < FIT:
                 return f"{shown}, which is {words}"
+    mean = f"a mean for a sum (2 is {lengths[2.0]}), or " if 2.0 in lengths else ""
     for value, words in (
         (2.0, "twice what it should be: a 2 too many, or added twice"),
-        (0.5, "half of what it should be: a 2 is missing (x * x has two paths to x)"),
+        (0.5, f"half of what it should be: {mean}a 2 is missing (x * x has two paths to x)"),
         (-2.0, "-2 times what it should be"),
     ):
         if abs(ratio / value - 1) < FIT:
