@@ -29,6 +29,12 @@ def group_scores(scores: np.ndarray, granularity: Granularity) -> np.ndarray:
     -------
     array
         ``"unit"`` [out], ``"input"`` [in], ``"kernel"`` [in, out], blocks [..., in/r, out/c].
+
+    Raises
+    ------
+    ValueError
+        If `scores` has less than two axes (but for ``"weight"``), blocks do not divide inputs and
+        outputs, or the granularity is another word.
     """
     _check(scores.shape, granularity)
     if granularity == "weight":
@@ -45,7 +51,13 @@ def group_scores(scores: np.ndarray, granularity: Granularity) -> np.ndarray:
 
 
 def ungroup(keep: np.ndarray, shape: tuple[int, ...], granularity: Granularity) -> np.ndarray:
-    """Repeat a decision per group (as `group_scores` orders them) for each weight of `shape`."""
+    """Repeat a decision per group (as `group_scores` orders them) for each weight of `shape`.
+
+    Raises
+    ------
+    ValueError
+        As `group_scores` does, for weights of `shape`.
+    """
     _check(shape, granularity)
     if granularity == "input":
         keep = keep[:, None]

@@ -21,7 +21,8 @@ gamma)), is neither the mean of z nor rounded, and it is closed below log alpha 
 -2.398 with the usual constants.  A random gate is still open there with probability 0.31, so the
 expected number of weights and the number left at evaluation are two numbers.
 
-Every function takes log alpha as an array; those that training differentiates take a Tensor too.
+Every function takes log alpha as an array; those that training differentiates (gates, probabilities,
+penalties) take Tensors as well, and return one then.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ LAW = Law()
 def initial_log_alpha(
     shape: tuple[int, ...], drop: float, rng: np.random.Generator, dtype: Any = np.float64
 ) -> np.ndarray:
-    """Draw log alpha ~ N(log((1 - p) / p), 0.01^2).
+    """Draw log alpha ~ N(log((1 - p) / p), 0.01^2) (Louizos et al. 2018).
 
     Parameters
     ----------
@@ -92,6 +93,11 @@ def initial_log_alpha(
         probability of a closed gate is smaller: P(z = 0) = 0.17 for p = 0.5.
     rng : np.random.Generator
     dtype : dtype
+
+    Raises
+    ------
+    ValueError
+        If p does not lie strictly between 0 and 1.
     """
     if not 0 < drop < 1:
         raise ValueError(f"the initial drop rate lies strictly between 0 and 1, got {drop}")
@@ -99,27 +105,34 @@ def initial_log_alpha(
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
-    """Draw u ~ U(EPS, 1 - EPS)."""
+    """Draw u ~ U(EPS, 1 - EPS), where no logarithm of u or 1 - u is infinite, in float32 neither."""
     drawn: Any = np.float64 if np.dtype(dtype) == np.float64 else np.float32
     u = rng.random(shape, dtype=drawn)
     return (EPS + (1 - 2 * EPS) * u).astype(dtype, copy=False)
 
 
 def sample(log_alpha: Any, u: Any, law: Law = LAW) -> Any:
-    """Return z = min(1, max(0, sbar)), the random gate for the noise u.
+    """Return z = min(1, max(0, sbar)), the random gate for the noise u (Louizos et al. 2018).
 
-    Where z is 0 or 1 its derivative is 0 (the convention of `minisparse.autodiff.clip`).
+        s = sigmoid((log u - log(1 - u) + log alpha) / beta),    sbar = s (zeta - gamma) + gamma.
+
+    Where z is 0 or 1 its derivative is 0.
 
     Parameters
     ----------
-    log_alpha : array or Tensor
+    log_alpha : array
     u : array of the same shape
         In (0, 1), from `noise`.
     law : Law
 
     Returns
     -------
-    array or Tensor, as `log_alpha`
+    array of the same shape and dtype
+
+    Raises
+    ------
+    ValueError
+        If an element of u does not lie strictly between 0 and 1.
 
     Examples
     --------
@@ -137,8 +150,8 @@ def sample(log_alpha: Any, u: Any, law: Law = LAW) -> Any:
 def sample_derivative(log_alpha: Any, u: Any, law: Law = LAW) -> Any:
     """Return dz / d log alpha = (zeta - gamma) s (1 - s) / beta where 0 < sbar < 1, elsewhere 0.
 
-    Through this factor a gate learns: a sample that is exactly 0 or 1 sends nothing back.  It is
-    what the tape finds for `sample`, written out.
+    s and sbar are those of `sample`.  Through this factor a gate learns: a sample that is exactly 0
+    or 1 sends nothing back.
 
     Parameters
     ----------
@@ -165,13 +178,13 @@ def sample_derivative(log_alpha: Any, u: Any, law: Law = LAW) -> Any:
 
 
 def evaluation_gate(log_alpha: Any, law: Law = LAW) -> Any:
-    """Return zhat = min(1, max(0, sigmoid(log alpha) (zeta - gamma) + gamma)), eq. 13.
+    """Return zhat = min(1, max(0, sigmoid(log alpha) (zeta - gamma) + gamma)), without noise.
 
-    No temperature and no noise; fractional values stay as they are.
+    Louizos et al. 2018, equation 13.  No temperature either; fractional values stay as they are.
 
     Parameters
     ----------
-    log_alpha : array or Tensor
+    log_alpha : array
     law : Law
 
     Examples
@@ -191,7 +204,9 @@ def clip_log_alpha(log_alpha: Any) -> None:
 
 
 def cdf(t: Any, log_alpha: Any, law: Law = LAW) -> Any:
-    """Return Q(t) = P(z <= t): 0 below 0, 1 from 1 on, the formula at the top in between.
+    """Return Q(t) = P(z <= t): 0 for t < 0, 1 for t >= 1.
+
+        Q(t) = sigmoid(beta log((t - gamma) / (zeta - t)) - log alpha)    in between.
 
     Parameters
     ----------
@@ -207,17 +222,17 @@ def cdf(t: Any, log_alpha: Any, law: Law = LAW) -> Any:
 
 
 def prob_nonzero(log_alpha: Any, law: Law = LAW) -> Any:
-    """Return P(z != 0) = sigmoid(log alpha - beta log(-gamma / zeta)), for an array or a Tensor."""
+    """Return P(z != 0) = sigmoid(log alpha - beta log(-gamma / zeta)), for each log alpha."""
     return _sigmoid(_value(log_alpha) - law.beta * math.log(-law.gamma / law.zeta))
 
 
 def prob_zero(log_alpha: Any, law: Law = LAW) -> Any:
-    """Return P(z = 0) = sigmoid(beta log(-gamma / zeta) - log alpha), for an array or a Tensor."""
+    """Return P(z = 0) = sigmoid(beta log(-gamma / zeta) - log alpha), for each log alpha."""
     return _sigmoid(law.beta * math.log(-law.gamma / law.zeta) - _value(log_alpha))
 
 
 def prob_one(log_alpha: Any, law: Law = LAW) -> Any:
-    """Return P(z = 1) = sigmoid(log alpha - beta log((1 - gamma) / (zeta - 1))), likewise."""
+    """Return P(z = 1) = sigmoid(log alpha - beta log((1 - gamma) / (zeta - 1))), for each."""
     return _sigmoid(_value(log_alpha) - law.beta * math.log((1 - law.gamma) / (law.zeta - 1)))
 
 
@@ -254,7 +269,7 @@ def expected_l0(log_alpha: Any, size: float, law: Law = LAW) -> Any:
 
     Parameters
     ----------
-    log_alpha : array or Tensor
+    log_alpha : array
         One entry per group.
     size : float
         |g|, the same for all groups.
@@ -272,9 +287,9 @@ def expected_l2(log_alpha: Any, theta: Any, law: Law = LAW) -> Any:
 
     Parameters
     ----------
-    log_alpha : array or Tensor
+    log_alpha : array
         Broadcasts to the shape of `theta`.
-    theta : array or Tensor
+    theta : array
         The weights before gating.
     law : Law
     """

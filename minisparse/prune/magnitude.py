@@ -59,6 +59,11 @@ def cubic_sparsity(t: float, start: float, end: float, final: float, initial: fl
     final, initial : float
         s_f and s_i.
 
+    Raises
+    ------
+    ValueError
+        If `end` is not after `start`, or a sparsity lies outside [0, 1].
+
     Examples
     --------
     >>> [round(cubic_sparsity(t, 0, 10, 0.9), 4) for t in (0, 5, 10, 20)]

@@ -78,6 +78,11 @@ def has_outgoing(reader: np.ndarray, units: int) -> np.ndarray:
     -------
     bool array, [units]
 
+    Raises
+    ------
+    ValueError
+        If the inputs are no multiple of `units`, or `units` < 1.
+
     Examples
     --------
     >>> has_outgoing(np.array([[0.0], [1.0], [0.0], [0.0]]), 2)

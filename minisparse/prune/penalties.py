@@ -69,7 +69,19 @@ def l1_step(w: Any, amount: float) -> Any:
 
 
 def l1_steps_to_zero(w: float, amount: float) -> int:
-    """Return ceil(|w| / (eta lambda)): after how many steps the soft threshold alone leaves 0."""
+    """Return ceil(|w| / (eta lambda)): after how many steps the soft threshold alone leaves 0.
+
+    Parameters
+    ----------
+    w : float
+    amount : float
+        eta lambda.
+
+    Raises
+    ------
+    ValueError
+        If `amount` is not above 0.
+    """
     if amount <= 0:
         raise ValueError(f"eta lambda > 0 expected, or no step gets nearer to zero; got {amount}")
     return math.ceil(abs(w) / amount)

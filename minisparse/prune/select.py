@@ -20,6 +20,11 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
 
     Of equal scores the ones that come first (in C order) are kept.
 
+    Raises
+    ------
+    ValueError
+        If `k` is below 0 or above the number of scores, or a score is NaN.
+
     Examples
     --------
     >>> top_k(np.array([3.0, 1.0, 3.0, 3.0]), 2)
@@ -44,7 +49,13 @@ def _refuse_nan(scores: np.ndarray, what: str) -> None:
 
 
 def count_for(density: float, n: int) -> int:
-    """Return how many of `n` entries a density keeps: rounded to the nearest, halves up."""
+    """Return how many of `n` entries a density keeps: rounded to the nearest, halves up.
+
+    Raises
+    ------
+    ValueError
+        If the density lies outside [0, 1].
+    """
     _check_density(density)
     return math.floor(density * n + 0.5)
 
@@ -58,6 +69,21 @@ def keep_n_of_m(scores: np.ndarray, n: int, m: int) -> np.ndarray:
     """Keep the `n` largest of every `m` consecutive inputs of each output (N:M sparsity).
 
     Of equal scores the ones that come first are kept.
+
+    Parameters
+    ----------
+    scores : array, [in, out] or [kh, kw, in, out]
+    n, m : int
+
+    Returns
+    -------
+    bool array of the same shape
+
+    Raises
+    ------
+    ValueError
+        If `scores` has less than two axes, n is not one of 1 to m, the inputs are no multiple of
+        m, or a score is NaN.
     """
     if scores.ndim < 2:
         raise ValueError(f"N:M needs weights of two axes or more, got shape {scores.shape}")
@@ -87,6 +113,12 @@ def layer_densities(
         sum(dims) / prod(dims), the Erdos-Renyi-kernel rule (Evci et al. 2020, after Mocanu et al.
         2018): small layers stay denser; no density exceeds 1.  A mapping gives them directly;
         `density` has no say then.
+
+    Raises
+    ------
+    ValueError
+        If `density` lies outside [0, 1], `scope` is another word, or a mapping has not exactly the
+        names of `shapes`.
     """
     _check_density(density)
     if isinstance(scope, Mapping):

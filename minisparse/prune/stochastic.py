@@ -180,6 +180,11 @@ def effective_threshold(sigma: float, n: int, form: str = "gaussian", chance: fl
     From (1 - p)^n = chance follows p = 1 - chance^(1/n), and the form gives |w|.  For many steps
     p is about ln(1 / chance) / n, and for the gaussian form |w| is about sigma sqrt(2 ln n).
 
+    Raises
+    ------
+    ValueError
+        If n < 1, `chance` does not lie strictly between 0 and 1, or the form is not one of `FORMS`.
+
     Examples
     --------
     >>> [round(effective_threshold(1.0, n), 2) for n in (1, 600, 36_000)]

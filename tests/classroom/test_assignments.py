@@ -81,6 +81,16 @@ def losses(text):
     return lost, replaced
 
 
+def says(text):
+    """Return what a student with a wrong solution is told, where that is laid down."""
+    found = {}
+    for node in ast.parse(text).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="SAYS")], value=value):
+                found = ast.literal_eval(value)
+    return found
+
+
 WRONG = [(name, wrong) for name in NAMES for wrong in material(name).wrong]
 
 
@@ -94,6 +104,8 @@ def test_a_wrong_solution_loses_what_it_should_and_nothing_else(name, wrong):
         lost = failures(name, local(name, files), seed)
         assert set(lost) == losses(text)[0]
         assert all(lost.values()), "each with a message"
+        for said, words in says(text).items():
+            assert words in lost[said], "the diagnosis should not mislead"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -158,6 +170,51 @@ def test_a_difference_quotient_is_no_gradient(name):
     m = material(name)
     lost = failures(name, Changed(m.reference, six_digits), 0)
     assert {p.body.__name__ for p in m.properties if p.kind == "gradient"} <= set(lost)
+
+
+# ---- refusals -----------------------------------------------------------------------------------
+
+
+def refused(tree):
+    """Return (function, error) for every ``refuses(student.function, ..., error=...)``."""
+    found = set()
+    for outer in ast.walk(tree):
+        if not isinstance(outer, ast.FunctionDef):
+            continue
+        names = {}
+        for node in ast.walk(outer):
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Attribute(attr=attr)):
+                    names[name] = attr
+                case ast.Call(func=ast.Name(id="refuses"), args=[what, *_], keywords=keywords):
+                    name = what.attr if isinstance(what, ast.Attribute) else names[what.id]
+                    errors = [k.value.value for k in keywords if k.arg == "error"] or ["ValueError"]
+                    found.add((name, *errors))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_to_be_refused_stands_in_the_specification(name):
+    """The docstring that a student gets is the specification: hints may help, but not demand."""
+    m = material(name)
+    graded = refused(ast.parse((m.assignment.folder / "properties.py").read_text()))
+    nodes = ast.walk(ast.parse(m.starter[m.main]))
+    docs = {n.name: ast.get_docstring(n) for n in nodes if isinstance(n, ast.FunctionDef)}
+    for function, error in graded:
+        _, found, section = docs[function].partition("Raises\n------\n")
+        assert found, f"{function} has no section Raises"
+        assert error in section.split("\n\n")[0], function
+
+
+def test_refusals_are_found():
+    text = """
+def a(student):
+    f = student.frozen.one
+    for k in (1, 2):
+        refuses(f, k, because="no")
+    refuses(student.two, error="KeyError")
+"""
+    assert refused(ast.parse(text)) == {("one", "ValueError"), ("two", "KeyError")}
 
 
 # ---- texts --------------------------------------------------------------------------------------

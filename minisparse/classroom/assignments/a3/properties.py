@@ -9,8 +9,9 @@ from minisparse.classroom.properties import close, gradient_holds, prop, refuses
 
 
 def layer(rng, level):
-    """Return x [m, k], w [k, n], b [n]."""
-    m, k, n = (int(s) for s in rng.integers(2, 7 if level == "grading" else 5, 3))
+    """Return x [m, k], w [k, n], b [n]; no two lengths are equal, so each names its axis."""
+    lengths = rng.choice(np.arange(3, 8 if level == "grading" else 6), 3, replace=False)
+    m, k, n = (int(s) for s in lengths)
     return rng.standard_normal((m, k)), rng.standard_normal((k, n)), rng.standard_normal(n)
 
 
@@ -129,7 +130,8 @@ def odd_gradients(student, reference, rng, level):
 
 
 def scores(rng, level):
-    n, classes = int(rng.integers(2, 8 if level == "grading" else 5)), int(rng.integers(2, 7))
+    lengths = rng.choice(np.arange(3, 9 if level == "grading" else 6), 2, replace=False)
+    n, classes = (int(s) for s in lengths)
     return 2 * rng.standard_normal((n, classes)), rng.integers(0, classes, n)
 
 

@@ -27,10 +27,13 @@ def places(shape, kernel, stride, padding):
 
 
 def setting(rng, geometry, level):
-    """Return images, weights and a gradient that fit together."""
-    n, c, o = (int(v) for v in rng.integers((2, 1, 1), 4))
-    kernel = tuple(int(v) for v in rng.integers(2, 4, 2))
-    h, w = (int(v) for v in rng.integers(4, 8 if level == "grading" else 6, 2))
+    """Return images, weights and a gradient that fit together.
+
+    No two axes of the images, or of the weights, are equally long: who takes one for the other fails.
+    """
+    n, c, o = (int(v) for v in rng.permutation([4, 5, 6]))
+    kernel = tuple(int(v) for v in rng.permutation([2, 3]))
+    h, w = (int(v) for v in rng.permutation(np.arange(7, 10 if level == "grading" else 9))[:2])
     x, weights = rng.standard_normal((n, h, w, c)), rng.standard_normal((*kernel, c, o))
     g = rng.standard_normal((n, *windows((h, w), kernel, *geometry), o))
     return x, weights, g
@@ -67,9 +70,7 @@ def bias_and_relu(student, reference, rng, level):
     close(got, np.where(y > 0, y, 0), rtol=1e-9, atol=1e-11, what="its rectifier")
 
 
-@prop(
-    "4.1", "edge", points=1, name="a single pixel is moved, not turned; float32; what does not fit"
-)
+@prop("4.1", "edge", points=1, name="a single pixel is moved, not turned; float32")
 def one_pixel(student, reference, rng, level):
     """A correlation: the kernel does not appear mirrored where a filter finds itself."""
     w = rng.standard_normal((3, 3, 1, 1))
@@ -79,6 +80,12 @@ def one_pixel(student, reference, rng, level):
     close(got[0, ..., 0], w[::-1, ::-1, 0, 0].copy(), atol=0, what="the image of one pixel")
     small = student.conv2d(x.astype(np.float32), w.astype(np.float32))
     array(small, (1, 3, 3, 1), "the convolution in float32", np.float32)
+
+
+@prop("4.1", "edge", points=1, name="what does not fit is refused")
+def channels_that_differ(student, reference, rng, level):
+    x, w = np.ones((1, 5, 5, 1)), np.ones((3, 3, 1, 1))
+    close(student.conv2d(x, w), np.full((1, 3, 3, 1), 9.0), what="the convolution of ones")
     refuses(student.conv2d, x, np.ones((3, 3, 2, 1)), because="kernels of other channels")
     refuses(student.conv2d, x, w, (1, 1), (0, 0), np.ones(2), because="a bias of another length")
 
@@ -89,10 +96,10 @@ def one_pixel(student, reference, rng, level):
 @prop("4.2", "gradient", points=4, name="what each pixel receives")
 def input_gradient(student, reference, rng, level):
     geometry = GEOMETRIES[int(rng.integers(1, 3))]
-    x, w = rng.standard_normal((2, 4, 4, 2)), rng.standard_normal((2, 2, 2, 2))
+    x, w = rng.standard_normal((3, 4, 5, 2)), rng.standard_normal((2, 3, 2, 4))
     gradient_holds(
-        lambda x: convolved(x, w, geometry),
-        lambda g, x: student.conv2d_input_grad(g, w, x.shape, *geometry),
+        lambda images: convolved(images, w, geometry),
+        lambda g, images: student.conv2d_input_grad(g, w, images.shape, *geometry),
         x,
     )
     for geometry in GEOMETRIES:
@@ -118,7 +125,7 @@ def unmet_pixels(student, reference, rng, level):
 @prop("4.3", "gradient", points=4, name="what each weight receives")
 def weight_gradient(student, reference, rng, level):
     geometry = GEOMETRIES[int(rng.integers(1, 3))]
-    x, w = rng.standard_normal((2, 4, 4, 2)), rng.standard_normal((2, 2, 2, 2))
+    x, w = rng.standard_normal((6, 3, 4, 5)), rng.standard_normal((2, 3, 5, 4))
     gradient_holds(
         lambda w: convolved(x, w, geometry),
         lambda g, w: student.conv2d_weight_grad(x, g, w.shape[:2], *geometry),

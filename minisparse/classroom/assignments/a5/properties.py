@@ -79,11 +79,17 @@ def ties(student, reference, rng, level):
         close(got, largest(scores, k), what="top_k (of equal scores the first ones stay)")
 
 
-@prop("5.2", "edge", points=1, name="none, all, and nonsense", function="top_k")
+@prop("5.2", "edge", points=1, name="none, and all", function="top_k")
 def all_or_none(student, reference, rng, level):
     scores = rng.standard_normal((2, 3))
     close(student.top_k(scores, 0), np.zeros((2, 3), bool), what="top_k with k = 0")
     close(student.top_k(scores, 6), np.ones((2, 3), bool), what="top_k with k = all")
+
+
+@prop("5.2", "edge", points=1, name="what makes no sense is refused", function="top_k")
+def no_choice(student, reference, rng, level):
+    scores = rng.standard_normal((2, 3))
+    close(student.top_k(scores, 2), largest(scores, 2), what="top_k with k = 2")
     for k in (-1, 7):
         refuses(student.top_k, scores, k, because=f"k = {k} of 6 entries")
     scores[1, 1] = np.nan
@@ -101,10 +107,16 @@ def rounded(student, reference, rng, level):
             close(got, want, what=f"how many of {n} are kept at density {parts / 64:g}")
 
 
-@prop("5.2", "edge", points=1, name="halves go up; densities lie in [0, 1]", function="count_for")
+@prop("5.2", "edge", points=1, name="halves go up", function="count_for")
 def halves(student, reference, rng, level):
     for n in (2 * rng.integers(0, 40, 6) + 1).tolist():
         close(student.count_for(0.5, n), (n + 1) // 2, what=f"half of {n}, rounded up")
+
+
+@prop("5.2", "edge", points=1, name="other densities are refused", function="count_for")
+def no_density(student, reference, rng, level):
+    for density, n in ((0.0, 0), (1.0, 10)):
+        close(student.count_for(density, 10), n, what=f"how many of 10 at density {density:g}")
     for density in (-0.1, 1.1):
         refuses(student.count_for, density, 10, because=f"a density of {density}")
 
@@ -238,12 +250,17 @@ def cubic(student, reference, rng, level):
     close(thirds, np.full(2, -6 / 64), rtol=1e-6, what="the third differences of a cubic")
 
 
-@prop("5.5", "edge", points=1, name="constant before and after, and what is refused")
+@prop("5.5", "edge", points=1, name="constant before and after")
 def outside(student, reference, rng, level):
     final, initial = float(rng.uniform(0.5, 1)), float(rng.uniform(0, 0.4))
     for t, want in ((-3.0, initial), (2.0, initial), (7.0, final), (70.0, final)):
         s = student.cubic_sparsity(t, 2.0, 7.0, final, initial)
         close(s, want, atol=1e-12, what=f"the sparsity at {t:g} of a schedule from 2 to 7")
+
+
+@prop("5.5", "edge", points=1, name="what makes no sense is refused")
+def no_schedule(student, reference, rng, level):
+    close(student.cubic_sparsity(5.0, 0.0, 5.0, 0.75), 0.75, what="the sparsity at the end")
     refuses(student.cubic_sparsity, 1.0, 5.0, 5.0, 0.9, because="a schedule that takes no time")
     refuses(student.cubic_sparsity, 1.0, 0.0, 5.0, 1.2, because="a final sparsity of 1.2")
     refuses(student.cubic_sparsity, 1.0, 0.0, 5.0, 0.9, -0.1, because="an initial one of -0.1")
@@ -301,13 +318,20 @@ def full_layers(student, reference, rng, level):
     close(got["small"], 1.0, rtol=1e-9, what="the density of a layer that fills up later")
 
 
-@prop("5.6", "edge", points=1, name="the same share, given shares, and what is refused")
+@prop("5.6", "edge", points=1, name="the same share, and given shares")
 def other_scopes(student, reference, rng, level):
     shapes, density = network(rng), float(rng.uniform(0.1, 0.9))
     same = student.layer_densities(shapes, density, "layer")
     close(same, dict.fromkeys(shapes, density), what='the densities for "layer"')
     given = {name: float(rng.random()) for name in shapes}
     close(student.layer_densities(shapes, density, given), given, what="given densities")
+
+
+@prop("5.6", "edge", points=1, name="what makes no sense is refused")
+def no_shares(student, reference, rng, level):
+    shapes, density = network(rng), float(rng.uniform(0.1, 0.9))
+    same = student.layer_densities(shapes, density, "layer")
+    close(same, dict.fromkeys(shapes, density), what='the densities for "layer"')
     refuses(student.layer_densities, shapes, density, {"conv": 0.5}, because="missing layers")
     refuses(student.layer_densities, shapes, density, "all", because="an unknown scope")
     refuses(student.layer_densities, shapes, 1.5, "layer", because="a density of 1.5")

@@ -56,7 +56,7 @@ def drawn(student, reference, rng, level):
         close(z, np.array(want), rtol=1e-9, atol=1e-12, what="z")
 
 
-@prop("8.1", "edge", points=1, name="exact zeros and ones; float32; noise at 0", function="sample")
+@prop("8.1", "edge", points=1, name="exact zeros and ones; float32", function="sample")
 def atoms(student, reference, rng, level):
     u = rng.uniform(0.02, 0.98, 8)
     close(student.sample(np.full(8, -20.0), u), np.zeros(8), atol=0, what="z at log alpha = -20")
@@ -65,6 +65,12 @@ def atoms(student, reference, rng, level):
     close(far, np.array([0.0, 1.0]), atol=0, what="z at log alpha = -10,000 and 10,000")
     small = student.sample(np.zeros(8, np.float32), u.astype(np.float32))
     array(small, (8,), "z of float32 arrays", np.float32)
+
+
+@prop("8.1", "edge", points=1, name="noise at 0 or 1 is refused", function="sample")
+def no_noise(student, reference, rng, level):
+    half = student.sample(np.zeros(2), np.full(2, 0.5))
+    close(half, np.full(2, 0.5), rtol=1e-9, what="z at log alpha = 0 and u = 1/2")
     for noise in (0.0, 1.0):
         refuses(student.sample, np.zeros(2), np.array([0.5, noise]), because=f"noise u = {noise}")
 
@@ -152,8 +158,12 @@ def derivative(student, reference, rng, level):
     log_alpha, u = rng.normal(0, 1, 12), rng.uniform(0.05, 0.95, 12)
     for law in (USUAL, a_law(rng)):
         gradient_holds(
-            lambda a, law=law: np.array([gate(x, v, law) for x, v in zip(a, u, strict=True)]),
-            lambda g, a, law=law: g * student.with_law("sample_derivative", law, a, u),
+            lambda log_alpha, law=law: np.array(
+                [gate(a, v, law) for a, v in zip(log_alpha, u, strict=True)]
+            ),
+            lambda g, log_alpha, law=law: (
+                g * student.with_law("sample_derivative", law, log_alpha, u)
+            ),
             log_alpha,
         )
         want = np.array([slope(a, v, law) for a, v in zip(log_alpha, u, strict=True)])

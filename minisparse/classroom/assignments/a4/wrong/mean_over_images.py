@@ -1,6 +1,7 @@
 """The mean over images, not the sum."""
 
 LOSES = ("weight_gradient", "odd_weight_gradients")
+SAYS = {"weight_gradient": "the length of axis 0 of the output (a mean for a sum?)"}
 
 _right = conv2d_weight_grad
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 LOSES = ("input_gradient",)
+SAYS = {"input_gradient": "+="}
 
 
 def conv2d_input_grad(g, w, x_shape, stride=(1, 1), padding=(0, 0)):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-LOSES = ("erdos_renyi", "full_layers", "other_scopes")
+LOSES = ("erdos_renyi", "full_layers", "no_shares")
 
 
 def layer_densities(shapes, density, scope):

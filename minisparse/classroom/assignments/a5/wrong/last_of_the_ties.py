@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LOSES = ("ties", "all_or_none")
+LOSES = ("ties", "no_choice")
 
 
 def top_k(scores, k):

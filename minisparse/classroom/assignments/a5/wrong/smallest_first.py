@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LOSES = ("k_largest", "ties")
+LOSES = ("k_largest", "ties", "no_choice")
 
 
 def top_k(scores, k):

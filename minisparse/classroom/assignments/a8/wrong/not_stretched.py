@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LOSES = ("drawn", "atoms")
+LOSES = ("drawn", "atoms", "no_noise")
 
 
 def sample(log_alpha, u, law=LAW):
