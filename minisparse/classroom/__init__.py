@@ -10,7 +10,8 @@ hand out                            `manifest` reads ``assignment.toml``; `sourc
 judge                               `properties` and `judging`: what properties are written with;
                                     `running` tries them on `calling.Functions`
 run what cannot be trusted          `proxy` here, `worker` there; between them `protocol`; around the
-                                    worker `sandbox`, and `probe` finds out what that is worth
+                                    worker `sandbox`, and `probe` finds out what that is worth;
+                                    `patience` limits the time of calls
 grade                               `submissions` are read, `recognise` looks at their text,
                                     `grading` grades one, `cohort` a class, `reports` writes it down;
                                     `selftest` comes first; `gradescope` takes it elsewhere

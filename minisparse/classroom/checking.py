@@ -10,6 +10,7 @@ from .errors import ClassroomError
 from .invoking import describe
 from .manifest import Assignment
 from .material import Material, local
+from .patience import Limits, Timed, TimeUp, no_answer, within
 from .recognise import analyse
 from .running import Outcome
 
@@ -30,13 +31,14 @@ def assignment_of(folder: Path) -> Assignment:
     if len(found) != 1:
         there = f"it holds {', '.join(f'{n}.py' for n in found)}" if found else "it holds none"
         raise ClassroomError(
-            f"{folder} should hold the file of one assignment, such as a1.py; {there}. "
+            f"{folder} should hold the file of one assignment, such as a1.py; {there}. Change into "
+            "its folder, or name it: `minisparse classroom check a1 1.2`. "
             "`minisparse classroom new ID --out DIR` makes such a folder"
         )
     return manifest.load(found[0])
 
 
-def check(folder: Path, exercise: str | None = None) -> bool:
+def check(folder: Path, exercise: str | None = None, limits: Limits | None = None) -> bool:
     """Try the properties of all exercises, or of one, and print what is found.
 
     Parameters
@@ -44,12 +46,15 @@ def check(folder: Path, exercise: str | None = None) -> bool:
     folder : Path
     exercise : str, optional
         Its number.
+    limits : Limits, optional
+        Those of grading, but for memory and processes.
 
     Returns
     -------
     bool
-        Whether all hold.
+        Whether all hold, and the file has nothing in it that would be refused.
     """
+    limits = limits or Limits()
     assignment = assignment_of(folder)
     material = Material(assignment)
     wanted = [assignment.exercise(exercise)] if exercise else [*assignment.exercises]
@@ -60,13 +65,16 @@ def check(folder: Path, exercise: str | None = None) -> bool:
     if found["error"]:
         raise ClassroomError(f"{material.main}: {found['error']}")
     try:
-        student = local(assignment.id, material.with_text(submission.text))
+        files = material.with_text(submission.text)
+        student = Timed(within(limits.call, lambda: local(assignment.id, files)), limits)
+    except TimeUp:
+        raise ClassroomError(no_answer("", limits.call)) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a student's file raises)
         raise ClassroomError(describe(f"importing {material.main} raised", error)) from None
     good = True
     for e in wanted:
         mine = [p for p in material.properties if p.exercise == e.number]
-        print(f"{e.number} {e.title}")
+        print(f"{e.number} {e.title}", flush=True)
         outcomes = running.run(mine, student, material.reference, _SEED, "public")
         good &= _print(outcomes)
     warnings = [*found["foreign"], *found["quotients"].values()]
@@ -74,14 +82,15 @@ def check(folder: Path, exercise: str | None = None) -> bool:
         print(f"note: {warning}")
     if good and not warnings:
         print("public checks passed; grading uses other seeds and shapes")
-    return good
+    return good and not warnings
 
 
 def _print(outcomes: Iterable[Outcome]) -> bool:
     good = True
     said = set()
     for o in outcomes:
-        print(f"  {'ok    ' if o.passed else 'FAILED'}  {o.of.name} ({o.of.kind}, {o.of.points:g})")
+        mark = "ok    " if o.passed else "FAILED"
+        print(f"  {mark}  {o.of.name} ({o.of.kind}, {o.of.points:g})", flush=True)
         if o.message and o.message not in said:
             print("\n".join(f"          {line}" for line in o.message.splitlines()))
         said.add(o.message)

@@ -29,7 +29,7 @@ from .grading import Grade, Grader
 from .invoking import printable
 from .manifest import Assignment
 from .material import Material
-from .proxy import Limits
+from .patience import Limits
 from .submissions import Submission
 
 STUDENTS = "students"

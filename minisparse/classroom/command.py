@@ -26,7 +26,7 @@ from . import (
 from .errors import ClassroomError
 from .grading import Grader
 from .material import Material
-from .proxy import Limits
+from .patience import Limits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +130,8 @@ def _grade(args: argparse.Namespace) -> int:
         if out.is_relative_to(source) or source.is_relative_to(out):
             raise ClassroomError("the results and the submissions need folders apart")
         handed_in = submissions.find(args.submissions, material.assignment)
+        for warning in submissions.doubles(handed_in):
+            print(f"warning: {warning}", file=sys.stderr)
     seed = cohort.seed_of(args.out, material.assignment, args.seed)
     limits = Limits()
     walls = tuple(probe.statements(probe.probe(limits=limits)))
@@ -148,6 +150,8 @@ def _grade(args: argparse.Namespace) -> int:
         progress = Progress(len(handed_in), done, unit="submission")
         try:
             cohort.grade_class(setting, handed_in, args.out, args.jobs or cores(), progress)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("Who was graded stays graded; run it again to go on") from None
         finally:
             progress.close()
         print((args.out / "summary.txt").read_text(encoding="utf-8"), end="")

@@ -17,7 +17,7 @@ from .cohort import Setting
 from .grading import Grader
 from .manifest import Assignment
 from .material import Material
-from .proxy import Limits
+from .patience import Limits
 from .sources import PACKAGE
 from .submissions import read
 

@@ -9,8 +9,10 @@ from typing import Any, Self
 
 from . import running
 from .errors import PropertyFailed
+from .invoking import NOT_WRITTEN
 from .material import Material
-from .proxy import Limits, Remote
+from .patience import Limits
+from .proxy import Remote
 from .recognise import may_be_loaded
 from .running import Outcome
 from .submissions import Submission
@@ -108,6 +110,10 @@ class Grader:
                 running.run(material.properties, student, material.reference, self.seed, "grading")
             )
         notes = [f"{material.main}, {sentence}" for sentence in found["foreign"]]
+        if student.failed:
+            notes.append(student.failed)
+        if all(NOT_WRITTEN in o.message for o in outcomes):
+            notes.append("nothing is written: every function is as it was handed out")
         notes += self._refuse_quotients(outcomes, found["quotients"])
         return outcomes, notes
 

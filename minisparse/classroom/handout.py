@@ -9,7 +9,8 @@ from .sources import definition
 
 _README = """# {title}
 
-Reading: chapter {chapter} of the book. Time: about {minutes} minutes. Points: {points}.
+Reading: chapter {chapter} of the book, for its formulas. Where it shows code of the library, that is
+the solution: leave it for afterwards. Time: about {minutes} minutes. Points: {points}.
 
 {introduction}
 
@@ -19,6 +20,8 @@ specification.
 | exercise | what | points |
 | --- | --- | ---: |
 {table}
+
+In brackets stand the kind of a property and its points. {kinds}
 
 {exercises}
 ## How to check your work
@@ -36,8 +39,9 @@ inputs; grading tries the same properties with other seeds and shapes.
 
 * Only NumPy and Python's standard library are available when your file is graded. It can open no
   files, start no processes and use no network there; what it prints is thrown away.
-* A gradient is derived, not estimated: difference quotients in its place earn no points for it, nor
-  does importing another framework or this library's own functions.
+* A gradient is derived, not estimated: difference quotients in its place earn no points for it.
+* Other frameworks, and this library itself, are not there: an `import torch` at the top of the file,
+  used or not, and no function can be called: 0 points.
 * Hand in `{id}.py` alone.
 """
 
@@ -77,9 +81,24 @@ def readme(assignment: Assignment) -> str:
         points=points(found),
         introduction=assignment.introduction.strip(),
         table="\n".join(rows),
+        kinds=_kinds(found),
         exercises="\n".join(sections),
         first=assignment.exercises[0].number,
     )
+
+
+_KINDS = {
+    "forward": "the values",
+    "gradient": "a derivative",
+    "edge": "special cases: extremes, ties, float32, what is refused",
+    "law": "a law that the values obey together",
+}
+
+
+def _kinds(found: tuple[Property, ...]) -> str:
+    """Say what the kinds of properties are that occur."""
+    there = list(dict.fromkeys(p.kind for p in found))
+    return "; ".join(f"*{k}*: {_KINDS[k]}" if k in _KINDS else f"*{k}*" for k in there) + "."
 
 
 def points(found: list[Property] | tuple[Property, ...]) -> str:

@@ -17,6 +17,7 @@ from . import protocol
 from .errors import CallFailed
 
 LONGEST = 2_000  # characters of a message
+NOT_WRITTEN = "is not written yet"
 
 
 def invoke(
@@ -48,7 +49,7 @@ def invoke(
         message = describe(f"{name} raised", error)
         if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
             asked = str(error).rpartition(": ")[2]  # not `name`, which may be a driver's
-            message = f"{asked} is not written yet ({error})"
+            message = f"{asked} {NOT_WRITTEN} ({error})"
         if isinstance(error, PermissionError):
             message += ": no files, processes or network while your file is graded"
         if mode == "frozen" and "read-only" in message:

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 from .errors import PropertyFailed
-from .proxy import Limits, Remote
+from .patience import Limits
+from .proxy import Remote
 
 _PROGRAM = '''
 import mmap, os, socket
@@ -66,6 +67,7 @@ def memory(size):
     return _possible({"more than the limit": lambda: mmap.mmap(-1, size)})
 '''
 
+FORBIDDEN = ": forbidden"  # how the sentence about a closed door ends
 DOORS = {
     "files": "opening, changing or removing files",
     "network": "using the network",
@@ -131,6 +133,6 @@ def _tried(attempt: object) -> str:
 def statements(found: dict[str, str]) -> list[str]:
     """Return a sentence for each door."""
     return [
-        f"{what}: {f'NOT forbidden on this system ({found[door]})' if found[door] else 'forbidden'}"
+        f"{what}: NOT forbidden on this system ({found[door]})" if found[door] else what + FORBIDDEN
         for door, what in DOORS.items()
     ]

@@ -18,7 +18,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
-import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -153,7 +152,8 @@ def close(
     ------
     PropertyFailed
         Another type, shape, dtype, values that are not finite where the right ones are, or other
-        values; the message names the worst element, but not the right value of it.
+        values; the message names the worst element, but not the right value of it (unless that is
+        exactly 0, by ``atol=0``).
     """
     if isinstance(want, (tuple, list)):
         require(
@@ -190,25 +190,26 @@ def _close_arrays(got: Any, want: Any, rtol: float, atol: float, what: str, dtyp
     if lost.any():
         raise PropertyFailed(
             f"{what}: {int(lost.sum())} of {g.size} elements are not finite, the first at "
-            f"{_first(lost)}; expected finite values"
+            f"{_largest(lost)}; expected finite values"
         )
     with np.errstate(all="ignore"):
         if g.dtype.kind == "f" or w.dtype.kind == "f":
             x, y = g.astype(np.float64), w.astype(np.float64)
-            right = np.where(
-                finite,
-                np.abs(x - y) <= atol + rtol * np.abs(y),
-                (x == y) | (np.isnan(x) & np.isnan(y)),
-            )
+            far = np.abs(x - y) / (atol + rtol * np.abs(y))  # 0 / 0 is right
+            right = np.where(finite, ~(far > 1), (x == y) | (np.isnan(x) & np.isnan(y)))
+            far = np.where(finite, far, np.inf)
         else:
             right = g == w
+            far = np.ones(g.shape)
     if not right.all():
         wrong = ~right
-        at = _first(wrong)
+        at = _largest(np.where(wrong, far, -1.0))
         value = g[at].item()
         shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-        of = f"{int(wrong.sum())} of {g.size} elements are wrong, the first at {at}: " if at else ""
-        raise PropertyFailed(f"{what}: {of}{shown} is not right{_factor(g, w, wrong)}")
+        of = f"{int(wrong.sum())} of {g.size} elements are wrong, the worst at {at}: " if at else ""
+        exactly = atol == 0 and g.dtype.kind == "f" and w[at] == 0
+        verdict = "should be exactly 0" if exactly else "is not right"
+        raise PropertyFailed(f"{what}: {of}{shown} {verdict}{_factor(g, w, wrong)}")
 
 
 def _factor(got: Any, want: Any, wrong: Any) -> str:
@@ -306,11 +307,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _first(where: Any) -> tuple[int, ...]:
-    flat = int(np.argmax(where))
-    return (
-        tuple(int(i) for i in np.unravel_index(flat, where.shape)) if math.prod(where.shape) else ()
-    )
+def _largest(values: Any) -> tuple[int, ...]:
+    """Return the index of the largest number, or of the first True."""
+    at = np.unravel_index(int(np.argmax(values)), values.shape)
+    return tuple(int(i) for i in at)
 
 
 __all__ = [

@@ -8,16 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from . import protocol
 from .calling import Functions
 from .errors import ClassroomError, PropertyFailed, SubmissionLost
 from .invoking import printable, result
+from .patience import Limits, Patience, no_answer
 
 _ENVIRONMENT = {
     "PATH": os.defpath,
@@ -36,31 +35,6 @@ from _worker.worker import main
 main()
 """
 _START_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a submission may use.
-
-    Attributes
-    ----------
-    call : float
-        Seconds, by the clock, until a call must have been answered; importing the file is a call.
-    lost : float
-        Seconds that all calls without an answer may take together; then no more are made.
-    total : float
-        Seconds that all calls together may take.
-    cpu : int
-        Seconds of processor time of one process.
-    memory : int
-        MiB of one process, with the 200 or so that Python and NumPy take.
-    """
-
-    call: float = 10.0
-    lost: float = 30.0
-    total: float = 120.0
-    cpu: int = 60
-    memory: int = 2048
 
 
 class Remote(Functions):
@@ -103,9 +77,8 @@ class Remote(Functions):
             "without": without,
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._failed = ""  # why the file cannot be imported
-        self._losses: Counter[str] = Counter()
-        self._wasted = self._spent = 0.0
+        self.failed = ""  # why the file cannot be imported
+        self._patience = Patience(self._limits)
         self.walls: dict[str, Any] = {}
 
     def call(self, name: str, mode: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -120,18 +93,9 @@ class Remote(Functions):
         ClassroomError
             No process can be started.
         """
-        if self._losses[name] >= 2:
-            raise SubmissionLost(f"{name} gave no answer twice and is not called again")
-        if self._wasted > self._limits.lost:
-            raise SubmissionLost("too much time went by without answers; nothing more is called")
-        if self._spent > self._limits.total:
-            raise SubmissionLost(f"all calls together took more than {self._limits.total:g} s")
-        start = time.monotonic()
-        try:
+        with self._patience.call(name):
             self._start()
             return result(name, self._ask((name, mode, args, kwargs), name))
-        finally:
-            self._spent += time.monotonic() - start
 
     def close(self) -> None:
         """End the process and whatever it started."""
@@ -156,8 +120,8 @@ class Remote(Functions):
     # ---- the process --------------------------------------------------------------------------
 
     def _start(self) -> None:
-        if self._failed:
-            raise SubmissionLost(self._failed)
+        if self.failed:
+            raise SubmissionLost(self.failed)
         if self._process is not None:
             return
         self._process = subprocess.Popen(
@@ -179,9 +143,9 @@ class Remote(Functions):
         try:
             result("your file", self._answer("", self._limits.call))
         except PropertyFailed as failure:
-            self._failed = str(failure)
+            self.failed = str(failure)
             self.close()
-            raise SubmissionLost(self._failed) from None
+            raise SubmissionLost(self.failed) from None
 
     def _ask(self, request: Any, name: str, seconds: float | None = None) -> Any:
         seconds = self._limits.call if seconds is None else seconds
@@ -193,12 +157,11 @@ class Remote(Functions):
         try:
             return protocol.unpack(lambda size: self._read(size, deadline))
         except protocol.ProtocolError as error:
-            self._lose(name, f"sent {error}")
+            self._lose(name, f"{_subject(name)} sent {error}")
         except TimeoutError:
-            self._wasted += seconds
-            self._lose(name, f"gave no answer within {seconds:g} s (an endless loop?)")
+            self._lose(name, no_answer(name, seconds), seconds)
         except EOFError:
-            self._lose(name, "")
+            self._lose(name)
 
     def _write(self, content: bytes, seconds: float) -> None:
         """Write all of it, unless the process does not read: reading its answer tells why."""
@@ -229,19 +192,18 @@ class Remote(Functions):
             content += part
         return bytes(content)
 
-    def _lose(self, name: str, why: str) -> Any:
-        """Give the process up, and say so."""
+    def _lose(self, name: str, why: str = "", seconds: float = 0.0) -> NoReturn:
+        """Give the process up, and say so; `seconds` were waited for nothing."""
         process = self._process
         assert process is not None
         self.close()  # what has ended already keeps its exit code
-        self._losses[name] += 1
-        what = name or "importing your file"
-        why = why or _end(process.returncode, self._limits)
-        raise SubmissionLost(printable(f"{what}: {_subject(name)} {why}"))
+        self._patience.lost(name, seconds)
+        why = why or f"{_subject(name)} {_end(process.returncode, self._limits)}"
+        raise SubmissionLost(printable(why))
 
 
 def _subject(name: str) -> str:
-    return "the function" if name else "it"
+    return f"{name}: the function" if name else "importing your file: it"
 
 
 def _ready(read: list[int], write: list[int], deadline: float) -> bool:

@@ -27,6 +27,7 @@ FRAMEWORKS = frozenset(
 OURS = "minisparse"
 # Parts of the standard library that do something when they are imported, or open windows.
 _NEVER = {"antigravity", "ensurepip", "idlelib", "test", "this", "tkinter", "turtle", "turtledemo"}
+_NOTHING = "it is not there: no points for what needs it"
 _SMALL = 0.02  # a constant below it may be the step of a difference quotient
 
 
@@ -43,7 +44,8 @@ def analyse(text: str, wanted: list[str]) -> dict[str, Any]:
     -------
     dict
         ``error``: why it is not Python, or "".  ``imports``: modules of NumPy and of the standard
-        library that it names.  ``foreign``: sentences about imports that are not allowed.
+        library that it names.  ``foreign``: sentences about imports that are not allowed, with what
+        becomes of them when the file is graded.
         ``quotients``: asked function -> a sentence about the difference quotient that it seems to
         return, itself or through a function that it calls.
     """
@@ -54,12 +56,19 @@ def analyse(text: str, wanted: list[str]) -> dict[str, Any]:
         return found | {"error": f"SyntaxError: {error.msg} (line {error.lineno})"}
     except (ValueError, MemoryError, RecursionError) as error:
         return found | {"error": f"not a Python file: {str(error) or 'nested too deeply'}"}
+    at_the_top = {
+        node.lineno for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))
+    }
     for module, line in _imported(tree):
         top = module.partition(".")[0]
-        if top in FRAMEWORKS:
-            found["foreign"].append(f"line {line} imports {top}: write the gradients yourself")
-        elif top == OURS:
-            found["foreign"].append(f"line {line} imports {top}, which holds the solutions")
+        if top in FRAMEWORKS or top == OURS:
+            why = (
+                ", which holds the solutions"
+                if top == OURS
+                else ", and gradients are to be written"
+            )
+            costs = "the file cannot be imported: 0 points" if line in at_the_top else _NOTHING
+            found["foreign"].append(f"line {line} imports {top}{why}. When graded, {costs}")
         elif may_be_loaded(module):
             found["imports"].append(module)
     found["imports"] = sorted(set(found["imports"]))[:200]

@@ -16,6 +16,7 @@ from .errors import ClassroomError
 from .grading import Grade
 from .invoking import printable
 from .manifest import Assignment
+from .probe import FORBIDDEN
 
 
 def results(grade: Grade, extra: dict[str, Any], walls: Sequence[str]) -> dict[str, Any]:
@@ -29,24 +30,25 @@ def results(grade: Grade, extra: dict[str, Any], walls: Sequence[str]) -> dict[s
     walls : sequence of str
         What the submission was kept from, on this system.
     """
+    seen = [o.of.exercise for o in grade.outcomes]
     return {
         "score": grade.score,
         "execution_time": round(grade.seconds, 2),
-        "output": "\n".join([*grade.notes, *(f"While it was graded: {w}." for w in walls)]),
+        "output": "\n".join([*grade.notes, *_walls(walls)]),
         "visibility": "visible",
         "stdout_visibility": "hidden",
         "extra_data": extra,
         "tests": [
             {
                 "name": f"{o.of.exercise} {o.of.name} ({o.of.kind})",
-                "number": f"{o.of.exercise}.{i}",
+                "number": f"{o.of.exercise}.{seen[: i + 1].count(o.of.exercise)}",
                 "score": o.score,
                 "max_score": o.of.points,
                 "status": "passed" if o.passed else "failed",
                 "output": o.message,
                 "visibility": "visible",
             }
-            for i, o in enumerate(grade.outcomes, 1)
+            for i, o in enumerate(grade.outcomes)
         ],
     }
 
@@ -59,6 +61,8 @@ def page(assignment: Assignment, grade: Grade, walls: Sequence[str]) -> str:
         f"{_code(grade.student)}: {grade.score:g} of {grade.possible:g} points.",
         "",
     ]
+    messages = {o.message for o in grade.outcomes}
+    said = messages & {*grade.notes} if len(messages) == 1 else set()  # once is enough
     if grade.notes:
         lines += ["About the file:", "", *(f"* {_code(note)}" for note in grade.notes), ""]
     for exercise in assignment.exercises:
@@ -71,10 +75,20 @@ def page(assignment: Assignment, grade: Grade, walls: Sequence[str]) -> str:
             if o.of.exercise == exercise.number:
                 mark = "right" if o.passed else "**not right**"
                 lines.append(f"* {o.of.name} ({o.of.kind}): {mark}, {o.score:g} of {o.of.points:g}")
-                lines += [f"    {_code(line)}  " for line in o.message.splitlines() if line.strip()]
+                shown = "" if o.message in said else o.message
+                lines += [f"    {_code(line)}  " for line in shown.splitlines() if line.strip()]
         lines.append("")
-    lines += ["While the file was graded:", "", *(f"* {wall}" for wall in walls), ""]
+    lines += [*_walls(walls), ""]
     return "\n".join(lines)
+
+
+def _walls(walls: Sequence[str]) -> list[str]:
+    """Say to a student how the file was run: it is no reproach."""
+    closed = [w.removesuffix(FORBIDDEN) for w in walls if w.endswith(FORBIDDEN)]
+    more = [f"While it ran, {w}." for w in walls if not w.endswith(FORBIDDEN)]
+    if closed:
+        more.insert(0, f"Like everybody's, your file ran without: {'; '.join(closed)}.")
+    return more
 
 
 def table(assignment: Assignment, rows: Sequence[dict[str, Any]]) -> str:

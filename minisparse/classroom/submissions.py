@@ -19,6 +19,7 @@ from .invoking import printable
 from .manifest import Assignment
 
 LARGEST = 256 << 10  # bytes of a submission
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar")
 _ENCODINGS = ("utf-8", "utf-8-sig", "ascii", "iso-8859-1", "cp1252")
 
 
@@ -57,20 +58,36 @@ def find(folder: Path, assignment: Assignment) -> list[Submission]:
             f"{folder} is no folder; it should hold one folder or file per student"
         )
     found: dict[str, Submission] = {}
+    others = []
     for entry in sorted(folder.iterdir(), key=lambda p: (p.suffix == ".py", p.name)):
         if entry.name.startswith((".", "__")):
             continue
         file = entry.suffix == ".py" and not (entry.is_dir() and not entry.is_symlink())
         if not file and entry.is_file() and not entry.is_symlink():
-            continue  # a list of names, a page of notes
+            others.append(entry)
+            continue
         student = entry.name.removesuffix(".py") if file else entry.name
         student = entry.name if student in found else student
         found[student] = read(student, entry, assignment)
+    for entry in others:  # a list of names, a page of notes; or a student's work, packed
+        packed = _packed(entry.name, assignment)
+        if packed and entry.stem not in found:
+            found[entry.stem] = Submission(entry.stem, problem=f"there is {packed}")
     if not found:
         raise ClassroomError(
             f"{folder} holds no submissions; expected STUDENT/{assignment.id}.py or STUDENT.py"
         )
     return sorted(found.values(), key=lambda s: s.student)
+
+
+def doubles(found: list[Submission]) -> list[str]:
+    """Return a sentence for every student who handed in a folder and a file: they count as two."""
+    names = {s.student for s in found}
+    return [
+        f"{bare}/ and {bare}.py are graded as two students, {bare} and {bare}.py; remove one"
+        for name in sorted(names)
+        if (bare := name.removesuffix(".py")) != name and bare in names
+    ]
 
 
 def read(student: str, path: Path, assignment: Assignment) -> Submission:
@@ -84,8 +101,7 @@ def read(student: str, path: Path, assignment: Assignment) -> Submission:
         if path.is_dir():
             names = {p.name for p in path.iterdir()}
             if wanted not in names:
-                python = sorted(printable(n) for n in names if n.endswith(".py"))
-                there = ", ".join(python[:5]) or "no Python file"
+                there = _instead(path, names, assignment)
                 return Submission(student, problem=f"{wanted} is missing; there is {there}")
             path = path / wanted
         return Submission(student, _text(path))
@@ -93,6 +109,30 @@ def read(student: str, path: Path, assignment: Assignment) -> Submission:
         return Submission(student, problem=str(error))
     except OSError as error:
         return Submission(student, problem=f"{path.name} cannot be read: {error.strerror}")
+
+
+def _instead(folder: Path, names: set[str], assignment: Assignment) -> str:
+    """Name what is in a folder in the place of the assignment's file, and what to do with it."""
+    wanted = f"{assignment.id}.py"
+    ordered = sorted(names)
+    deeper = [n for n in ordered if (folder / n / wanted).is_file()]
+    if deeper:
+        return f"{printable(deeper[0])}/{wanted}, one folder too deep: move it up"
+    packed = [p for n in ordered if (p := _packed(n, assignment))]
+    python = [printable(n) for n in ordered if n.endswith(".py")]
+    if python:
+        return f"{', '.join(python[:5])}: call it {wanted}, if it is that"
+    return packed[0] if packed else "no Python file"
+
+
+def _packed(name: str, assignment: Assignment) -> str:
+    """Say what to do with a file in which code may be hidden; "" if it is no such file."""
+    suffix, shown, wanted = Path(name).suffix.lower(), printable(name), f"{assignment.id}.py"
+    if suffix in _ARCHIVES:
+        return f"{shown}, an archive: unpack it and hand in {wanted}"
+    if suffix == ".ipynb":
+        return f"{shown}, a notebook: hand in its code as a file {wanted}"
+    return ""
 
 
 def _text(path: Path) -> str:
@@ -114,4 +154,6 @@ def _text(path: Path) -> str:
             raise ClassroomError(f"{path.name} is in {encoding}; save it as UTF-8")
         return content.decode(encoding).replace("\r\n", "\n")
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise ClassroomError(f"{path.name} is not text in UTF-8: {error}") from error
+        raise ClassroomError(
+            f"{path.name} is not text in UTF-8 ({error}); save it as UTF-8"
+        ) from error

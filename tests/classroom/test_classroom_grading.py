@@ -28,7 +28,7 @@ from minisparse.classroom import (
 )
 from minisparse.classroom.errors import ClassroomError
 from minisparse.classroom.grading import Grader
-from minisparse.classroom.proxy import Limits
+from minisparse.classroom.patience import Limits
 from minisparse.classroom.submissions import Submission
 from minisparse.progress import Silence
 
@@ -72,6 +72,37 @@ def test_a_starter_has_a_message_for_each_function(material):
     messages = "\n".join(o.message for o in result.outcomes)
     assert "sigmoid_array is not written yet (exercise 1.1: sigmoid_array)" in messages
     assert "sample_derivative is not written yet (exercise 1.2: sample_derivative)" in messages
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("import matplotlib\n" + RIGHT, "importing your file raised ImportError: matplotlib"),
+        (RIGHT + "\nwhile True:\n    pass\n", "importing your file: it gave no answer within 5 s"),
+        (RIGHT + "\n1 / 0\n", "importing your file raised ZeroDivisionError"),
+        ("def f(:", "a1.py: SyntaxError"),
+        (None, "nothing is written: every function is as it was handed out"),
+    ],
+)
+def test_no_points_without_a_note(material, text, note):
+    """The note is what an instructor sees; on the student's page it stands once."""
+    result = grade(material, material.starter["a1.py"] if text is None else text)
+    assert result.score == 0
+    assert result.notes[-1].startswith(note)
+    page = reports.page(material.assignment, result, [])
+    assert page.count(note) == 1
+    assert page.count("**not right**") == 4
+    row = reports.results(result, {"student": "ada", "notes": list(result.notes)}, [])
+    assert note in reports.table(material.assignment, [row])
+    assert note in reports.summary(material.assignment, [row], [], 1.0).partition("look at")[2]
+
+
+def test_feedback_says_how_the_file_was_run_without_reproach(material):
+    walls = ["using the network: forbidden", "starting processes: NOT forbidden on this system (x)"]
+    page = reports.page(material.assignment, grade(material, HALF), walls)
+    assert "Like everybody's, your file ran without: using the network." in page
+    assert "starting processes: NOT forbidden on this system (x)" in page
+    assert ": forbidden" not in page
 
 
 def test_a_check_that_fails_itself_gives_no_points(tmp_path):
@@ -384,11 +415,55 @@ def test_what_is_a_submission(material, tmp_path):
     assert found["ada.py"].text == "y = 2"
     assert found["bob"].text.endswith("x = 'é'")
     assert "symbolic link" in found["eve"].problem
-    assert found["odd"].problem == "a1.py is missing; there is a1 (1).py"
+    assert (
+        found["odd"].problem == "a1.py is missing; there is a1 (1).py: call it a1.py, if it is that"
+    )
     assert found["dir"].problem
     assert "256 KiB" in found["big"].problem
     hashes = [s.hash for s in found.values()]
     assert len(set(hashes)) == len(hashes)
+
+
+PACKED = {
+    "one folder too deep": ("a1/a1.py", "there is a1/a1.py, one folder too deep: move it up"),
+    "an archive": ("work.ZIP", "there is work.ZIP, an archive: unpack it and hand in a1.py"),
+    "a notebook": ("a1.ipynb", "there is a1.ipynb, a notebook: hand in its code as a file a1.py"),
+    "something else": ("essay.docx", "there is no Python file"),
+}
+
+
+@pytest.mark.parametrize("what", PACKED)
+def test_what_is_there_instead(material, tmp_path, what):
+    name, said = PACKED[what]
+    (tmp_path / "ivan" / name).parent.mkdir(parents=True)
+    (tmp_path / "ivan" / name).write_text("x = 1")
+    (found,) = submissions.find(tmp_path, material.assignment)
+    assert found.problem == f"a1.py is missing; {said}"
+
+
+def test_who_handed_in_an_archive_is_not_forgotten(material, tmp_path):
+    for name in ("ada.py", "ada.zip", "bob.zip", "cyd.ipynb", "names.csv"):
+        (tmp_path / name).write_text("x = 1")
+    found = {s.student: s.problem for s in submissions.find(tmp_path, material.assignment)}
+    assert found.keys() == {"ada", "bob", "cyd"}
+    assert found["ada"] == ""
+    assert "bob.zip, an archive: unpack it" in found["bob"]
+    assert "a notebook" in found["cyd"]
+
+
+def test_a_folder_and_a_file_of_one_name_are_two_students(material, tmp_path):
+    (tmp_path / "ada").mkdir()
+    for name in ("ada/a1.py", "ada.py", "bob.py"):
+        (tmp_path / name).write_text("x = 1")
+    (warning,) = submissions.doubles(submissions.find(tmp_path, material.assignment))
+    assert warning.startswith("ada/ and ada.py are graded as two students")
+
+
+def test_other_encodings(material, tmp_path):
+    (tmp_path / "bob.py").write_bytes(b"x = '\xe9'")
+    (found,) = submissions.find(tmp_path, material.assignment)
+    assert found.problem.startswith("bob.py is not text in UTF-8 (")
+    assert found.problem.endswith("; save it as UTF-8")
 
 
 @pytest.mark.parametrize("make", [False, True])
@@ -411,7 +486,8 @@ def test_gradescopes_schema(material):
     }  # fmt: skip
     assert row["score"] == sum(t["score"] for t in row["tests"]) == 3
     assert row["stdout_visibility"] == "hidden"
-    assert "network: forbidden" in row["output"]
+    assert "ran without: network." in row["output"]
+    assert [t["number"] for t in row["tests"]] == ["1.1.1", "1.1.2", "1.2.1", "1.2.2"]
     for test in row["tests"]:
         assert set(test) <= {
             "score", "max_score", "status", "name", "name_format", "number", "output",

@@ -13,7 +13,7 @@ from hostile_submissions import FAKE_RESULTS, HOSTILE, RIGHT
 
 import minisparse
 from minisparse.classroom import cohort, probe, submissions
-from minisparse.classroom.proxy import Limits
+from minisparse.classroom.patience import Limits
 from minisparse.progress import Silence
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="grading needs a POSIX system")

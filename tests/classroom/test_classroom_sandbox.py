@@ -12,8 +12,9 @@ import pytest
 
 from minisparse.classroom import probe
 from minisparse.classroom.errors import CallFailed, ClassroomError, SubmissionLost
+from minisparse.classroom.patience import Limits
 from minisparse.classroom.properties import Rng
-from minisparse.classroom.proxy import Limits, Remote
+from minisparse.classroom.proxy import Remote
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="walls of Linux")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="grading needs a POSIX system")
