@@ -25,7 +25,7 @@ import numpy as np
 from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
 from .saved import Memory, SavedArray, SavedState, WriteError
 
-Array = Any  # a NumPy or CuPy array, or one of a registered stand-in
+Array = Any  # of NumPy, of CuPy, or of what behaves like them
 
 _recording = True
 _branch_log: list[tuple[Op, Array]] | None = None

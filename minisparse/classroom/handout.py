@@ -21,7 +21,8 @@ specification.
 | --- | --- | ---: |
 {table}
 
-In brackets stand the kind of a property and its points. {kinds}
+Below, each exercise has a list of properties, in brackets with their kind and points:
+{kinds}
 
 {exercises}
 ## How to check your work
@@ -89,7 +90,7 @@ def readme(assignment: Assignment) -> str:
 
 _KINDS = {
     "forward": "the values",
-    "gradient": "a derivative",
+    "gradient": "a derivative, also checked by differences of the forward",
     "edge": "special cases: extremes, ties, float32, what is refused",
     "law": "a law that the values obey together",
 }
@@ -98,7 +99,7 @@ _KINDS = {
 def _kinds(found: tuple[Property, ...]) -> str:
     """Say what the kinds of properties are that occur."""
     there = list(dict.fromkeys(p.kind for p in found))
-    return "; ".join(f"*{k}*: {_KINDS[k]}" if k in _KINDS else f"*{k}*" for k in there) + "."
+    return "\n".join(["", *(f"* *{k}*: {_KINDS.get(k, k)}" for k in there)])
 
 
 def points(found: list[Property] | tuple[Property, ...]) -> str:

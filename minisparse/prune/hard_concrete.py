@@ -45,7 +45,10 @@ INITIAL_SD = 0.01  # of log alpha
 
 @dataclass(frozen=True)
 class Law:
-    """The constants beta, gamma and zeta.
+    """The constants beta, gamma and zeta of the hard concrete law.
+
+    Louizos, Welling and Kingma, "Learning sparse neural networks through L0 regularization", ICLR
+    2018.
 
     Parameters
     ----------

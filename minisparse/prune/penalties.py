@@ -95,7 +95,8 @@ def group_lasso_step(w: Any, amount: float, granularity: Granularity) -> Any:
     w : array, [in, out] or [kh, kw, in, out]
     amount : float
         eta lambda.
-    granularity : see `minisparse.prune.granularity.group_scores`
+    granularity : {"weight", "unit", "input", "kernel"} or (int, int)
+        As `group_scores` takes it.
 
     Returns
     -------
