@@ -22,8 +22,10 @@
 # with pencil and paper, shows the code of the library that computes it, checks its gradient, and
 # then trains something to see whether it is true.
 #
-# You should know what a partial derivative is, and how to index a NumPy array. Everything else is
-# built here from the ground: automatic differentiation in chapter 1, and so on upwards.
+# You should know how to index a NumPy array, and the mathematics of the first year or two: partial
+# derivatives and Taylor series; the product and the transpose of matrices, the norm of a vector; and of
+# probability what an expectation, a variance and a density are. Everything else is built here from the
+# ground: automatic differentiation in chapter 1, and so on upwards.
 #
 # ## The chapters
 
@@ -55,6 +57,10 @@ book.contents()
 # package. What a chapter trains itself takes seconds, at most two minutes on two cores. Longer
 # experiments have been run before; the chapter reads their results from `tutorials/results/`, and
 # says which command makes them.
+#
+# In the code you will meet `book.quick(full, short)`. It returns `full`, unless the environment variable
+# `MINISPARSE_BOOK_QUICK=1` asks for a quick run. Then it returns `short`, fewer images or epochs, and
+# the chapter ends in seconds, with numbers that mean nothing. The tests use it.
 #
 # ## How a chapter is made
 #
