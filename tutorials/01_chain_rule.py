@@ -280,9 +280,11 @@ print("6 x^2 at 1, should be 12:  ", derivative_by(backward, product))
 print("60 doublings, over 2^60:   ", derivative_by(backward, lambda x: doubled(x, 60)) / 2**60)
 
 # %% [markdown]
-# Right, and linear: every edge is looked at twice. Here is what that means, counted rather than
-# timed. Before you look: the number of paths doubles with every line of code, so on a logarithmic
-# axis it should be a straight line; the number of edges grows by two, so it should look almost flat.
+# Right, and linear: every edge is looked at twice. Here is what that means, in steps rather than in
+# seconds. The calls of the second attempt are counted; for the fourth one we draw the formula, two
+# edges for each doubling and two looks at each, $4 n$. Before you look: the number of paths doubles
+# with every line of code, so on a logarithmic axis it should be a straight line; the number of edges
+# grows by two, so it should look almost flat.
 
 # %% tags=["hide-input"]
 depth = np.arange(1, 17)
@@ -305,7 +307,9 @@ book.show_source(tape._order)
 # %% [markdown]
 # And then the walk itself. `grads` holds the cotangents that have arrived so far, `g` is the complete
 # one of the tensor `t`, and `_contribute` calls the rule of the operation and adds up what it
-# returns:
+# returns. (`ends` are the tensors whose cotangents were asked for, all leaves if it is `None`, and
+# `wanted` is what lies on the way to them. Read it with `lead` empty: it is the shape of extra leading
+# axes when several cotangents travel at once.)
 
 # %% tags=["remove-input"]
 book.show_source(tape._run_backward, docstring=False, start="for t in order", stop="_contribute")
@@ -380,7 +384,8 @@ book.show_source(linalg.MatMul)
 # In $Y = X + b$, where $X$ is $[n, m]$ and $b$ is $[m]$, NumPy adds $b$ to each of the $n$ rows.
 # So every $b_j$ is used $n$ times, and we know what that means: its cotangents are summed,
 # $\bar b_j = \sum_i \bar Y_{ij}$. In the library, broadcasting is an operation of its own, so that
-# the sum is written in one place and no other rule has to think of it:
+# the sum is written in one place and no other rule has to think of it. (Here `lead` is the number of
+# those extra leading axes. Read it with `lead = 0`.)
 
 # %% tags=["remove-input"]
 book.show_source(broadcast.BroadcastTo, broadcast.Unbroadcast)
@@ -417,7 +422,7 @@ book.checks({"LogCauchy": gradcheck(LogCauchy(), rng.standard_normal((3, 4)))})
 # %% [markdown]
 # The rule itself is made of operations on tensors. That is why gradients can be differentiated
 # again, at no extra cost to whoever writes rules. The second derivative of $x^3$ at 2 is 12, and
-# the Hessian of $\sum_i x_i^3$ times a vector $v$ is $6 x_i v_i$, computed without the Hessian:
+# the Hessian (the matrix of all second derivatives) of $\sum_i x_i^3$ times a vector $v$ is $6 x_i v_i$, computed without the Hessian:
 
 # %%
 print(grad(grad(lambda x: x**3))(2.0))
@@ -504,7 +509,8 @@ except WriteError as error:
 
 # %% [markdown]
 # - **Recursion.** A backward pass that calls itself ends with `RecursionError` on a network that is
-#   deep enough, or on a recurrent one that is unrolled far enough.
+#   deep enough, or on a recurrent one, whose output is its input again at the next step, after many
+#   steps.
 # - **Parameters in a `set`.** Its order may change from one process to the next; then the same seed
 #   does not give the same run.
 #
@@ -527,8 +533,9 @@ except WriteError as error:
 # **1.5** (pencil) In the graph of section 1.1, set $t = 2$. Which cotangents become zero, and what
 # does gradient descent do then?
 #
-# **1.6** (pencil) How many paths lead from $L$ to the first weight matrix of a network with three
-# hidden layers of 100 units? Why does nobody walk them?
+# **1.6** (pencil) How many paths lead from $L$ to one weight of the first layer, in a network with three
+# hidden layers of 100 units and 10 outputs, if every unit is a node of the graph? Why does nobody walk
+# them?
 #
 # **1.7** The backward rule of `BroadcastTo` is a sum, and the rule of a sum is a broadcast. Find two
 # more pairs of operations that are each other's backward rule.
