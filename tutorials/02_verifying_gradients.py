@@ -53,8 +53,8 @@ rng = np.random.default_rng(0)
 #
 # So let $h$ go to zero? No. A computer does not know $f(x)$, it knows it to a relative precision
 # $\varepsilon$ (about $10^{-16}$ in float64, $10^{-7}$ in float32). The difference of two numbers
-# that are nearly equal keeps this absolute error, about $\varepsilon \, \lvert f(x) \rvert$, and
-# then we divide it by $2 h$:
+# that are nearly equal keeps these absolute errors. Each of the two has one of up to
+# $\varepsilon \, \lvert f(x) \rvert$, together that is up to twice as much, and we divide by $2 h$:
 #
 # $$
 # \text{error}(h) \approx \underbrace{\frac{h^2}{6} \lvert f''' \rvert}_{\text{curvature}}
@@ -119,10 +119,16 @@ book.show(figure, "Relative error against the step h: U-curves of the difference
 # - **In float32 the check is nearly worthless.** With $h = 10^{-5}$, a value many people use, the
 #   error is near one percent, and it is far worse for functions that are less tame. Check in float64.
 #
-# The points along the bottom are the *complex step*: for an analytic function,
-# $f(x + i h) = f(x) + i h f'(x) + O(h^2)$, so its imaginary part divided by $h$ is the derivative,
-# and there is no difference in which digits could cancel. It is exact to rounding, but every
-# operation on the way must accept complex numbers and be analytic. `abs`, `max` and comparisons are
+# The curve that falls to the bottom and stays there is the *complex step*. For an analytic function
+#
+# $$
+# f(x + i h) = f(x) + i h f'(x) - \frac{h^2}{2} f''(x) - \frac{i h^3}{6} f'''(x) + \dots
+# $$
+#
+# The term with $h^2$ is real. So the imaginary part divided by $h$ is the derivative, with an error of
+# $\frac{h^2}{6} f'''$ as for central differences; but there is no difference in which digits could
+# cancel, so $h$ may be as small as one likes, $10^{-20}$ for example, and then it is exact to rounding.
+# The price: every operation on the way must accept complex numbers and be analytic. `abs`, `max` and comparisons are
 # not.
 #
 # The library's verifier does not choose one $h$. It tries many, from 1 down to $10^{-12}$. Two
@@ -135,7 +141,10 @@ book.show_source(numeric.extrapolate)
 # %% [markdown]
 # Then it needs to know how much rounding noise the function has. There is a nice way to measure it:
 # between points that lie very close together a smooth function is a straight line, and third and
-# fourth differences of a straight line are zero. What they see can only be noise.
+# fourth differences of a straight line are zero. What they see can only be noise. How much? A
+# difference of order $k$ adds values with binomial coefficients, $f_3 - 3 f_2 + 3 f_1 - f_0$ for
+# $k = 3$. The variances of independent noise add with the squares of these, and the squares sum to
+# $\binom{2k}{k} = (2 k)! / (k!)^2$, by which the program divides:
 
 # %% tags=["remove-input"]
 book.show_source(numeric.difference_noise, docstring=False)
@@ -178,8 +187,16 @@ def check(forward, backward, x, cotangent, h=1e-5):
 # %% [markdown]
 # ### The cotangent must be random
 #
-# Here is a softmax, which turns numbers into probabilities, and two backward rules for it. The
-# second one returns zeros, and is plainly wrong.
+# Here is a softmax, which turns numbers $x_j$ into probabilities $s_i = e^{x_i} / \sum_k e^{x_k}$, and
+# two backward rules for it. By the quotient rule its derivatives are
+#
+# $$
+# \frac{\partial s_i}{\partial x_j} = s_i \, ( [\, i = j \,] - s_j ) ,
+# $$
+#
+# where the bracket is 1 if $i = j$ and 0 otherwise; multiplied with a cotangent $g$ and summed over $i$
+# this is $s_j (g_j - \sum_i g_i s_i)$, the first rule. The second one returns zeros, and is plainly
+# wrong.
 
 
 # %%
@@ -213,7 +230,8 @@ for rule in (right_rule, zero_rule):
 
 # %% [markdown]
 # A cotangent of ones lets a gradient of zeros pass. It also lets a rule pass that ignores its
-# cotangent, and a transposition that goes the wrong way. A **random cotangent** is the most
+# cotangent, or one by which the cotangent itself is transposed the wrong way: a matrix of ones stays
+# what it is. A **random cotangent** is the most
 # valuable property that a checker can have, and it costs nothing.
 #
 # ### And elements must still be looked at
@@ -359,7 +377,7 @@ book.show(report.figure(), "Left: claimed against true derivative; right: the U-
 # *How to read it.* Left: each point is an element of the gradient, with the true derivative to the
 # right and the claimed one upwards. A right gradient has all points on the line; a wrong constant
 # factor turns the line; here they are scattered. Right: the error of the difference quotient for
-# steps from 1 down to $10^{-13}$. Its U says that the function is smooth, and that the differences
+# steps from 1 down to $10^{-12}$. Its U says that the function is smooth, and that the differences
 # can be trusted.
 #
 # ## 2.5 Who checks the checker?
@@ -406,7 +424,7 @@ print("judged correctly:", sum(right for right, _ in verdicts))
 #   was expected, something is wrong, and it is not the tolerance.
 # - **Square matrices, batches of one**, all dimensions equal: they hide transposes and wrong axes.
 # - **float32**, with a step that was meant for float64.
-# - **Noise.** With dropout, $f(x + h)$ and $f(x - h)$ are different functions. Both must use the
+# - **Noise.** With dropout (in training, units are set to zero at random), $f(x + h)$ and $f(x - h)$ are different functions. Both must use the
 #   same random numbers.
 # - **Relative errors of zeros.** Where both derivatives are rounding noise around zero, their
 #   relative difference means nothing.
