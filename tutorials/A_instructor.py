@@ -24,14 +24,14 @@
 #
 # ## A.1 Install
 #
-# You need Python 3.11 or later, and the source of minisparse in a folder; here it is called
-# `minisparse-source`. For grading take Linux or macOS. (Students may work on Windows as well.) In an
-# empty folder:
+# You need Python 3.11 or later, and the source of minisparse in a folder: a `git clone` of its repository,
+# or its archive, unpacked. In the place of `PATH/TO/minisparse-source` write where that folder is. For
+# grading take Linux or macOS. (Students may work on Windows as well.) In an empty folder:
 #
 # ```bash
-# python3 -m venv .venv                               # an environment of its own
-# .venv/bin/pip install ./path/to/minisparse-source   # NumPy and a few others come with it
-# source .venv/bin/activate                           # now `minisparse` is a command
+# python3 -m venv .venv                                # an environment of its own
+# .venv/bin/pip install PATH/TO/minisparse-source      # NumPy and a few others come with it
+# source .venv/bin/activate                            # now `minisparse` is a command
 # ```
 #
 # For Gradescope you need the same installation, to make the archive that you upload (section A.9).
@@ -49,6 +49,7 @@ from minisparse import book
 from minisparse.classroom import manifest
 from minisparse.classroom.material import Material
 
+assignment = "a3"
 terminal = book.Terminal()  # an empty folder
 
 # %% tags=["remove-input"]
@@ -65,7 +66,6 @@ terminal.run("minisparse classroom list", lines=slice(0, 16))
 # with the mistakes that students make (each must lose the points that it should).
 
 # %% tags=["remove-input", "varies"]
-assignment = "a3"
 VERSION = {"[0-9a-f]{16}": "<its version>"}  # it changes with the library
 terminal.run(f"minisparse classroom selftest {assignment}", hide=VERSION)
 
@@ -108,7 +108,18 @@ print("\n".join(sorted(f"handout/{p.name}" for p in (terminal.folder / "handout"
 #
 # The name of the folder or file is the name of the student in the results. Spaces and letters of all
 # alphabets are fine. Names that begin with a dot or with two underscores are passed over, and so are
-# files that are not Python. Here is a class of nine, with about everything that happens:
+# lists, notes and other files that are no work of a student.
+#
+# What learning platforms hand you often looks different. In the folder of a student the file is called
+# `a3.py`, exactly: rename `a3 (1).py`, `A3.py` or `ann_4711_a3.py`. If all files come in one folder, let
+# each have its student's name, `ann.py`, whatever the assignment is. An archive has to be unpacked, and
+# `ann/a3/a3.py` moved up by one folder; until then the student has no points, and a note that says so.
+# A student is a folder *or* a file: `ann/a3.py` beside `ann.py` makes two students, `ann` and `ann.py`, and
+# grading begins with a warning.
+#
+# Here is a class of nine, with about everything that happens. (To have the same class, unfold the code
+# here and in A.2, run both in Python, and find the folder by `print(terminal.folder)`; it is removed
+# when that Python ends.)
 
 # %% tags=["hide-input"]
 made = Material(manifest.load(assignment))
@@ -154,7 +165,7 @@ for student, text in class_of_nine.items():
 terminal.run(
     f"minisparse classroom grade {assignment} submissions --out results --seed 5",
     hide=VERSION,
-    lines=slice(0, 25),
+    lines=slice(0, 27),
 )
 
 # %% [markdown]
@@ -194,6 +205,8 @@ book.table(head, rows)
 # - **gus** calls the library. It is not there, so the file cannot be imported.
 # - **hana**'s file has another name, and **ivo** has not closed a bracket. The notes say so.
 #
+# Nobody is without points and without a note: where there is nothing to grade, the note says why.
+#
 # Each student's `feedback.md` is a page to be given back. It names what is wrong and often why, but
 # no right answer. This is chloe's, from the exercise with the mistake:
 
@@ -205,7 +218,8 @@ print(f"## Exercise {about[2].strip()}")
 # %% [markdown]
 # And `results.json` is the same for programs, in the schema of Gradescope. Its `extra_data` says what
 # exactly was graded, so that a result can be repeated years later: assignment and version of the
-# grader, seed, and a hash of the submission.
+# grader, seed, and a hash of the submission. Here is an excerpt, with one of the tests; dots mark what is
+# left out:
 
 # %% tags=["remove-input", "varies"]
 result = json.loads(
@@ -213,7 +227,7 @@ result = json.loads(
 )
 result["tests"] = [next(test for test in result["tests"] if test["status"] == "failed")]
 shown = {key: result[key] for key in ("score", "tests")}
-print(json.dumps(shown, indent=2))
+print(json.dumps(shown, indent=2).replace("\n  ]\n}", ",\n    ...\n  ],\n  ...\n}"))
 
 # %% [markdown]
 # ### Late submissions, and doing it again
@@ -288,9 +302,11 @@ print(f"ada's result {again}")
 #
 # | the note | what it did to the points | what to do |
 # | --- | --- | --- |
-# | `aN.py is missing`, `is empty`, `is a symbolic link`, `SyntaxError` | none at all | have it handed in again, and grade again |
-# | `imports minisparse, which holds the solutions` | none for what needs it: it is not there | often a line that was left from trying things out; ask for a file without it |
-# | `imports torch: write the gradients yourself`, or another framework | the same | the same |
+# | `aN.py is missing`, `is empty`, `is a symbolic link`, `SyntaxError` | none at all | have it handed in again, and grade again; the note names what is there instead |
+# | `importing your file raised ...`, or `gave no answer` | none at all: no function can be called | the same. Often it is one line at the top, such as `import matplotlib`, that no function needs |
+# | `nothing is written` | none | the file is the one that you handed out |
+# | `imports minisparse, which holds the solutions` | at the top of the file: none at all, also if nothing uses it. Inside a function: none for what needs it | often a line that was left from trying things out; ask for a file without it |
+# | `imports torch, and gradients are to be written`, or another framework | the same | the same |
 # | `seems to return a difference quotient` | no points for this gradient, even if the numbers are right | read the line. The recognition goes by the text of the program: if the student is right, correct the points by hand |
 # | `the grader itself failed over this submission` | none; it does not count as graded | run the command again. If that does not help, it is a bug of ours |
 #
@@ -347,12 +363,14 @@ hints = ["Relative to what?"]
 """
 
 # %% [markdown]
-# A property is a function with a decorator: exercise, kind (forward, gradient or edge), points, and what
-# the student is told that it is about. `student` has the student's functions by name, `reference` the
-# library's, and `rng` is seeded differently for the public check (`level` is `"public"`) and for grading.
-# A property holds if nothing raises. `close`, `refuses` and `gradient_holds`, which runs the gradient
-# checker, raise with messages for students. Compare with something computed in another way, or with
-# known numbers.
+# A property is a function with a decorator: exercise, kind, points, and what the student is told that it
+# is about. The kind is *forward* (the values), *gradient* (a derivative: it earns no points if a
+# difference quotient is recognised), *edge* (special cases), or a word of your own, such as *law* in
+# assignment a8 for a law that the values obey together; it stands beside the property's name. `student`
+# has the student's functions by name, `reference` the library's, and `rng` is seeded differently for the
+# public check (`level` is `"public"`) and for grading. A property holds if nothing raises. `close`,
+# `refuses` and `gradient_holds`, which runs the gradient checker, raise with messages for students.
+# Compare with something computed in another way, or with known numbers.
 
 # %%
 PROPERTIES = """
@@ -370,9 +388,10 @@ def nothing(student, reference, rng, level):
     refuses(student.instability, 0.0, 0.0, because="an accuracy of 0 before")"""
 
 # %% [markdown]
-# A wrong solution is a piece of Python that stands behind the reference and replaces one of its
-# functions. It must lose points, or the selftest fails: this is how you find out that your properties
-# ask too little.
+# An error that you grade with `refuses` belongs into the section *Raises* of the function's docstring:
+# that is all that the student knows. A wrong solution is a piece of Python that stands behind the
+# reference and replaces one of its functions. It must lose points, or the selftest fails: this is how you
+# find out that your properties ask too little.
 
 # %%
 WRONG = """
@@ -432,6 +451,7 @@ terminal.run("minisparse classroom new a10 --out ../a10", at="copy")
 # | `the results and the submissions need folders apart` | one lies inside of the other | another folder |
 # | `which submissions?` | the folder was left out | `grade a3 SUBMISSIONS --out RESULTS` |
 # | `could not be written: No space left on device` | the disk is full; who was graded stays graded | make room, run it again |
-# | it was interrupted | nothing is lost | run it again |
+# | `interrupted. Who was graded stays graded` | somebody pressed Ctrl-C; nothing is lost | run it again to go on |
+# | `warning: ann/ and ann.py are graded as two students` | a student has handed in both | remove one, and grade again |
 #
 # The exit code is 0 if everybody was graded, and 2 if that could not be done.

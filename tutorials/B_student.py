@@ -23,13 +23,14 @@
 #
 # ## B.1 Set up
 #
-# You need Python 3.11 or later, on Linux, macOS or Windows, the folder of the assignment, and
-# minisparse, from where your instructor says. In a folder of your own:
+# You need Python 3.11 or later, on Linux, macOS or Windows, the folder of the assignment, and the source
+# of minisparse: a `git clone` of its repository, or an archive, from where your instructor says. In the
+# place of `PATH/TO/minisparse-source` write where that folder is. In a folder of your own:
 #
 # ```bash
-# python3 -m venv .venv                               # an environment of its own
-# .venv/bin/pip install ./path/to/minisparse-source   # NumPy and a few others come with it
-# source .venv/bin/activate                           # in every new terminal; then `minisparse` works
+# python3 -m venv .venv                                # an environment of its own
+# .venv/bin/pip install PATH/TO/minisparse-source      # NumPy and a few others come with it
+# source .venv/bin/activate                            # in every new terminal; then `minisparse` works
 # ```
 #
 # On Windows write `py -m venv .venv`, then `.venv\Scripts\pip` and `.venv\Scripts\activate`. If you have
@@ -106,7 +107,7 @@ terminal.run("python check.py 3.1", at="a3")
 
 # %% [markdown]
 # The product is right. "Its rectifier", that is the result with bias and with `relu=True`, is wrong in
-# some elements, but not in all. The message names the first of them and what you returned there; it does
+# some elements, but not in all. The message names the worst of them and what you returned there; it does
 # not name the right value. Which elements would be wrong if the order of two steps was? Those where
 # the bias changes the sign. So:
 
@@ -219,16 +220,21 @@ terminal.run("python check.py 3.3", at="a3")
 # | `... should raise ValueError for ..., but it returned a result` | the section *Raises* of the docstring |
 # | `instead: ... raised IndexError` | an error, but not the one that was asked for |
 # | `it writes to its argument` | make a new array |
+# | `should be exactly 0` | a small number is not enough there |
 # | `raised ... (line 131 of a3.py)` | Python's own error, with the line of your file |
+# | `... gave no answer within 10 s (an endless loop?)` | a loop whose end is never reached; look at what should end it |
+# | `Timeout`, and the line where it was | the same, where it could not be interrupted: an `except:` without a name catches everything |
 # | `a3.py: SyntaxError: ... (line 88)` | the file cannot be read; nothing is checked |
-# | `... should hold the file of one assignment` | you are in another folder |
+# | `... should hold the file of one assignment` | you are in another folder: change into it, or name it, `minisparse classroom check a3 3.2` |
 #
 # ## B.6 What is not allowed, and why
 #
 # - **Difference quotients in the place of a gradient.** They are how one *checks*. Deriving is the
 #   exercise; and besides they are slow and lose half of the digits.
 # - **Other frameworks, and the functions of minisparse itself.** You would hand in somebody else's
-#   solution. They are not there when your file is graded, so it could not even be imported.
+#   solution. They are not there when your file is graded. An `import torch` at the top of the file, used
+#   or not, means that no function can be called: 0 points. So does any other module that is neither
+#   NumPy nor of Python's standard library, matplotlib for instance.
 # - **Reading files, starting programs, the network.** It is not possible while your file is graded,
 #   and no exercise needs it. NumPy and Python's standard library are there.
 #
@@ -254,8 +260,8 @@ write(matmul=matmul, cross_entropy=quotient)
 terminal.run("python check.py 3.3", at="a3")
 
 # %% [markdown]
-# If it says so of something that is none, tell your instructor; the recognition looks at the text of
-# the program and can be wrong.
+# The check ends with exit code 1 then, even if all properties hold. If it says so of something that is
+# none, tell your instructor; the recognition looks at the text of the program and can be wrong.
 #
 # ## B.7 Hand in
 #
@@ -274,5 +280,5 @@ terminal.run("python check.py 3.3", at="a3")
 #   when it is imported, has no functions at all.
 # - You get a page of feedback like the output of the check.
 #
-# And if you want to know what the library does: each chapter shows its code. Try first; you will read it
-# with other eyes.
+# And if you want to know what the library does: each chapter shows its code, which is the solution. While
+# you work, read the formulas there and leave the code. Afterwards you will read it with other eyes.
