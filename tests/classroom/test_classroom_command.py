@@ -292,6 +292,22 @@ def test_grade_says_what_is_not_forbidden(capsys, tmp_path, monkeypatch):
 
 
 @posix
+@pytest.mark.usefixtures("shelf")
+def test_grade_warns_of_doubles_and_says_how_to_go_on(capsys, tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    (tmp_path / "in" / "ada").mkdir(parents=True)
+    for name in ("ada/a1.py", "ada.py"):
+        (tmp_path / "in" / name).write_text(RIGHT)
+    monkeypatch.setattr("minisparse.classroom.cohort.grade_class", stopped)
+    code, _, err = run(capsys, "grade", "a1", tmp_path / "in", "--out", tmp_path / "out")
+    assert code == 130
+    assert "warning: ada/ and ada.py are graded as two students" in err
+    assert err.endswith("interrupted. Who was graded stays graded; run it again to go on\n")
+
+
+@posix
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -10,7 +10,7 @@ SHAPES = ((), (3,), (2, 4))
 
 def check_rule(student, rng, name, settings, forward, slopes, make):
     """Check a rule of elementwise inputs: by gradcheck, then exactly, with one cotangent and with two."""
-    arrays = make((2,))
+    arrays = make((3,))
     gradient_holds(
         lambda *a: forward(*a), lambda g, *a: student.rule(name, settings, g, *a), *arrays
     )
