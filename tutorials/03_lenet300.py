@@ -60,6 +60,10 @@ book.tiles(
 )
 
 # %% [markdown]
+# In MNIST 0 is black and 255 is white: white ink on a black ground. We print it the other way round,
+# since paper is white. So ink is dark on this page; and a pixel that the text calls *black*, with the
+# value 0, is white in these pictures.
+#
 # The network sees numbers between 0 and 1, a batch of 100 images at a time. `data.batches` divides
 # by 255 when a batch is needed, so the images stay bytes in memory.
 #
@@ -94,13 +98,15 @@ book.table(
 # [chapter 5](05_magnitude.py): a method that removes 85 % of the network may have touched nothing but
 # the first layer.
 #
-# Going back through such a layer was derived in chapter 1. If $\bar y$ is the cotangent of
-# $y = \mathrm{relu}(x W + b)$, then first the relu lets it pass only where its output is positive,
-# and then
+# Going back through such a layer was derived in chapter 1. Let $y = \mathrm{relu}(a)$ with
+# $a = x W + b$. First the relu lets the cotangent pass only where its output is positive,
+# $\bar a = \bar y \odot [\, y > 0 \,]$ ($\odot$ is the product element by element), and then
 #
 # $$
-# \bar x = \bar y W^\top, \qquad \bar W = x^\top \bar y, \qquad \bar b = \sum_i \bar y_i .
+# \bar x = \bar a \, W^\top, \qquad \bar W = x^\top \bar a, \qquad \bar b = \sum_i \bar a_i ,
 # $$
+#
+# where the sum runs over the images of the batch, the rows of $\bar a$.
 
 # %% tags=["remove-input"]
 book.show_source(linear.linear_backward_reference)
@@ -177,7 +183,7 @@ book.checks(
 # *What to expect.* Thirty layers of 100 units with relu, with three choices of the variance. With
 # $1/n$ every layer halves the mean square, so after 30 layers the root mean square should be down by
 # $2^{-15}$, about $3 \cdot 10^{-5}$. With $4/n$ it should be up by $2^{15}$. With $2/n$ it should
-# stay.
+# stay. (It is one draw of thirty random matrices: a factor of two or three either way is chance.)
 
 # %%
 signals = {}
@@ -275,7 +281,10 @@ book.show(figure, "Loss and error on training and validation images, epoch by ep
 
 # %% [markdown]
 # *How to read it.* On the left the loss, on the right the error. The training curve goes towards
-# zero; the validation curve levels off. The gap between the two is what the network has learned by
+# zero; the validation curve levels off. In the first epochs the training error is the *larger* one. That
+# comes from how it is measured: while the network still learns, as a mean over the batches of the
+# epoch, the early ones included. The validation error is that of the network at the end of the epoch.
+# Later, when little changes within an epoch, this makes no difference any more. The gap between the two is what the network has learned by
 # heart: 266,610 parameters are more than it needs for 55,000 images. That is the room in which all
 # of pruning takes place.
 #
@@ -306,7 +315,7 @@ print(f"test error: {result.error_percent:.2f} % of {result.n:,} images")
 # ## 3.8 What has it learned?
 #
 # Each of the 300 units of the first layer has 784 weights, one for every pixel, so we can look at
-# them as an image: red where light helps the unit to become active, blue where it hinders it.
+# them as an image: red where ink helps the unit to become active, blue where it hinders it.
 
 # %%
 weights = model.fc1.weight.numpy().T.reshape(-1, 28, 28)
@@ -397,7 +406,8 @@ book.table(
 # **3.4** (pencil) What is the gradient of $-\log p_t$ with respect to $p$? Multiply it by the
 # Jacobian of the softmax, and find $p_j - [\, j = t \,]$ again.
 #
-# **3.5** (pencil) How many test images would you need to tell 1.5 % from 1.6 %?
+# **3.5** (pencil) How many test images would you need to tell 1.5 % from 1.6 %? Say: the difference of
+# two measurements, on different images, shall be 1.96 of its own standard deviations.
 #
 # **3.6** Train with learning rates 0.001, 0.01, 0.1 and 1. Predict the four curves first.
 #
