@@ -59,15 +59,16 @@ training, validation = mnist.train.split_validation(5000, rng)
 # learning calls it convolution.)
 #
 # A window of height $k$ fits into $H$ rows at $H - k + 1$ places. With $p$ rows of zeros added at
-# the top and the bottom (*padding*), and moving on by $s$ rows at a time (*stride*), it is
+# the top and the bottom (*padding*), and moving on by $d$ rows at a time (*stride*), it is
 #
 # $$
-# H' = \left\lfloor \frac{H + 2 p - k}{s} \right\rfloor + 1 .
+# H' = \left\lfloor \frac{H + 2 p - k}{d} \right\rfloor + 1 .
 # $$
 #
 # Here are three kernels of 3 by 3 that we make up ourselves. *What to expect.* The first is positive
 # above and negative below: it answers where light is above dark. The second does the same from left
-# to right. The third takes the mean of nine pixels, so it blurs.
+# to right. The third adds up nine pixels with equal weights, so it blurs. (The weights are 1/3 and not
+# 1/9, three times the mean, so that the answer can be seen beside the other two.)
 
 # %%
 horizontal = np.array([[1, 1, 1], [0, 0, 0], [-1, -1, -1]])
@@ -145,8 +146,8 @@ book.show_source(conv.window, conv.conv2d_reference)
 # What *runs* is compiled by Numba: loops again, but in machine code, several numbers at a time, with
 # the partial sums held in registers. It is tested against the definition above.
 #
-# *What to expect.* All four must agree to rounding. One multiply-add in a loop of Python takes some
-# tenths of a microsecond, while a processor core can do tens of billions of them in a second: the
+# *What to expect.* All four must agree to rounding. One multiply-add in a loop of Python takes
+# about a microsecond, while a processor core can do tens of billions of them in a second: the
 # loops lose by a factor of ten thousand or more. The others need no loop over pixels.
 
 # %% tags=["varies"]
@@ -322,8 +323,8 @@ learned = np.moveaxis(model.conv1.weight.numpy()[:, :, 0], -1, 0)
 book.tiles(learned, "The twenty 5 by 5 kernels of the first layer after training", signed=True)
 
 # %% [markdown]
-# *How to read it.* Red attracts, blue repels. Many are edge detectors in some direction: one side
-# red, the other one blue. And this is what they answer to the seven from above, after pooling and
+# *How to read it.* Red attracts, blue repels. A few are edge detectors in some direction: one side
+# red, the other one blue. Others are spots or bars, and some look like nothing that has a name. And this is what they answer to the seven from above, after pooling and
 # relu:
 
 # %%
@@ -391,8 +392,8 @@ book.table(
 #
 # **4.6** (pencil) A convolution with a 1 by 1 kernel is a linear layer. Of what shape?
 #
-# **4.7** (pencil) Show that the input gradient of a convolution is itself a convolution of the padded
-# cotangent, with a kernel that is flipped in both directions and has its channels exchanged.
+# **4.7** (pencil) Show that the input gradient of a convolution with stride 1 is itself a convolution
+# of the padded cotangent, with a kernel that is flipped in both directions and has its channels exchanged.
 #
 # **4.8** (pencil) Max-pooling and relu can be exchanged: show that
 # $\mathrm{relu}(\max(a, b)) = \max(\mathrm{relu}(a), \mathrm{relu}(b))$.
