@@ -205,7 +205,7 @@ book.table(head, rows)
 # - **gus** calls the library. It is not there, so the file cannot be imported.
 # - **hana**'s file has another name, and **ivo** has not closed a bracket. The notes say so.
 #
-# Nobody is without points and without a note: where there is nothing to grade, the note says why.
+# A file in which there was nothing to grade always has a note that says why.
 #
 # Each student's `feedback.md` is a page to be given back. It names what is wrong and often why, but
 # no right answer. This is chloe's, from the exercise with the mistake:
