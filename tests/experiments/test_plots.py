@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from minisparse.experiments import plots
+from minisparse.experiments import plots, plots_stability
 
 
 def row(name, series, compression, error, published=None, sd=0.1):
@@ -128,3 +128,8 @@ def test_one_seed_has_no_error_bars(drawn):
 def test_many_series_stay_apart():
     styles = [(s["color"], s["marker"]) for s in plots._styles(18)]
     assert len(set(styles)) == 18
+
+
+def test_a_collapsed_network_does_not_set_the_scale():
+    assert plots_stability._floor([89.0, 88.0, 87.5, 10.0]) == 87.75 - 6
+    assert plots_stability._floor([89.0, 88.0, 87.5, 80.0]) == 0
