@@ -28,8 +28,8 @@ import copy
 
 import numpy as np
 
-from minisparse import book, data, gradcheck, nn, optim, sparse
-from minisparse.autodiff import cross_entropy, linear
+from minisparse import book, data, gradcheck, gradients, nn, optim, sparse
+from minisparse.autodiff import Tensor, cross_entropy, linear, relu
 from minisparse.prune import magnitude, select
 from minisparse.prune.mask import Mask
 from minisparse.prune.method import Method
@@ -67,8 +67,8 @@ training = training.subset(np.arange(book.quick(15_000, 500)))  # enough to see 
 #          + O(\lVert \delta w \rVert^3) .
 # $$
 #
-# At the end of training the gradient is nearly zero. If we remove this one weight and no other, then
-# $\delta w_q = -w_q$, and what is left is
+# If we remove this one weight and no other, then $\delta w_q = -w_q$. And suppose that training has
+# ended in a minimum: there the gradient is zero, and what is left is
 #
 # $$
 # \delta L \approx \frac{1}{2} h_{qq} \, w_q^2 .
@@ -83,7 +83,15 @@ training = training.subset(np.arange(book.quick(15_000, 500)))  # enough to see 
 # happens to the loss.
 #
 # *What to expect.* On double logarithmic axes a cloud that rises with slope 2, as $w^2$. If all
-# curvatures were equal, it would be a thin line; its width shows by how much they differ.
+# curvatures were equal, it would be a thin line; its width shows by how much they differ. But has
+# training ended in a minimum? If not, the first term is still there, $- g_q w_q$, and it grows as $w$
+# only. So we draw the change twice: as it is, and after taking this term off,
+#
+# $$
+# L(\text{without } w_q) - L
+# \qquad \text{and} \qquad
+# L(\text{without } w_q) - L + g_q w_q .
+# $$
 
 # %%
 dense = nn.LeNet300(rng=rng)
@@ -101,29 +109,56 @@ h1 = np.maximum(images.reshape(len(images), -1) @ W1 + b1, 0)
 
 
 def loss(W2):
-    return cross_entropy(np.maximum(h1 @ W2 + b2, 0) @ W3 + b3, labels).item()
+    return cross_entropy(relu(Tensor(h1) @ W2 + b2) @ W3 + b3, labels)
 
 
-before, sizes, costs = loss(W2), [], []
-for q in rng.permutation(W2.size)[: book.quick(500, 20)]:
+here = Tensor(W2, requires_grad=True)
+(slopes,) = gradients(loss(here), [here])
+some = rng.permutation(W2.size)[: book.quick(500, 20)]
+changes = []
+for q in some:
     without = W2.copy()
     without.flat[q] = 0
-    sizes.append(abs(W2.flat[q]))
-    costs.append(abs(loss(without) - before))
+    changes.append(loss(without).item() - loss(W2).item())
+sizes = np.abs(W2.flat[some])
+costs = {
+    "as it is": np.array(changes),
+    "without the first-order term": changes + (slopes.numpy() * W2).flat[some],
+}
 
 # %% tags=["hide-input"]
-figure, ax = book.new_figure(6.5, 3.6)
-sizes, costs = np.array(sizes), np.maximum(costs, 1e-11)
-ax.loglog(sizes, costs, "o", markersize=3, alpha=0.6)
+figure, axes = book.new_figure(8.5, 3.4, ncols=2, sharey=True)
 line = np.array([sizes.min(), sizes.max()])
-ax.loglog(line, np.median(costs / sizes**2) * line**2, "k--", linewidth=1, label="slope 2")
-ax.set(xlabel="magnitude of the weight", ylabel="change of the loss", ylim=(1e-11, None))
-ax.legend()
-book.show(figure, "Change of the loss when one weight is removed, against its magnitude")
+for ax, (name, cost) in zip(axes, costs.items(), strict=True):
+    cost = np.maximum(np.abs(cost), 1e-12)
+    ax.loglog(sizes, cost, "o", markersize=3, alpha=0.6)
+    ax.loglog(line, np.median(cost / sizes**2) * line**2, "k--", linewidth=1, label="slope 2")
+    ax.set(title=name, xlabel="magnitude of the weight", ylim=(1e-12, None))
+axes[0].set_ylabel("change of the loss")
+axes[0].legend()
+book.show(
+    figure, "Change of the loss when one weight is removed, with and without the first-order term"
+)
+
+# %% tags=["varies", "hide-input"]
+rows = []
+for name, cost in costs.items():
+    seen = np.abs(cost) > 1e-12
+    fitted, _ = np.polyfit(np.log(sizes[seen]), np.log(np.abs(cost[seen])), 1)
+    rows.append([name, f"{fitted:.1f}", f"{np.mean(cost[seen] < 0):.0%}"])
+book.table(["change of the loss", "slope of the cloud", "removals that lower the loss"], rows)
 
 # %% [markdown]
-# *How to read it.* Each point is a weight: to the right its magnitude, upwards what its removal
-# changes. Points at the lower edge change nothing at all: they come from a unit that is never active.
+# *How to read it.* Each point is a weight: to the right its magnitude, upwards by how much its removal
+# changes the loss, up or down. Points at the lower edge change nothing at all: they come from a unit
+# that is never active. On the left the slope is nearer to 1 than to 2, and half of the removals make
+# the loss *smaller*. So training has not reached a minimum, and what one sees there is mostly
+# $-g_q w_q$: along one weight the loss still falls to one side, and removing it is a step to this
+# side as often as to the other. Take this term off, and the second-order part appears (right): its
+# slope is near 2, and most removals cost something. For pruning it is the part that counts.
+# First-order terms have both signs, and over many weights that go at once they tend to cancel;
+# costs add up.
+#
 # The cloud rises, so magnitude is a good first guess. But at any magnitude it is several powers of
 # ten high: some small weights are dear, and some large ones cost nothing. There is a lot to gain for
 # whoever estimates the cost better, and this is what most methods of this book are about.
@@ -133,7 +168,8 @@ book.show(figure, "Change of the loss when one weight is removed, against its ma
 # To keep a density of 10 %, sort by $\lvert w \rvert$, take the value at the border as a threshold,
 # and keep what is larger? Or larger or equal? Whenever several weights have the same magnitude, one
 # of these keeps too many and the other one too few. In float32 weights this is rare, but after
-# quantization, or in a network with many zeros, it is the rule. The library keeps **exactly** $k$,
+# quantization (rounding the weights to a few levels, to store each in a few bits), or in a network
+# with many zeros, it is the rule. The library keeps **exactly** $k$,
 # and of equal ones those that come first:
 
 # %% tags=["remove-input"]
@@ -198,7 +234,9 @@ run = train(
 )
 stages["trained on"], errors["trained on"] = pruned.fc1.weight.numpy(), evaluate(pruned, validation)
 for name, error in errors.items():
-    print(f"{name:15} validation error {error.error_percent:5.2f} %")
+    kept = np.abs(stages[name][stages["trained on"] != 0])
+    print(f"{name:15} validation error {error.error_percent:5.2f} %", end=", ")
+    print(f"mean magnitude of the kept weights {kept.mean():.3f}")
 
 # %% tags=["hide-input"]
 figure, axes = book.new_figure(8, 2.8, ncols=3, sharey=True)
@@ -215,7 +253,8 @@ book.show(figure, "Histograms of first-layer weights before pruning, after it, a
 # *How to read it.* The dashed lines are the threshold. On the left is the bell (on a logarithmic
 # axis, so that the tails can be seen). In the middle everything between the lines is gone. On the
 # right the survivors have spread, a few of them into the gap; nobody forbids a kept weight to be
-# small.
+# small. We expected them to grow. By the mean magnitudes above they hardly do: some have become larger
+# and some smaller. What training repairs here is how the survivors work together, not their size.
 #
 # What does a unit of the first layer look like now?
 
@@ -289,7 +328,18 @@ for name, model in (("forgetful", naive), ("with a mask", pruned)):
 # After five steps of training most of the removed weights are back. (Not all: those at pixels that
 # are always black have a gradient of exactly zero.) The library does two things. When weights are
 # removed, their optimizer state is set to zero as well; and after every step the mask is applied
-# again.
+# again. Both are in a class `MaskedTraining`, from which the pruning methods are derived. Like
+# `Forgetful` above, it is a `Method`: an object with **hooks**, functions that `train` calls at fixed
+# times. The hooks of this book are
+#
+# | hook | is called |
+# | --- | --- |
+# | `attach` | once, before the first step |
+# | `after_backward` | in every step, when the gradients are there and the weights are still the old ones |
+# | `after_step` | in every step, when the optimizer has changed the weights |
+# | `after_epoch` | at the end of every epoch |
+#
+# `tighten(mask)` takes a mask into force, on top of what has been removed before, and calls `enforce`:
 
 # %% tags=["remove-input"]
 book.show_source(magnitude.MaskedTraining.enforce, magnitude.MaskedTraining.after_step)
@@ -335,8 +385,9 @@ book.show_source(magnitude.cubic_sparsity, docstring=False)
 #
 # *What to expect.* Half of the weights can go without any training. At 5x the network that is not
 # trained on should be damaged, at 50x ruined. With training, little should happen up to 10x or so.
-# Random pruning should do surprisingly well at first, and lose clearly later. And the dense network
-# will gain from more training, so some of what looks like a success of pruning will be just that.
+# Random pruning is often said to do surprisingly well at first; then it should lose clearly. And the
+# dense network will gain from more training, so some of what looks like a success of pruning will be
+# just that.
 
 
 # %%
@@ -425,11 +476,17 @@ book.table(
 # to its left, pruned further. Points are means over three seeds and bars their standard deviations;
 # where the bars of two curves overlap, do not call one of them better.
 #
-# The dashed line is the network before any pruning. Up to 10x the pruned network is *better* than
-# that, and one is tempted to announce that pruning regularizes. The control says no: the dense
-# network, trained as long, is as good or better. Against this curve, and only against it, one sees
-# what pruning costs: little up to 10x, then more and more. And the gap between magnitude and random is what the
-# magnitude is worth.
+# The dashed line is the network before any pruning. Up to 10x the pruned network is
+# *better* than that (by the mean of the three even at 20x), and one is tempted to announce that pruning regularizes. The control
+# says no: the dense network, trained as long, is as good or better. Against this curve, and only
+# against it, one sees what pruning costs: little up to 10x, then more and more.
+#
+# Random pruning does not do surprisingly well here. With half of the weights it is where it began,
+# while the others have gained from the training, and at 5x it is worse *with* training than magnitude
+# is without. The gap between the two curves is large, but do not take all of it for what the magnitude
+# is worth. Our random masks keep the same share of each layer, and global magnitude pruning has found
+# shares of its own (section 5.3), which spare the small layers. The gap is what the magnitude **and**
+# these shares are worth together. Exercise 5.10 takes them apart.
 #
 # (All errors are higher than in chapter 3 because we train on a quarter of the images, to save time.)
 #
@@ -474,10 +531,13 @@ book.table(
 
 # %% [markdown]
 # One mask, and anything from less than 10x to 20x, all of it true. Papers use at least four of
-# these, and some add quantization to it. (A unit is *dead* if nothing reads it or if it reads
-# nothing: its weights still count as kept, but change nothing.) So **a ratio without its definition
-# is no number**. In this book it is parameters / nonzero parameters, biases counted, unless a paper's
-# own convention is being compared with, and then the table says so. None of these ratios is a time:
+# these, and some add quantization to it. (CSR, compressed sparse rows, is the usual way to store a
+# matrix with many zeros: row by row the nonzero values, with each the number of its column, and where
+# each row begins. A unit is *dead* if nothing reads it; or if it reads nothing, as soon as its output,
+# which is then a constant, has been added to the next layer's bias. Its weights still count as kept,
+# but nobody needs them.) So **a ratio without its definition is no number**. In this book it is the
+# first line, weights / kept weights, and biases are not counted; where a paper's own convention is
+# another one, the table says so. None of these ratios is a time:
 # a matrix with zeros is multiplied as slowly as one without, unless somebody stores it differently.
 #
 # ## 5.9 How to fool yourself
@@ -496,7 +556,9 @@ print(f"one of them, on average     {measured[:, 0].mean():.2f} %")
 print(f"best of twenty, on average  {measured.min(axis=1).mean():.2f} %")
 
 # %% [markdown]
-# A quarter of a point, for nothing. It is as much as many papers report as progress. Hence the rules
+# A quarter of a point, for nothing. (At most that: here the twenty measurements are independent. Real
+# networks that are tested on the *same* images make partly the same mistakes, so they differ less, and
+# the best of them gains less.) It is as much as many papers report as progress. Hence the rules
 # of this book (they agree with those of Blalock et al. 2020):
 #
 # 1. Choose everything (settings, epoch, threshold) on validation images. Test once.
@@ -513,8 +575,8 @@ print(f"best of twenty, on average  {measured.min(axis=1).mean():.2f} %")
 # after each, with three seeds: `minisparse reproduce magnitude-lenet300` (six minutes on two cores).
 # Han et al. (2015) published 1.59 % at 12x, from a dense network of 1.64 %.
 #
-# *What to expect.* With so much training after each step, the small network of section 5.7 that lost
-# accuracy from 10x on should hold out longer. And when each layer has to keep the same share, the last
+# *What to expect.* In section 5.7 the network, the same LeNet-300-100 on a quarter of the images, lost
+# accuracy from 10x on. With so much training after each step it should hold out longer. And when each layer has to keep the same share, the last
 # layer, which has only 1,000 weights, should become the bottleneck.
 
 # %% tags=["hide-input"]
@@ -582,7 +644,7 @@ book.table(
 # When each layer must keep the same share, nothing much changes up to 50x. At 100x the mean is far
 # higher, and so is the bar: two of the three seeds do well, and one has lost about a tenth of all
 # images. The last layer has ten weights left then, for ten outputs. If one output loses its last
-# weight, its digit is never recognized again. A mean and a bar hide such a thing; when a bar is as
+# weight, its score is the same for all images, and its digit is hardly ever recognized again. A mean and a bar hide such a thing; when a bar is as
 # long as this one, look at the single runs (they are in `tutorials/results/runs/`). And a table that
 # names the method "magnitude pruning" and does not say which of the two it is leaves out something
 # that matters.
@@ -610,22 +672,29 @@ book.table(
 #
 # **5.2 Exactly k.** Write `top_k`, also for scores that are equal, and the count for a density.
 #
-# **5.3 N of M.** Keep the $n$ largest of every $m$ consecutive inputs of each output.
+# **5.3 N of M.** Keep the $n$ largest of every $m$ consecutive inputs of each output. (Which axis that
+# is, and what happens to equal ones, is in the task sheet.)
 #
-# **5.4 Groups.** Scores of units, filters and blocks, and a mask from a decision for each group.
+# **5.4 Groups.** Scores of units, filters and blocks, and a mask from a decision for each group. (The
+# score of a group is the sum over its weights.)
 #
 # **5.5 Little by little.** Write the cubic schedule.
 #
-# **5.6 A share for each layer.** Write the rule of Erdős and Rényi, by which small layers stay denser.
+# **5.6 A share for each layer.** Write the rule of Erdős and Rényi, by which small layers stay denser:
+# the density of a layer is proportional to $(n_{in} + n_{out}) / (n_{in} \, n_{out})$, for a convolution
+# to the sum of all four dimensions over their product. One factor for all layers makes the total right,
+# and where that asks for more than everything, a layer stays dense and the others share the rest.
 #
 # **5.7** (pencil) Show that the cubic schedule has slope zero at its end. How much of the whole way is
 # done after half of the time?
 #
-# **5.8** (pencil) A mask is stored as CSR, with 4 bytes for a value and 4 for its index, or with one
-# bit for each weight. At which density do both need the same space?
+# **5.8** (pencil) Weights are stored as CSR, with 4 bytes for each kept value and 4 for its index; or
+# with one bit for each weight, kept or not, and 4 bytes for each kept value. At which density do both
+# need the same space? (Leave out what CSR needs for the beginnings of the rows.)
 #
-# **5.9** In the figure of section 5.2, put $h_{qq} w_q^2 / 2$ on the horizontal axis. (With
-# `minisparse.hvp` you get a column of the second derivatives.) How wide is the cloud now?
+# **5.9** In the right panel of section 5.2, put $h_{qq} w_q^2 / 2$ on the horizontal axis. (With
+# `minisparse.hvp` you get a column of the second derivatives.) How wide is the cloud now? And which
+# slope do you find in the left panel with this axis?
 #
 # **5.10** Add to section 5.7 the control that is missing: random pruning with the layer shares that
 # global magnitude pruning has found. How much of the gap does it close?
