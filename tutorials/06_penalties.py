@@ -283,9 +283,10 @@ print("found after", paths["L1, proximal"].index(0.0))
 
 # %% tags=["hide-input"]
 figure, axes = book.new_figure(8.5, 3.2, ncols=2)
-for (name, path), style in zip(paths.items(), ("-", ":", "--"), strict=True):
-    axes[0].plot(path, style, label=name)
-    axes[1].semilogy(np.where(np.array(path) == 0, np.nan, np.abs(path)), style, label=name)
+for (name, path), style in zip(paths.items(), ("-", ".", "--"), strict=True):
+    axes[0].plot(path, style, markersize=3, label=name)
+    shown = np.where(np.array(path) == 0, np.nan, np.abs(path))
+    axes[1].semilogy(shown, style, markersize=3, label=name)
 axes[0].axhline(0, color="0.6", linewidth=1)
 axes[0].set(xlabel="step", ylabel="weight", title="one weight")
 axes[1].set(xlabel="step", ylabel="magnitude (log scale)", title="the same, on a log axis")
@@ -294,8 +295,9 @@ book.show(figure, "The path of one weight under L2, L1 by subgradient, and L1 by
 
 # %% [markdown]
 # *How to read it.* On the left L2 takes its time, and the two lines of L1 seem to be one. On the
-# right they part: the dotted one stays between two values for ever, and the dashed one ends, at
-# zero, which has no place on a logarithmic axis. L2 will never end, but it goes on falling.
+# right they part: the one with the dots, the subgradient, alternates between 0.0033 on one side of
+# zero and 0.0010 on the other for ever. The dashed one ends, at zero, which has no place on a
+# logarithmic axis. L2 will never end, but it goes on falling.
 #
 # ## 6.6 Checking the steps
 #
@@ -318,8 +320,11 @@ book.show(figure, "The path of one weight under L2, L1 by subgradient, and L1 by
 # \frac{d E}{d w} = w - z = w - \mathrm{prox}_{aR}(w) .
 # $$
 #
-# If the library's step were not the minimum, this would not hold. That makes it a good test. ($E$
-# is called the Moreau envelope. For L1 it is a parabola near zero and a straight line farther out:
+# A step that does not end in the minimum has no such envelope, as a rule, so this makes a good test.
+# It is not a complete one: what it asks is that $z$ stands in a minimum *or does not move*. A step
+# that always ends at 0, or always at 0.7, passes it, and so does one that sets everything below $2 a$
+# to zero and is right elsewhere. That is what the test on a grid in 6.4 is for, which asks for the
+# lowest point itself. ($E$ is called the Moreau envelope. For L1 it is a parabola near zero and a straight line farther out:
 # Huber's function, $\lvert w \rvert$ with its tip rounded off. A proximal step is a gradient step
 # on it.)
 
@@ -384,16 +389,16 @@ print("half a threshold:", "holds" if report.ok else "refused")
 # times weaker in LeNet-300-100. The loss in this book is a mean over the batch and the penalty a
 # sum over the weights, as in most papers.
 #
-# **Momentum.** With momentum $\beta$ a steady gradient $g$ builds up to a velocity
-# $g + \beta g + \beta^2 g + \dots = g / (1 - \beta)$. The proximal step knows nothing about that.
-# So the two are at rest when $\eta g / (1 - \beta)$ and $\eta \lambda$ balance, and this is the
+# **Momentum.** With momentum $\mu$ a steady gradient $g$ builds up to a velocity
+# $g + \mu g + \mu^2 g + \dots = g / (1 - \mu)$. The proximal step knows nothing about that.
+# So the two are at rest when $\eta g / (1 - \mu)$ and $\eta \lambda$ balance, and this is the
 # minimum not of $L + \lambda R$ but of
 #
 # $$
-# L + (1 - \beta) \lambda R .
+# L + (1 - \mu) \lambda R .
 # $$
 #
-# With $\beta = 0.9$ the penalty is ten times weaker than its $\lambda$ says. This is no mistake,
+# With $\mu = 0.9$ the penalty is ten times weaker than its $\lambda$ says. This is no mistake,
 # only another scale; but to compare $\lambda$ with a paper, or between optimizers, one has to know
 # it.
 #
@@ -418,8 +423,22 @@ print(f"SGD                {settle(lambda p: optim.SGD(p, lr=0.01), 0.5):.4f}")
 print(f"SGD, momentum 0.9  {settle(lambda p: optim.SGD(p, lr=0.01, momentum=0.9), 0.5):.4f}")
 
 # %% [markdown]
-# **Adam.** It divides the gradient of every weight by the size that this gradient usually has. If
-# the penalty is a part of the gradient, it is divided as well. Then a weight with large gradients
+# **Adam** (Kingma and Ba 2015) divides the gradient of every weight by the size that this gradient
+# usually has. It keeps two running means for every weight, of the gradient and of its square,
+#
+# $$
+# m \leftarrow \beta_1 m + (1 - \beta_1) \, g , \qquad
+# v \leftarrow \beta_2 v + (1 - \beta_2) \, g^2 , \qquad
+# w \leftarrow w - \eta \, \frac{\hat m}{\sqrt{\hat v} + \varepsilon} ,
+# $$
+#
+# with $\beta_1 = 0.9$, $\beta_2 = 0.999$ and a tiny $\varepsilon$. Both begin at zero and are too small
+# at first; in step $t$ this is made good by $\hat m = m / (1 - \beta_1^t)$ and
+# $\hat v = v / (1 - \beta_2^t)$. If the gradient is always the same, $\hat m / \sqrt{\hat v}$ is its
+# sign: **a step is about $\eta$ long, however small the gradient is.** If its sign changes all the time,
+# $\hat m$ is small, and so is the step.
+#
+# If the penalty is a part of the gradient, it is divided as well. Then a weight with large gradients
 # is hardly penalized, and one with small gradients heavily. So *weight decay by step* and *L2 in
 # the loss*, which are the same thing for plain SGD, are two different things for Adam (Loshchilov
 # and Hutter 2019). Here are two weights whose gradients change their sign at every step, so that
@@ -603,8 +622,8 @@ book.table(
 # number such as 0.001 or 0.01, and a weight of 0.01 is in use.
 #
 # Now all strengths. When a penalty has done its work, it can be taken away. The survivors have been
-# pulled, too: by 6.2 each of them is $\lambda / h$ smaller than the loss would like it to be. So we
-# add a second phase to the proximal runs: four epochs with a falling learning rate, **without the
+# pulled, too: by 6.2 and 6.7 each of them is $(1 - \mu) \lambda / h$ smaller than the loss would like
+# it to be. So we add a second phase to the proximal runs: four epochs with a falling learning rate, **without the
 # penalty**, in which the zeros are kept at zero. (Statisticians call it *debiasing* the lasso.)
 
 
@@ -865,8 +884,9 @@ book.table(
 #   when the learning rate is long down.
 # - **A proximal step before the optimizer's**, or once per epoch with the same $\eta \lambda$
 #   (which is hundreds of times weaker).
-# - **Everything penalized.** Biases and the scales and shifts of batch norm are often among
-#   `parameters()`. A bias at zero saves nothing, and L1 on the scales of batch norm is another
+# - **Everything penalized.** Biases and the scales and shifts of batch norm (a layer that subtracts
+#   from each unit its mean over the batch, divides by its standard deviation, and then applies a
+#   learned scale and shift) are often among `parameters()`. A bias at zero saves nothing, and L1 on the scales of batch norm is another
 #   method (network slimming), which should be chosen, not happen.
 # - **Penalized weights in front of a batch norm.** The norm divides by the size of what comes in,
 #   so the penalty can make all these weights smaller without any price. They shrink, and what the
@@ -892,7 +912,7 @@ book.table(
 #
 # **6.4 A group at a time.** Write the proximal step of the group lasso, also for a group of zeros.
 #
-# **6.5** (pencil) The *elastic net* is $R(w) = \lvert w \rvert + \frac{\mu}{2} w^2$. Derive its
+# **6.5** (pencil) The *elastic net* is $R(w) = \lvert w \rvert + \frac{c}{2} w^2$. Derive its
 # proximal step. In which order would you apply the two single ones to get the same?
 #
 # **6.6** (pencil) Take $R(w) = 1$ if $w \neq 0$, else 0: a price on being there at all. Derive the
@@ -925,4 +945,5 @@ book.table(
 #   multiplicative noise*, NeurIPS 2017.
 # - Z. Liu, J. Li, Z. Shen, G. Huang, S. Yan, C. Zhang, *Learning efficient convolutional networks
 #   through network slimming*, ICCV 2017.
+# - D. P. Kingma, J. Ba, *Adam: a method for stochastic optimization*, ICLR 2015.
 # - I. Loshchilov, F. Hutter, *Decoupled weight decay regularization*, ICLR 2019.
