@@ -53,8 +53,8 @@ rng = np.random.default_rng(0)
 #
 # So let $h$ go to zero? No. A computer does not know $f(x)$, it knows it to a relative precision
 # $\varepsilon$ (about $10^{-16}$ in float64, $10^{-7}$ in float32). The difference of two numbers
-# that are nearly equal keeps these absolute errors. Each of the two has one of up to
-# $\varepsilon \, \lvert f(x) \rvert$, together that is up to twice as much, and we divide by $2 h$:
+# that are nearly equal is small, but it keeps the absolute errors of both. Each is up to
+# $\varepsilon \, \lvert f(x) \rvert$, so together up to twice as much, and we divide by $2 h$:
 #
 # $$
 # \text{error}(h) \approx \underbrace{\frac{h^2}{6} \lvert f''' \rvert}_{\text{curvature}}

@@ -324,7 +324,7 @@ book.tiles(learned, "The twenty 5 by 5 kernels of the first layer after training
 
 # %% [markdown]
 # *How to read it.* Red attracts, blue repels. A few are edge detectors in some direction: one side
-# red, the other one blue. Others are spots or bars, and some look like nothing that has a name. And this is what they answer to the seven from above, after pooling and
+# red, the other one blue. Others are spots or bars, and many look like nothing that has a name. And this is what they answer to the seven from above, after pooling and
 # relu:
 
 # %%

@@ -312,8 +312,8 @@ book.show(figure, "The law for other temperatures and for a wider stretch, at lo
 #
 # *What to expect.* The share of nonzero gates among many samples must agree with the formula, for every
 # $\log \alpha$, and so must their mean. We take the smallest $\log \alpha$ that training allows; the
-# one at which the gate of section 8.7 closes; and the ones at which training starts. The paper gives
-# these as a *drop rate* $p$, and sets $\log \alpha = \log \frac{1 - p}{p}$: 0 for $p = 0.5$, 0.847 for
+# one at which the gate of section 8.7 closes; and three at which training may start. The paper gives
+# a start as a *drop rate* $p$, and sets $\log \alpha = \log \frac{1 - p}{p}$: 0 for $p = 0.5$, 0.847 for
 # $p = 0.3$, and 1.386 for $p = 0.2$.
 
 # %% tags=["varies"]
