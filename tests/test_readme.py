@@ -5,6 +5,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from minisparse.experiments import tables
 
 README = Path(__file__).parents[1] / "README.md"
@@ -24,18 +26,38 @@ def test_every_path_named_in_the_readme_exists():
     assert not missing
 
 
+def committed(experiment):
+    file = README.parent / "tutorials" / "results" / experiment / "results.json"
+    return json.loads(file.read_text())["rows"]
+
+
+def error_of(ours):
+    return f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f} %"
+
+
 def test_the_results_in_the_readme_are_the_committed_ones():
-    file = README.parent / "tutorials" / "results" / "sensitivity-table1" / "results.json"
-    rows = json.loads(file.read_text())["rows"]
-    shown = re.findall(r"^\| (?:dense|sensitivity).*$", README.read_text(), re.MULTILINE)
+    rows = committed("sensitivity-table1")
+    shown = re.findall(r"^\| (?:dense|sensitivity|a control).*$", README.read_text(), re.MULTILINE)
     assert len(shown) == len(rows)
     for row in rows:
-        published, ours = row["published"], row["ours"]
-        at = "" if row["name"] == "dense" else f" at {published['compression']:g}x"
-        mine = f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f} %"
-        if at:
+        published, ours, dense = row["published"], row["ours"], row["name"] == "dense"
+        told = f" {published['error']:.2f} %" if published else ""
+        if published and not dense:
+            told += f" at {published['compression']:g}x"
+        mine = error_of(ours)
+        if not dense:
             mine += f" at {tables.ratio_text(ours['compression_mean'])}"
-        assert any(f"| {published['error']:.2f} %{at} | {mine} |" in line for line in shown), mine
+        assert any(f"|{told} | {mine} |" in line for line in shown), mine
+
+
+@pytest.mark.parametrize("penalty", ["L1", "L1 and L2"])
+def test_the_stochastic_rows_too(penalty):
+    (row,) = [row for row in committed("stochastic-nodes") if row["name"] == penalty]
+    (line,) = re.findall(
+        rf"^\| stochastic pruning beside {penalty} \|.*$", README.read_text(), re.MULTILINE
+    )
+    removed = f"{row['details']['removed']:.0f} % of the nodes removed"
+    assert f"| {error_of(row['ours'])} with {removed} |" in line
 
 
 def test_every_link_to_a_file_resolves():
