@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import tempfile
@@ -62,7 +63,9 @@ def run_chapter(text: str, where: Path, name: str) -> Any:
         )
         client.log.setLevel(logging.WARNING)
         try:
-            client.execute(cleanup_kc=True)
+            asyncio.run(
+                client.async_execute(cleanup_kc=True)
+            )  # closes its event loop, in threads too
         except exceptions.CellExecutionError as error:
             raise BookError(f"{name}: a cell failed\n{error}") from None
     for cell in notebook.cells:
