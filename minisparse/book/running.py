@@ -63,9 +63,8 @@ def run_chapter(text: str, where: Path, name: str) -> Any:
         )
         client.log.setLevel(logging.WARNING)
         try:
-            asyncio.run(
-                client.async_execute(cleanup_kc=True)
-            )  # closes its event loop, in threads too
+            # `execute` would leave its event loop open in a thread that is not the main one.
+            asyncio.run(client.async_execute(cleanup_kc=True))
         except exceptions.CellExecutionError as error:
             raise BookError(f"{name}: a cell failed\n{error}") from None
     for cell in notebook.cells:

@@ -18,13 +18,11 @@ import numpy as np
 from .. import kernels
 from ..autodiff import Tensor
 from ..autodiff.ops import flatten, relu
-from ..autodiff.tape import is_recording, wrap
-from ..nn import Module
-from ..nn.module import is_observed
+from .at_once import AtOnce
 from .layers import BlockedLinear, CSRLinear
 
 
-class Chain(Module):
+class Chain(AtOnce):
     """Sparse linear layers one after another, a relu after some of them.
 
     Parameters
@@ -79,11 +77,6 @@ class Chain(Module):
     def layers(self) -> list[CSRLinear]:
         """The layers in their order."""
         return [vars(self)[name] for name in self.names]
-
-    def __call__(self, *inputs: Any) -> Tensor:
-        """Map [n, n_in], or images, to [n, n_out]."""
-        y = None if is_recording() or is_observed() else self._at_once(*inputs)
-        return super().__call__(*inputs) if y is None else wrap(y)
 
     def _at_once(self, x: Any) -> np.ndarray | None:
         array = x._array if isinstance(x, Tensor) else x

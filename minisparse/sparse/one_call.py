@@ -13,15 +13,14 @@ import numpy as np
 
 from .. import kernels
 from ..autodiff import Tensor
-from ..autodiff.tape import is_recording, wrap
 from ..nn import Module
-from ..nn.module import is_observed
+from .at_once import AtOnce
 from .graph import example_for
 from .packing import Packing
 from .selected import Selected
 
 
-class Compiled(Module):
+class Compiled(AtOnce):
     """A model, and the program of its layers; made by `compiled`.
 
     The parameters are the model's own: training it, or writing to a parameter, changes both.  Where
@@ -37,15 +36,10 @@ class Compiled(Module):
         self.model = model
         self._packing = Packing(model, example)
 
-    def __call__(self, *inputs: Any) -> Tensor:
-        """Map images to logits."""
-        y = None if self.training or is_recording() or is_observed() else self._at_once(*inputs)
-        return super().__call__(*inputs) if y is None else wrap(y)
-
     def _at_once(self, x: Any) -> np.ndarray | None:
         array = x._array if isinstance(x, Tensor) else x
         packing = self._packing
-        if type(array) is not np.ndarray or array.shape[1:] != packing.in_shape:
+        if self.training or type(array) is not np.ndarray or array.shape[1:] != packing.in_shape:
             return None
         program = packing.current()
         if program is None or program.numbers.dtype != array.dtype:
