@@ -15,7 +15,10 @@ ROWS = {
     "MLP, 0.1/N": Row(L0(), series="MLP"),
     "MLP, sep.": Row(L0(strengths=(0.17, 0.42, 6), decay_epochs=50), series="MLP"),
     "LeNet-5, 0.1/N": Row(L0(model="lenet5"), series="LeNet-5"),
-    "LeNet-5, sep.": Row(L0(model="lenet5", strengths=(10, 0.5, 0.1, 10)), series="LeNet-5"),
+    "LeNet-5, sep.": Row(
+        L0(model="lenet5", strengths=(10, 0.55, 0.1, 8), l2=3e-4, decay_epochs=60),
+        series="LeNet-5",
+    ),
 }
 
 
