@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from minisparse.kernels import simd_panel
+from minisparse.kernels.copying import copy
 from minisparse.kernels.jit import jit
 from minisparse.kernels.simd import VECTOR_BYTES
 from minisparse.kernels.simd_panel import PLAIN_LANES, make_plain_tile, make_row_tile
@@ -154,7 +155,7 @@ def one_sample(x, values, columns, starts, bias, layers, y, here, there):
             _dot_blocks(x, v, c, s, b, relu, here)
         x = here
         here, there = there, here
-    y[:] = x[: y.size]
+    copy(x, 0, y, 0, y.size)
 
 
 # Indices are unsigned: Numba would test signed ones for being negative.

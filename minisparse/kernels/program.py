@@ -18,6 +18,7 @@ from minisparse.kernels import simd
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.conv import conv2d_reference, padded_shape
 from minisparse.kernels.conv_loops import Geometry
+from minisparse.kernels.copying import copy
 from minisparse.kernels.jit import jit
 from minisparse.kernels.linear import matmul_reference
 from minisparse.kernels.pool import max_pool2d_reference
@@ -253,8 +254,7 @@ def pad(x, x0, row, padded):
     line, width, left = row[LINE], row[WIDTH], row[LEFT]
     padded[: (row[HEIGHT] + 2 * row[TOP]) * line] = 0
     for i in range(row[HEIGHT]):
-        at = (i + row[TOP]) * line + left
-        padded[at : at + width] = x[x0 + i * width : x0 + (i + 1) * width]
+        copy(x, x0 + i * width, padded, (i + row[TOP]) * line + left, width)
 
 
 @jit()

@@ -30,6 +30,7 @@ from minisparse.kernels.conv_loops import (
 )
 from minisparse.kernels.conv_pool import conv2d_pool_backward_reference, conv2d_pool_reference
 from minisparse.kernels.conv_winners import gradients_of_image
+from minisparse.kernels.copying import copy
 from minisparse.kernels.jit import jit
 from minisparse.kernels.linear import (
     linear_backward_reference,
@@ -371,7 +372,7 @@ def _backward_conv(source, s0, e, e0, row, more, spots, places, wt, delta, d0, o
     if wanted and is_padded:
         for i in range(row[HEIGHT]):
             at = (i + row[TOP]) * row[LINE] + row[LEFT]
-            e[e0 + i * row[WIDTH] : e0 + (i + 1) * row[WIDTH]] = padded_grad[at : at + row[WIDTH]]
+            copy(padded_grad, at, e, e0 + i * row[WIDTH], row[WIDTH])
 
 
 @jit()
