@@ -35,9 +35,16 @@ def error_of(ours):
     return f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f} %"
 
 
-def test_the_results_in_the_readme_are_the_committed_ones():
-    rows = committed("sensitivity-table1")
-    shown = re.findall(r"^\| (?:dense|sensitivity|a control).*$", README.read_text(), re.MULTILINE)
+@pytest.mark.parametrize(
+    ("experiment", "network"),
+    [("sensitivity-table1", "LeNet-300-100"), ("sensitivity-table2", "LeNet-5")],
+)
+def test_the_results_in_the_readme_are_the_committed_ones(experiment, network):
+    rows = committed(experiment)
+    (table,) = re.findall(
+        rf"^\| {network} on MNIST \|.*\n(?:\|.*\n)+", README.read_text(), re.MULTILINE
+    )
+    shown = re.findall(r"^\| (?:dense|sensitivity|a control).*$", table, re.MULTILINE)
     assert len(shown) == len(rows)
     for row in rows:
         published, ours, dense = row["published"], row["ours"], row["name"] == "dense"

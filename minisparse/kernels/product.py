@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import carray, types  # type: ignore[attr-defined]
+from numba import types
 from numba.extending import overload
 
-from minisparse.kernels import symbol
 from minisparse.kernels.jit import jit
 from minisparse.kernels.simd import TILE_ROWS, VECTOR_BYTES, make_tile
+from minisparse.kernels.symbol import Symbol
 
 Array = Any
 
@@ -101,7 +101,6 @@ if VECTOR_BYTES:
     )
 
 
-@jit()
 def _multiply_rows_tiled(
     i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
     add, bias, floor,
@@ -141,18 +140,6 @@ def _multiply_rows_tiled(
 BLOCK = (TILE_ROWS[-1], VECTOR_BYTES // 4) if VECTOR_BYTES else (1, 16)  # rows, columns: cut here
 
 
-def _at_pointers(
-    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
-    add, bias, bias_size, floor,
-):  # fmt: skip
-    many = 1 << 40  # nothing checks bounds
-    _multiply_rows_tiled(
-        i0, i1, n, q_count, k_count, carray(a, many), a0, carray(a_rows, many), aq, ak,
-        carray(b, many), b0, bq, bk, carray(c, many), c0, carray(c_rows, many),
-        add != 0, carray(bias, bias_size), floor,
-    )  # fmt: skip
-
-
 def multiply_rows(
     i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
     add, bias, floor,
@@ -164,12 +151,17 @@ def multiply_rows(
     )  # fmt: skip
 
 
+_compute = jit()(_multiply_rows_tiled) if VECTOR_BYTES else multiply_one_row
+# The tiles are most of the code of every kernel here: for float32, one copy is enough for all.
+_symbol = Symbol(_multiply_rows_tiled)
+_call: Any = _symbol.call
 if VECTOR_BYTES:
-    symbol.publish(_at_pointers)
-_call_published: Any = symbol.call_published
-
-
-_compute = _multiply_rows_tiled if VECTOR_BYTES else multiply_one_row
+    _index, _floats, _places = types.int64, types.float32[::1], types.int64[::1]
+    _symbol.publish(
+        *(_index, _index, _index, _index, _index, _floats, _index, _places, _index, _index),
+        *(_floats, _index, _index, _index, _floats, _index, _places),
+        *(types.boolean, _floats, types.float64),
+    )
 
 
 @overload(multiply_rows, inline="always")
@@ -184,10 +176,12 @@ def _published(
     i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
     add, bias, floor,
 ):  # fmt: skip
-    _call_published(
-        i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
-        np.int64(add), bias, bias.size, np.float64(floor),
-    )  # fmt: skip
+    _call((
+        np.int64(i0), np.int64(i1), np.int64(n), np.int64(q_count), np.int64(k_count),
+        a, np.int64(a0), a_rows, np.int64(aq), np.int64(ak),
+        b, np.int64(b0), np.int64(bq), np.int64(bk), c, np.int64(c0), c_rows,
+        np.bool_(add), bias, np.float64(floor),
+    ))  # fmt: skip
 
 
 def _copied(

@@ -17,7 +17,7 @@ these sums are added in order.  The same number of threads gives the same bits.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import prange, typeof, types
 
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.conv import conv2d_backward_reference, conv2d_reference
@@ -67,6 +67,7 @@ from minisparse.kernels.program import (
     multiply,
     pad,
 )
+from minisparse.kernels.symbol import Symbol
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
@@ -273,6 +274,7 @@ def _geometry(row, more):
 @jit()
 def _forward(x, first, last, numbers, places, table, a, ends, own):
     """Fill a with the results of all layers; layer l's begin at ends[l]."""
+    z0 = np.int64(0)  # for the constant 0 Numba would compile `convolve` once more
     for layer in range(table.shape[0]):
         row = table[layer]
         source, s0 = x, 0
@@ -283,7 +285,7 @@ def _forward(x, first, last, numbers, places, table, a, ends, own):
             for i in range(first, last):
                 at = slice(t0 + i * out, t0 + (i + 1) * out)
                 if row[POOL]:
-                    convolve(source, s0 + i * row[IN], row, numbers, places, own.padded, own.z, 0)
+                    convolve(source, s0 + i * row[IN], row, numbers, places, own.padded, own.z, z0)
                     pool_image(own.z, a[at], own.winners[at], row[WO], row[N], row[RELU] > 0)
                 else:
                     convolve(
@@ -375,12 +377,11 @@ def _backward_conv(source, s0, e, e0, row, more, spots, places, wt, delta, d0, o
             copy(padded_grad, at, e, e0 + i * row[WIDTH], row[WIDTH])
 
 
-@jit()
 def _images(
-    first, last, x, labels, numbers, wt, table, places, more, spots, a, ends, delta, own
+    first, last, x, labels, numbers, wt, table, places, more, spots, a, ends, delta, conv, t
 ):  # fmt: skip
     """Take some images forward, through the loss and back; return what `_loss` does."""
-    layers = table.shape[0]
+    layers, own = table.shape[0], _own(conv, t)
     _forward(x, first, last, numbers, places, table, a, ends, own)
     classes, d0, none = table[layers - 1, OUT], ends[layers - 1], a[:0]
     one, n = a.dtype.type(1), a.dtype.type(labels.size)
@@ -392,7 +393,7 @@ def _images(
         if layer:
             e0 = ends[layer - 1]
             masked = table[layer - 1, RELU] and not table[layer - 1, POOL]
-        if own is not None and row[KH]:
+        if conv is not None and row[KH]:
             for i in range(first, last):
                 source, s0, e, at = x, i * row[IN], delta, 0
                 if layer:
@@ -410,6 +411,11 @@ def _images(
     return loss, wrong
 
 
+_symbol = Symbol(_images, types.Tuple((types.float64, types.int64)))
+_call_images: Any = _symbol.call
+_published: set[tuple[Any, bool]] = set()
+
+
 @jit(parallel=True)
 def _there_and_back(
     x, labels, numbers, wt, table, places, more, spots, a, ends, delta, conv, results
@@ -417,10 +423,10 @@ def _there_and_back(
     threads, n = results.shape[0], labels.size
     for t in prange(threads):
         first, last = t * n // threads, (t + 1) * n // threads
-        loss, wrong = _images(
-            first, last, x, labels, numbers, wt, table, places, more, spots, a, ends, delta,
-            _own(conv, t),
-        )  # fmt: skip
+        loss, wrong = _call_images((
+            np.int64(first), np.int64(last), x, labels, numbers, wt, table, places, more, spots,
+            a, ends, delta, conv, np.int64(t),
+        ))  # fmt: skip
         results[t, 0], results[t, 1] = loss, wrong
 
 
@@ -528,12 +534,16 @@ def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, 
             padded,
         )
     x = x.reshape(-1)
-    run(threads, _transpose_weights, program.numbers, wt, program.table, threads)
-    run(
-        threads, _there_and_back,
+    shared = (
         x, labels, program.numbers, wt, program.table, program.places, step.table, step.places,
-        a, ends, delta, conv, results,
+        a, ends, delta, conv,
     )  # fmt: skip
+    kind = x.dtype, conv is None
+    if kind not in _published:  # finding out the types takes longer than a small step
+        _symbol.publish(types.int64, types.int64, *map(typeof, shared), types.int64)
+        _published.add(kind)
+    run(threads, _transpose_weights, program.numbers, wt, program.table, threads)
+    run(threads, _there_and_back, *shared, results)
     run(
         threads, _gradients,
         x, program.table, step.table, step.places, a, ends, delta, conv, gradients, n, threads,

@@ -1,64 +1,99 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 # ruff: noqa: ARG001 (an intrinsic's arguments are read by the code it generates)
-"""The inner loop of all matrix products behind a symbol: compiled once, not with every caller.
+"""Functions behind a symbol: compiled once, not with every caller.
 
-Numba copies the machine code of a function into each function that calls it.  The tiles of
-product.py are most of the code of every kernel here; with a copy in each, compiling the kernels
-takes twice as long.  So for float32 the loop is compiled by itself, to a C function; the compiler
-is told its address under a name, and the kernels contain the name alone.
+Numba copies the machine code of a function into each function that calls it, and LLVM then works
+through all of it again.  Where much is called from several places, or from a parallel loop (which is
+compiled as three functions), that is most of the time that compilation takes.  So such a function is
+compiled by itself; the compiler is told its address under a name, and its callers contain the name
+alone::
+
+    loop = Symbol(_loop)                  # a Python function as for numba.njit
+    call = loop.call                      # a global name, for compiled functions
+    loop.publish(types.int64, ...)        # before a caller is compiled or read from disk
+    call((i, x, y))                       # in a compiled function: the arguments as one tuple
+
+Integers must have 64 bits.  It makes no difference whether an array may be written to.
 """
 
 from typing import Any
 
 import llvmlite.binding
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.ccallback import CFunc
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from minisparse.kernels.jit import OPTIONS, keep_on_disk
 
-_NAME = "minisparse_multiply_rows_float32"
-_index, _floats, _places = types.intp, types.CPointer(types.float32), types.CPointer(types.int64)
-# i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows, add, bias, its
-# size, floor: see product.py.  Flags are numbers here: one bit would be passed as the ABI likes.
-_ARGUMENTS = (
-    *(_index, _index, _index, _index, _index),
-    *(_floats, _index, _places, _index, _index, _floats, _index, _index, _index),
-    *(_floats, _index, _places, _index, _floats, _index, types.float64),
-)
-_ARRAYS = (5, 7, 10, 14, 16, 18)
+_config: Any = numba.config
 
 
-def publish(function: Any) -> None:
-    """Compile a function of pointers, with the arguments above, and tell the compiler its name."""
-    compiled: Any = CFunc(function, (_ARGUMENTS, types.void), locals={}, options=dict(OPTIONS))
-    keep_on_disk(compiled)
-    compiled.compile()
-    llvmlite.binding.add_symbol(_NAME, compiled.address)
+class Symbol:
+    """A function that compiled functions call by a name.
+
+    Parameters
+    ----------
+    function : callable
+        Of numbers, arrays, tuples of these, and None.
+    returns : Numba type
+
+    Attributes
+    ----------
+    call : intrinsic
+        Takes a tuple of the function's arguments.
+    """
+
+    def __init__(self, function: Any, returns: Any = types.void) -> None:
+        self.function, self.returns = function, returns
+        self.call = _make_call(function, returns)
+        self._compiled: dict[tuple[Any, ...], Any] = {}  # the code lives as long as these
+
+    def publish(self, *arguments: Any) -> None:
+        """Compile it for arguments of these types, unless that has been done, and tell its name."""
+        if arguments in self._compiled or _config.DISABLE_JIT:
+            return
+        compiled: Any = CFunc(self.function, (arguments, self.returns), {}, dict(OPTIONS))
+        keep_on_disk(compiled)
+        compiled.compile()
+        llvmlite.binding.add_symbol(_symbol(self.function.__name__, arguments), compiled.address)
+        self._compiled[arguments] = compiled
 
 
-@intrinsic
-def call_published(
-    typing_context,
-    i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
-    add, bias, bias_size, floor,
-):  # fmt: skip
-    """Call it, with flat float32 arrays (int64 for the rows) in place of the pointers."""
-    given = (a, a_rows, b, c, c_rows, bias)
-    wanted = list(_ARGUMENTS)
-    for place, array in zip(_ARRAYS, given, strict=True):
-        wanted[place] = array
-    signature = types.void(*wanted)
+def _make_call(function: Any, returns: Any) -> Any:
+    if _config.DISABLE_JIT:
+        return lambda arguments: function(*arguments)
+    title = function.__name__
 
-    def generate(context, builder, signature, args):
-        args = list(args)
-        for place in _ARRAYS:
-            array = context.make_array(signature.args[place])(context, builder, args[place])
-            args[place] = array.data
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in args])
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, _NAME), args)
-        return context.get_dummy_value()
+    @intrinsic
+    def call(typing_context, arguments):
+        name = _symbol(title, arguments)
+        if llvmlite.binding.address_of_symbol(name) is None:
+            raise TypingError(f"'{name}' is called before it was published")
 
-    return signature, generate
+        def generate(context, builder, signature, values):
+            values = cgutils.unpack_tuple(builder, values[0])
+            result = ir.VoidType() if returns is types.void else context.get_value_type(returns)
+            kind = ir.FunctionType(result, [value.type for value in values])
+            found = builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+            return context.get_dummy_value() if returns is types.void else found
+
+        return returns(arguments), generate
+
+    return call
+
+
+def _symbol(function: str, arguments: Any) -> str:
+    """Return the name of a function for arguments of these types, as the compiler sees it."""
+    return f"minisparse {function}({', '.join(str(_plain(kind)) for kind in arguments)})"
+
+
+def _plain(kind: Any) -> Any:
+    """Return the type of what is represented in the same way."""
+    kind = types.unliteral(kind)
+    if isinstance(kind, types.Array):
+        return kind.copy(readonly=False)
+    return types.int64 if kind == types.uint64 else kind
