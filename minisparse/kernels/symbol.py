@@ -59,18 +59,17 @@ class Symbol:
         compiled: Any = CFunc(self.function, (arguments, self.returns), {}, dict(OPTIONS))
         keep_on_disk(compiled)
         compiled.compile()
-        llvmlite.binding.add_symbol(_symbol(self.function.__name__, arguments), compiled.address)
+        llvmlite.binding.add_symbol(_symbol(self.function, arguments), compiled.address)
         self._compiled[arguments] = compiled
 
 
 def _make_call(function: Any, returns: Any) -> Any:
     if _config.DISABLE_JIT:
         return lambda arguments: function(*arguments)
-    title = function.__name__
 
     @intrinsic
     def call(typing_context, arguments):
-        name = _symbol(title, arguments)
+        name = _symbol(function, arguments)
         if llvmlite.binding.address_of_symbol(name) is None:
             raise TypingError(f"'{name}' is called before it was published")
 
@@ -86,9 +85,10 @@ def _make_call(function: Any, returns: Any) -> Any:
     return call
 
 
-def _symbol(function: str, arguments: Any) -> str:
+def _symbol(function: Any, arguments: Any) -> str:
     """Return the name of a function for arguments of these types, as the compiler sees it."""
-    return f"minisparse {function}({', '.join(str(_plain(kind)) for kind in arguments)})"
+    kinds = ", ".join(str(_plain(kind)) for kind in arguments)
+    return f"{function.__module__}.{function.__name__}({kinds})"
 
 
 def _plain(kind: Any) -> Any:
