@@ -8,7 +8,7 @@ from minisparse.experiments.recipes.dense import Dense
 
 _METHOD = replace(METHOD, dataset="fashion-mnist")
 
-# Chosen on 10,000 held-out training images.
+# T lies a little above what two runs on 10,000 held-out images gave: 0.03 left 6.6x, 0.05 left 12.2x.
 ROWS = {
     "dense": Row(
         Dense(
