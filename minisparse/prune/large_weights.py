@@ -210,8 +210,8 @@ class LargeWeightPruning(MaskedTraining):
                 raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
         if not isinstance(split, Split):
             raise TypeError(f"split must be a Split of images, got {type(split).__name__}")
-        if duration < 1:
-            raise ValueError(f"duration is a number of batches >= 1, got {duration}")
+        if duration != duration // 1 or duration < 1:
+            raise ValueError(f"duration is a number of batches >= 1, got {duration!r}")
         if restore and kind != "zero":
             raise ValueError(f'restore belongs to the kind "zero", not to "{kind}"')
         for given in (fraction, at):
@@ -399,7 +399,7 @@ def _places(targets: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _check_times(times: list[int], kind: str) -> None:
     first = 0 if kind == "remove" else 1
-    whole = all(t == int(t) for t in times)
+    whole = all(t == t // 1 for t in times)
     if not times or not whole or times[0] < first or any(a >= b for a, b in pairwise(times)):
         raise ValueError(
             f'events of the kind "{kind}" come after whole epochs from {first} on, each after the '
