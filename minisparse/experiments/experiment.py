@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from minisparse.experiments.comparison import Comparison
@@ -29,11 +30,14 @@ class Row:
         Rows of one series have one colour in the figure and are joined by a line.
     point : str, optional
         Which of the run's `Outcome.points` this row shows; None for its end.
+    seeds : int, optional
+        How many by default, if not as many as the experiment has.
     """
 
     recipe: Recipe
     series: str = ""
     point: str | None = None
+    seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Experiment:
     figure : callable
         (results, path) draws a PNG; by default `plots.draw`, error over compression.
     seeds : int
-        How many by default: 0, 1, ...
+        How many by default: 0, 1, ...; a row may say otherwise.
     quick_minutes : float
         What one seed of the reduced version takes.
     details : callable, optional
@@ -98,6 +102,23 @@ class Experiment:
                 f"{type(full).__name__}.quick() changed no setting: its runs would pass for full"
             )
         return reduced
+
+    def seeds_of(self, row: str, asked: int | None = None) -> range:
+        """Return the seeds of a row, as many as are asked for, or else the default."""
+        return range(asked or self.rows[row].seeds or self.seeds)
+
+    def seeds_by_recipe(self, *, quick: bool, asked: int | None = None) -> dict[Recipe, range]:
+        """Return the seeds that each recipe is needed for; of its rows the one with most decides."""
+        found: dict[Recipe, range] = {}
+        for name in self.rows:
+            recipe, seeds = self.recipe(name, quick=quick), self.seeds_of(name, asked)
+            found[recipe] = max(seeds, found.get(recipe, seeds), key=len)
+        return found
+
+    def total_minutes(self) -> float:
+        """Return how long all runs of the default number of seeds take on 2 cores."""
+        seeds = self.seeds_by_recipe(quick=False).values()
+        return self.minutes * fmean(len(each) for each in seeds)
 
     def comparison(self) -> Comparison:
         """Read the published figures.

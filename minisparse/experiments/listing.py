@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
                 "title": experiment.title,
                 "paper": experiment.paper,
                 "where": experiment.where,
-                "minutes": experiment.minutes * experiment.seeds,
+                "minutes": experiment.total_minutes(),
                 "seeds": experiment.seeds,
                 "status": status,
                 "status_from": where,
@@ -70,12 +70,12 @@ def committed_results() -> Path | None:
 
 
 def _status(found: dict[str, Any]) -> str:
-    seeds = len(found["settings"]["seeds"])
     if found["settings"]["quick"]:
         return "quick run"
     verdicts = Counter(row["verdict"] for row in found["rows"])
     counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
-    return f"{counts} ({seeds} seed{'' if seeds == 1 else 's'})"
+    seeds = results.seeds_text(row["ours"]["n_seeds"] for row in found["rows"])
+    return f"{counts} ({seeds})"
 
 
 def _table(entries: list[dict[str, Any]]) -> str:

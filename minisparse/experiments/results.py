@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ def build(
     comparison: Comparison,
     runs: Mapping[tuple[Recipe, int], Run],
     *,
-    seeds: Sequence[int],
+    seeds: int | None = None,
     quick: bool,
 ) -> Results:
     """Build the content of results.json.
@@ -29,7 +29,8 @@ def build(
     experiment, comparison
         What was asked, and what was published.
     runs : mapping of (recipe, seed) to Run
-    seeds : sequence of int
+    seeds : int, optional
+        How many; by default what the experiment says of each row.
     quick : bool
         The runs are reduced ones: nothing is compared.
 
@@ -46,12 +47,13 @@ def build(
     used: dict[str, Run] = {}
     for name, row in experiment.rows.items():
         recipe = experiment.recipe(name, quick=quick)
-        mine = [runs[recipe, seed] for seed in seeds]
+        own = experiment.seeds_of(name, seeds)
+        mine = [runs[recipe, seed] for seed in own]
         used |= {run.key: run for run in mine}
         outcomes = [_point(run.outcome, row.point, name) for run in mine]
         known = comparison.rows[name]
         ours = _summary(outcomes, known) | {
-            "seeds": [*seeds],
+            "seeds": [*own],
             "runs": [run.key for run in mine],
             "wall_time_s": [run.wall_time_s for run in mine],
         }
@@ -64,7 +66,7 @@ def build(
             rows[-1] |= {"details": details, "columns": columns}
     settings = {
         "quick": quick,
-        "seeds": [*seeds],
+        "seeds": max((row["ours"]["seeds"] for row in rows), key=len),
         "rows": {
             name: experiment.recipe(name, quick=quick).settings() | {"point": row.point}
             for name, row in experiment.rows.items()
@@ -110,6 +112,17 @@ def read(path: Path) -> Results:
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not the results of an experiment") from error
     return dict(results)
+
+
+def seeds_text(counts: Iterable[int]) -> str:
+    """Say how many seeds the rows have: "3 seeds", or "3 to 5 seeds" where they differ.
+
+    >>> seeds_text([5, 5, 3, 3])
+    '3 to 5 seeds'
+    """
+    all_ = [*counts]
+    few, many = min(all_), max(all_)
+    return f"{few} to {many} seeds" if few < many else f"{many} seed{'' if many == 1 else 's'}"
 
 
 def failures(results: Results) -> list[str]:

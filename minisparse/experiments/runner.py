@@ -46,8 +46,10 @@ class Plan:
 
     Parameters
     ----------
-    parts : list of (Experiment, Comparison, seeds, jobs)
+    parts : list of (Experiment, Comparison, jobs)
         The jobs are those that no part before it has, finished or not.
+    seeds : int or None
+        How many, if not as many as each experiment says.
     quick : bool
         Reduced versions.
     out : Path
@@ -56,7 +58,8 @@ class Plan:
         Runs that need not be done. Those that are done are added.
     """
 
-    parts: list[tuple[Experiment, Comparison, range, list[Job]]]
+    parts: list[tuple[Experiment, Comparison, list[Job]]]
+    seeds: int | None
     quick: bool
     out: Path
     finished: dict[tuple[Recipe, int], Run]
@@ -77,16 +80,19 @@ class Plan:
         todo = f"{_count(len(missing), 'run')} to do, about {_minutes(minutes)} on 2 cores"
         yield f"{quick}{todo if missing else 'all runs are finished'}; results go to {self.out}"
         width = max(len(part[0].id) for part in self.parts)
-        for experiment, _, seeds, jobs in self.parts:
+        for experiment, _, jobs in self.parts:
             left = [job for job in jobs if not self.has(job)]
             todo = (
                 f"{_count(len(left), 'run')} to do, about {_minutes(sum(j.minutes for j in left))}"
             )
             yield (
                 f"  {experiment.id.ljust(width)}  {experiment.title}; "
-                f"{_count(len(seeds), 'seed')}, {len(jobs) - len(left)} of "
+                f"{self._seeds(experiment)}, {len(jobs) - len(left)} of "
                 f"{_count(len(jobs), 'run')} finished" + (f", {todo}" if left else "")
             )
+
+    def _seeds(self, experiment: Experiment) -> str:
+        return results_.seeds_text(len(experiment.seeds_of(n, self.seeds)) for n in experiment.rows)
 
 
 def make_plan(
@@ -114,19 +120,19 @@ def make_plan(
     force : bool
         Do not use the runs that are there.
     """
-    plan = Plan([], quick, out, {})
+    plan = Plan([], seeds, quick, out, {})
     planned: set[tuple[Recipe, int]] = set()
     for experiment in experiments:
         labels: dict[Recipe, list[str]] = {}
         for name in experiment.rows:
             labels.setdefault(experiment.recipe(name, quick=quick), []).append(name)
         minutes = (experiment.quick_minutes if quick else experiment.minutes) / len(labels)
-        range_ = range(experiment.seeds if seeds is None else seeds)
         jobs = []
-        for recipe, names in labels.items():
+        for recipe, needed in experiment.seeds_by_recipe(quick=quick, asked=seeds).items():
+            names = labels[recipe]
             series = experiment.rows[names[0]].series
             label = names[0] if len(names) == 1 else series or ", ".join(names)
-            for seed in range_:
+            for seed in needed:
                 if (recipe, seed) in planned:
                     continue
                 planned.add((recipe, seed))
@@ -134,7 +140,7 @@ def make_plan(
                 run = None if force else store.load(recipe, seed)
                 if run is not None:
                     plan.finished[recipe, seed] = run
-        plan.parts.append((experiment, experiment.comparison(), range_, jobs))
+        plan.parts.append((experiment, experiment.comparison(), jobs))
     return plan
 
 
@@ -184,10 +190,10 @@ def reproduce(
     waiting = list(plan.parts)
 
     def write_what_is_complete() -> None:
-        while waiting and all(plan.has(job) for job in waiting[0][3]):
-            experiment, comparison, range_, _ = waiting.pop(0)
+        while waiting and all(plan.has(job) for job in waiting[0][-1]):
+            experiment, comparison, _ = waiting.pop(0)
             results = results_.build(
-                experiment, comparison, plan.finished, seeds=range_, quick=quick
+                experiment, comparison, plan.finished, seeds=seeds, quick=quick
             )
             write(experiment, results, out)
             written.append(results)

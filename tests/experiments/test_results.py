@@ -23,8 +23,8 @@ class Given(Fake):
 
 @pytest.fixture
 def reproduce(publish, here):
-    def run(rows, comparison=None, seeds=3, **settings):
-        experiment = publish("some", rows, comparison)
+    def run(rows, comparison=None, seeds=3, default_seeds=1, **settings):
+        experiment = publish("some", rows, comparison, seeds=default_seeds)
         (found,) = runner.reproduce(
             [experiment], out=here / "out", screen=Screen(), seeds=seeds, **settings
         )
@@ -45,6 +45,19 @@ COMPARISON = {
     },
     "others": [{"name": "Somebody", **published(1.8, 9.99)}],
 }
+
+
+def test_a_row_may_have_seeds_of_its_own(reproduce):
+    rows = {
+        "ours": Row(Given()),
+        "half": Row(Given(), point="2x", seeds=3),
+        "other": Row(Given(error=1.6)),
+    }
+    found = reproduce(rows, seeds=None, default_seeds=2)
+    assert [row["ours"]["seeds"] for row in found["rows"]] == [[0, 1], [0, 1, 2], [0, 1]]
+    assert found["settings"]["seeds"] == [0, 1, 2]
+    assert "mean +- sd of 2 to 3 seeds" in tables.to_text(found)
+    assert reproduce(rows, seeds=1)["settings"]["seeds"] == [0]  # who asks decides for all rows
 
 
 def test_means_and_standard_deviations(reproduce):

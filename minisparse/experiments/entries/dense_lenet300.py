@@ -21,6 +21,6 @@ EXPERIMENT = Experiment(
     minutes=0.6,
     rows={"dense": Row(DENSE, series="dense")},
     sentence=_sentence,
-    seeds=3,
+    seeds=5,
     quick_minutes=0.1,
 )

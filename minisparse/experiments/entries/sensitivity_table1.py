@@ -57,6 +57,6 @@ EXPERIMENT = Experiment(
     minutes=8,
     rows=ROWS,
     sentence=_sentence,
-    seeds=3,
+    seeds=5,
     quick_minutes=0.6,
 )
