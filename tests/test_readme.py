@@ -67,6 +67,15 @@ def test_the_stochastic_rows_too(penalty):
     assert f"| {error_of(row['ours'])} with {removed} |" in line
 
 
+def test_the_table_of_the_book_is_that_of_its_page():
+    _, book = README.read_text().split("## The book\n")
+    book, *_ = book.split("\n## ")
+    page = (README.parent / "tutorials/pages/05_magnitude.md").read_text()
+    (table,) = re.findall(r"(?:^\|.*\n)+", book, re.MULTILINE)
+    assert table.count("\n") > 3
+    assert table in page
+
+
 def test_every_link_to_a_file_resolves():
     links = re.findall(r"\]\((?!https?:)([^)]+)\)", README.read_text())
     assert links

@@ -74,6 +74,8 @@ class Experiment:
         Further columns of the tables: details -> the text of a row's cell.
     alone : bool
         Its runs measure time: no other run may go on beside them.
+    published : str
+        The id whose file of published figures is this one's, too.
     """
 
     id: str
@@ -90,6 +92,7 @@ class Experiment:
     details: Callable[[Sequence[Outcome]], dict[str, Any]] | None = None
     columns: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict)
     alone: bool = False
+    published: str = ""
 
     def recipe(self, row: str, *, quick: bool) -> Recipe:
         """Return the recipe of a row, or its reduced version."""
@@ -128,4 +131,5 @@ class Experiment:
         ComparisonError
             The file says something that cannot be, or speaks of a row that is not there.
         """
-        return Comparison.read(Path(self.home).with_name(f"{self.id}.json"), self.rows)
+        file = Path(self.home).with_name(f"{self.published or self.id}.json")
+        return Comparison.read(file, self.rows)

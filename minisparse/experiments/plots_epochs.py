@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from minisparse.experiments.experiment import Results
 from minisparse.experiments.plots import COLOURS, drawing
+from minisparse.experiments.results import seeds_text
 
 
 def flops(results: Results, path: Path) -> None:
@@ -38,18 +39,25 @@ def flops(results: Results, path: Path) -> None:
             results,
             "Solid: a removed input saves its column in the layer before as well, as it does when "
             "the network is made smaller. Dotted: every layer by itself, as the paper counts. "
-            f"Mean of {len(results['settings']['seeds'])} seeds.",
+            f"Mean of {_seeds(results)}.",
         )
 
 
 def nodes(results: Results, path: Path) -> None:
     """Draw hidden nodes and weights left after each epoch, a line for each regularizer."""
     with drawing(path, width=9.5, ncols=2) as (figure, panels):
-        for colour, row in zip(COLOURS, results["rows"], strict=False):
+        colours: dict[str, str] = {}
+        for row in results["rows"]:
             curve = row["details"]["curve"]
+            penalty, _, scale = row["name"].partition(", ")
+            style = {
+                "color": colours.setdefault(penalty, COLOURS[len(colours) % len(COLOURS)]),
+                "linestyle": "--" if scale else "-",
+                "label": row["name"],
+            }
             for axes, what in zip(panels, ("nodes", "weights"), strict=True):
                 if curve["epoch"]:
-                    axes.plot(curve["epoch"], curve[what], color=colour, label=row["name"])
+                    axes.plot(curve["epoch"], curve[what], **style)
         panels[0].set_ylabel("hidden nodes with weights on both sides")
         panels[0].set_ylim(bottom=0)
         panels[1].set_ylabel("nonzero weights (log scale)")
@@ -61,11 +69,16 @@ def nodes(results: Results, path: Path) -> None:
             figure,
             results,
             "After every step each weight is set to zero with a probability that is the larger the "
-            "smaller it is. At this small scale few weights come so near to zero by themselves; L2 "
-            "fades as it gets there (its line lies upon that of none on the left). L1 takes them to "
-            "zero, and with its last weights a node goes as a whole. "
-            f"Mean of {len(results['settings']['seeds'])} seeds.",
+            "smaller it is. Solid: at this small scale few weights come so near to zero by "
+            "themselves, and L2 fades as it gets there (its line lies upon that of none on the left); "
+            "L1 takes them to zero, and with its last weights a node goes as a whole. Dashed: at ten "
+            "times the scale zeroing meets what L2 shrinks, and nodes go; without a penalty none "
+            f"does. Mean of {_seeds(results)}.",
         )
+
+
+def _seeds(results: Results) -> str:
+    return seeds_text(row["ours"]["n_seeds"] for row in results["rows"])
 
 
 def _logarithmic(axes: Axes) -> None:

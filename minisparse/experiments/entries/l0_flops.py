@@ -35,6 +35,7 @@ EXPERIMENT = Experiment(
     paper="Louizos et al. 2018",
     where="the figure of expected FLOPs",
     home=__file__,
+    published=l0_table1.EXPERIMENT.id,
     minutes=l0_table1.EXPERIMENT.minutes,
     rows=ROWS,
     sentence=_sentence,
