@@ -1,5 +1,6 @@
 """Accuracy of the arms of a comparison, and accuracy over the stability of the pruning events."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, median, stdev
 from textwrap import fill
@@ -16,10 +17,10 @@ _MARKER = {"weights": "o", "filters": "s"}
 def draw(results: Results, path: Path) -> None:
     """Draw the two panels; a point for each seed in the second.
 
-    Networks that collapsed are named at the edge: on their scale nobody would see the others.
+    What lies below the axis is named at its edge: on that scale nobody would see the other arms.
     """
     rows = results["rows"]
-    floor = _floor([value for row in rows for value in row["details"]["accuracies"]])
+    floor = scale_floor([row["details"]["accuracies"] for row in rows])
     with drawing(path, width=10.5, height=5.2, ncols=2, sharey=False) as (figure, (left, right)):
         for y, row in enumerate(rows):
             values = row["details"]["accuracies"]
@@ -32,11 +33,13 @@ def draw(results: Results, path: Path) -> None:
                 left.plot(values, [y] * len(values), linestyle="none", alpha=0.8, **style)
                 left.annotate(f"\u2190 {far} %", (0.02, y), xycoords=("axes fraction", "data"))
             if _prunes(row["name"]):
-                right.plot(
-                    row["details"]["stabilities"], values, linestyle="none", alpha=0.8, **style
-                )
+                stabilities = row["details"]["stabilities"]
+                right.plot(stabilities, values, linestyle="none", alpha=0.8, **style)
+                for x, value in zip(stabilities, values, strict=True):
+                    if value < floor:
+                        right.annotate("\u2193", (x, 0.01), xycoords=("data", "axes fraction"))
             else:
-                line = "--" if row["name"] == "none" else ":"
+                line = {"none": "--", "dropout 0.5": ":"}.get(row["name"], "-.")
                 right.axhline(
                     fmean(values), color=style["color"], linestyle=line, label=row["name"], zorder=1
                 )
@@ -58,15 +61,21 @@ def draw(results: Results, path: Path) -> None:
         )
         if floor > 0:
             caption += (
-                " Where a network collapsed, its arm has a point for each seed, and an arrow."
+                " Arrows stand for networks below the axis (10 % is what guessing gives); an arm with "
+                "such networks has a point for each seed."
             )
         figure.supxlabel(fill(caption, 130), x=0.01, ha="left", fontsize=9)
 
 
-def _floor(values: list[float]) -> float:
-    """Return the accuracy below which a network has collapsed, or 0 if none has."""
-    middle = median(values)
-    return middle - 6 if min(values) < middle - 12 else 0.0
+def scale_floor(arms: Sequence[Sequence[float]]) -> float:
+    """Return where the axis of accuracy (percent) begins; 0 for wherever it will.
+
+    An arm of which some networks collapsed and others did not does not set the scale.
+    """
+    middle = median(value for arm in arms for value in arm)
+    torn = [arm for arm in arms if min(arm) < middle - 12 and max(arm) - min(arm) > 12]
+    rest = [value for arm in arms if arm not in torn for value in arm]
+    return min(rest) - 1 if torn and rest else 0.0
 
 
 def _prunes(name: str) -> bool:
@@ -74,6 +83,9 @@ def _prunes(name: str) -> bool:
 
 
 def _style(name: str) -> dict[str, Any]:
-    target, _, kind = name.partition(" ")
-    colour = _COLOUR.get(target, BLACK if name == "none" else GREY)
-    return {"color": colour, "marker": _MARKER.get(kind, "D")}
+    """Colour by target and marker by granularity; open where the network normalizes."""
+    plain, _, norm = name.partition(", ")
+    target, _, kind = plain.partition(" ")
+    colour = _COLOUR.get(target, BLACK if plain == "none" else GREY)
+    style = {"color": colour, "marker": _MARKER.get(kind, "D")}
+    return {**style, "markerfacecolor": "white"} if norm else style

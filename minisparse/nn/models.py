@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autodiff import Tensor, flatten, max_pool2d, relu
+from .batchnorm import BatchNorm1d, BatchNorm2d
 from .init import Initializer
 from .layers import Conv2d, Dropout, Linear
 from .module import Module
@@ -96,6 +97,8 @@ class SmallCNN(Module):
     n_classes : int
     dropout : float
         Probability with which a hidden unit of the linear layer is dropped while training.
+    batch_norm : bool
+        Normalize each hidden layer, behind the pooling (a quarter of the values) and before relu.
     rng : np.random.Generator
     init : str or Initializer
         Of the weights; biases start at 0.
@@ -107,6 +110,7 @@ class SmallCNN(Module):
         n_classes: int = 10,
         *,
         dropout: float = 0.0,
+        batch_norm: bool = False,
         rng: np.random.Generator,
         init: str | Initializer = "he_normal",
     ) -> None:
@@ -118,10 +122,14 @@ class SmallCNN(Module):
         self.fc1 = Linear((height // 4) * (width // 4) * 64, 128, rng=rng, init=init)
         self.drop = Dropout(dropout, rng=rng)
         self.fc2 = Linear(128, n_classes, rng=rng, init=init)
+        self.norm1 = BatchNorm2d(32) if batch_norm else None
+        self.norm2 = BatchNorm2d(64) if batch_norm else None
+        self.norm3 = BatchNorm1d(128) if batch_norm else None
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map images [n, height, width, channels] to logits [n, n_classes]."""
-        for conv in (self.conv1, self.conv2):
-            x = relu(max_pool2d(conv(x), 2))
-        h = relu(self.fc1(flatten(x)))
-        return self.fc2(self.drop(h))
+        for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
+            y = max_pool2d(conv(x), 2)
+            x = relu(norm(y) if norm else y)
+        y = self.fc1(flatten(x))
+        return self.fc2(self.drop(relu(self.norm3(y) if self.norm3 else y)))

@@ -137,5 +137,7 @@ def test_many_series_stay_apart():
 
 
 def test_a_collapsed_network_does_not_set_the_scale():
-    assert plots_stability._floor([89.0, 88.0, 87.5, 10.0]) == 87.75 - 6
-    assert plots_stability._floor([89.0, 88.0, 87.5, 80.0]) == 0
+    floor = plots_stability.scale_floor
+    assert floor([[89.0, 88.0], [87.5, 10.0]]) == 87
+    assert floor([[89.0, 88.0], [87.5, 80.0]]) == 0
+    assert floor([[89.0, 88.0], [70.0, 71.0]]) == 0  # bad, but all alike: shown

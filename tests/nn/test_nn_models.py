@@ -108,12 +108,18 @@ def reference_small_cnn(p, x):
         padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
         y = np.einsum("nhwcab,abco->nhwo", windows, p[f"conv{i}.weight"]) + p[f"conv{i}.bias"]
-        y = np.maximum(y, 0)
         n, h, width, c = y.shape
         x = y[:, : h // 2 * 2, : width // 2 * 2].reshape(n, h // 2, 2, width // 2, 2, c)
-        x = x.max(axis=(2, 4))
-    h = np.maximum(x.reshape(len(x), -1) @ p["fc1.weight"] + p["fc1.bias"], 0)
-    return h @ p["fc2.weight"] + p["fc2.bias"]
+        x = np.maximum(reference_norm(p, i, x.max(axis=(2, 4))), 0)
+    h = reference_norm(p, 3, x.reshape(len(x), -1) @ p["fc1.weight"] + p["fc1.bias"])
+    return np.maximum(h, 0) @ p["fc2.weight"] + p["fc2.bias"]
+
+
+def reference_norm(p, i, x):
+    if f"norm{i}.weight" not in p:
+        return x
+    mean, var = p[f"norm{i}.running_mean"], p[f"norm{i}.running_var"]
+    return (x - mean) / np.sqrt(var + 1e-5) * p[f"norm{i}.weight"] + p[f"norm{i}.bias"]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +133,14 @@ def test_small_cnn_has_the_sizes_that_it_states(shape, parameters, products):
     assert sum(count.values()) == products
 
 
-def test_small_cnn_computes_what_it_should():
-    model = with_biases(nn.SmallCNN((13, 10, 2), 3, dropout=0.5, rng=rng())).eval()
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_small_cnn_computes_what_it_should(batch_norm):
+    options = {"dropout": 0.5, "batch_norm": batch_norm}
+    model = with_biases(nn.SmallCNN((13, 10, 2), 3, **options, rng=rng()))
     x = rng(1).standard_normal((4, 13, 10, 2))
+    for _ in range(batch_norm):
+        model(x)  # running mean and variance that are not 0 and 1
+    model.eval()
     expected = reference_small_cnn(model.state_dict(), x)
     np.testing.assert_allclose(model(x).numpy(), expected, rtol=1e-10, atol=1e-12)
     model.train()

@@ -58,13 +58,18 @@ CLAIMS = (
     ("large weights", "dropout 0.5"),
     ("large weights", "none"),
     ("large filters", "small filters"),
+    ("large filters, norm", "small filters, norm"),
+    ("large filters, norm", "none, norm"),
 )
 
 
 def sentence(results: Results) -> str:
     """Say how the arms differ, with the interval of each difference."""
     parts = []
+    names = [row["name"] for row in results["rows"]]
     for one, other in CLAIMS:
+        if one not in names:
+            continue
         a, b = (find_row(results, name)["details"]["accuracies"] for name in (one, other))
         difference, half = paired(a, b)
         interval = "" if half is None else f" +- {half:.2f}"

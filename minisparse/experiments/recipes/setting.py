@@ -23,6 +23,7 @@ MODELS: dict[str, Callable[[Any, np.random.Generator], Module]] = {
     "lenet5": lambda _, rng: LeNet5(rng=rng),
     "small-cnn": lambda shape, rng: SmallCNN(shape, rng=rng),
     "small-cnn-dropout": lambda shape, rng: SmallCNN(shape, dropout=0.5, rng=rng),
+    "small-cnn-norm": lambda shape, rng: SmallCNN(shape, batch_norm=True, rng=rng),
 }
 _VALIDATION_SEED = 20_000  # the held-out images are the same for every seed of a run
 
