@@ -31,7 +31,14 @@ def draw(results: Results, path: Path) -> None:
             else:
                 far = ", ".join(f"{value:.0f}" for value in sorted(values) if value < floor)
                 left.plot(values, [y] * len(values), linestyle="none", alpha=0.8, **style)
-                left.annotate(f"\u2190 {far} %", (0.02, y), xycoords=("axes fraction", "data"))
+                left.annotate(
+                    f"\u2190 {far} %",
+                    (0.02, y),
+                    xycoords=("axes fraction", "data"),
+                    xytext=(0, 5),
+                    textcoords="offset points",
+                    fontsize=9,
+                )
             if _prunes(row["name"]):
                 stabilities = row["details"]["stabilities"]
                 right.plot(stabilities, values, linestyle="none", alpha=0.8, **style)
@@ -47,8 +54,10 @@ def draw(results: Results, path: Path) -> None:
         left.set_ylim(len(rows) - 0.5, -0.5)
         left.set_xlabel("test accuracy, % (mean and sd of the seeds)")
         if floor > 0:
-            left.set_xlim(left=floor)
-            right.set_ylim(bottom=floor)
+            best = max(value for row in rows for value in row["details"]["accuracies"])
+            limits = (floor, best + (best - floor) / 15)
+            left.set_xlim(limits)
+            right.set_ylim(limits)
         right.set_xlabel("mean stability of the pruning events, %")
         right.set_ylabel("test accuracy, % (a point for each seed)")
         right.legend(title="no pruning")
@@ -64,6 +73,8 @@ def draw(results: Results, path: Path) -> None:
                 " Arrows stand for networks below the axis (10 % is what guessing gives); an arm with "
                 "such networks has a point for each seed."
             )
+        if any(row["name"].endswith(", norm") for row in rows):
+            caption += " Open markers: the network has batch norm."
         figure.supxlabel(fill(caption, 130), x=0.01, ha="left", fontsize=9)
 
 
