@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from minisparse.experiments import tables
+from minisparse.experiments.intervals import paired
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -57,6 +58,23 @@ def test_the_results_in_the_readme_are_the_committed_ones(experiment, network):
         assert any(f"|{told} | {mine} |" in line for line in shown), mine
 
 
+@pytest.mark.parametrize("network", ["MLP", "LeNet-5"])
+def test_the_rows_of_hard_concrete_gates_too(network):
+    title = {"MLP": "LeNet-300-100"}.get(network, network)
+    (table,) = re.findall(
+        rf"^\| {title} on MNIST \|.*\n(?:\|.*\n)+", README.read_text(), re.MULTILINE
+    )
+    rows = [row for row in committed("l0-table1") if row["series"] == network]
+    shown = re.findall(r"^\| hard concrete gates, .*$", table, re.MULTILINE)
+    assert len(shown) == len(rows)
+    for row, line in zip(rows, shown, strict=True):
+        published, ours = row["published"], row["ours"]
+        told = f"{published['error']:.2f} % at {published['compression']:.3g}x"
+        mine = f"{error_of(ours)} at {tables.ratio_text(ours['compression_mean'])}"
+        name = row["name"].removeprefix(f"{network}, ")
+        assert line == f"| hard concrete gates, {name} | {told} | {mine} |"
+
+
 @pytest.mark.parametrize("penalty", ["L1", "L1 and L2"])
 def test_the_stochastic_rows_too(penalty):
     (row,) = [row for row in committed("stochastic-nodes") if row["name"] == penalty]
@@ -65,6 +83,15 @@ def test_the_stochastic_rows_too(penalty):
     )
     removed = f"{row['details']['removed']:.0f} % of the nodes removed"
     assert f"| {error_of(row['ours'])} with {removed} |" in line
+
+
+@pytest.mark.parametrize("images", ["fashion", "cifar10"])
+def test_what_large_weights_cost(images):
+    rows = {
+        row["name"]: row["details"]["accuracies"] for row in committed(f"large-weights-{images}")
+    }
+    difference, half = paired(rows["small weights"], rows["large weights"])
+    assert f"{difference:.2f} ± {half:.2f} points" in " ".join(README.read_text().split())
 
 
 def test_the_table_of_the_book_is_that_of_its_page():
