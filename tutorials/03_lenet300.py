@@ -349,7 +349,7 @@ book.tiles(
 # %% [markdown]
 # ## 3.9 The published number, and ours
 #
-# The same network, trained for longer on all 60,000 images, three seeds:
+# The same network, trained for longer on all 60,000 images, five seeds:
 # `minisparse reproduce dense-lenet300` makes this table in about two minutes.
 
 # %% tags=["hide-input"]
@@ -362,7 +362,7 @@ book.table(
         [
             "this library",
             f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f} %",
-            "mean and sd of 3 seeds",
+            f"mean and sd of {ours['n_seeds']} seeds",
         ],
         [
             "Tartaglione et al. 2018",
