@@ -375,8 +375,8 @@ book.checks({"sparse product": gradcheck(lambda x, v, b: product(x, v, b), x, *a
 # (CSR has also one start for each output, here 8 bytes.) **In CSR the indices cost as much as the
 # weights**: at a density of 10 % it is five times smaller than dense, not ten times. The bitmap
 # costs the same however little is kept. Gaps (Han et al. 2016) are the distances between
-# neighbours; they fit in a byte as long as none is longer than 255, so for densities of some
-# percent, and beat the bitmap below $d = 1/8$.
+# neighbours; they fit in a byte as long as none is longer than 255, so for densities from about 4 %
+# on, and beat the bitmap below $d = 1/8$.
 #
 # Is there something better still? If the places are random, information theory has the answer: to
 # say which weights are kept takes at least
@@ -408,7 +408,8 @@ d = np.geomspace(0.005, 0.99, 200)
 ax.loglog(d, 4 + 0 * d, color="k", linewidth=1, label="dense")
 ax.loglog(d, 8 * d, color="#0072B2", label="CSR")
 ax.loglog(d, 4 * d + 1 / 8, "--", color="#D55E00", label="bitmap")
-ax.loglog(d, 5 * d, ":", color="#009E73", label="gaps of one byte")
+short = d >= 0.04  # below, some gaps do not fit in a byte
+ax.loglog(d[short], 5 * d[short], ":", color="#009E73", label="gaps of one byte")
 bits = -d * np.log2(d) - (1 - d) * np.log2(1 - d)
 ax.loglog(d, 4 * d + bits / 8, color="0.6", linewidth=1, label="no code can be below")
 for sizes, marker, colour, name in zip(
@@ -426,13 +427,13 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 book.show(figure, "Bytes per weight of a 784 x 300 matrix against its density, in five forms")
 
 # %% [markdown]
-# *How to read it.* Down is better. Lines are the formulas of the table, markers are counted from
-# arrays and from files. The files (diamonds) follow the bitmap on the right and the gaps on the
-# left, and stay close to the grey bound: there is little to gain by more cleverness about the
-# *places*. Two small things can be seen at the left end: the circles are above their line, because
-# of the starts, and so are the diamonds, because a single gap of more than 255 makes all gaps two
-# bytes long. (About the values there is: numbers of 16 or 8 bits. That is quantization, and another
-# book.)
+# *How to read it.* Down is better. Lines are the formulas of the table, and the grey line is the bound,
+# $4 d + H(d) / 8$; markers are counted from arrays and from files. The files (diamonds) follow the
+# bitmap on the right and the gaps on the left, and stay within about ten percent of the bound down to
+# $d = 5 \%$: there is little to gain by more cleverness about the *places*. (About the values there
+# is: numbers of 16 or 8 bits. That is quantization, and another book.) Two small things can be seen at
+# the left end: the circles are above their line, because of the starts; and the diamonds are up to a
+# quarter above the bound, because a single gap of more than 255 makes all gaps two bytes long.
 #
 # Our two networks:
 
@@ -472,7 +473,7 @@ book.table(["", "dense", "CSR", "bitmap", "file on disk"], rows)
 # d^* = \frac{T_d - t_0}{\tau_s \, n} .
 # $$
 #
-# If $t_0$ is small, this is $\tau_d / \tau_s$, the cost of a weight in the dense product over its
+# If $t_0$ is small and $T_d = \tau_d \, n$, this is $\tau_d / \tau_s$, the cost of a weight in the dense product over its
 # cost in the sparse one. Why should the second be larger? For each weight the dense loop loads one
 # number, and the next one lies beside it; processors multiply 8 or 16 neighbours at once. The
 # sparse loop loads a value *and* an index, and then an input from wherever the index points.
@@ -540,14 +541,17 @@ book.table(
 )
 
 # %% [markdown]
-# *How to read it.* Below the black line sparse is faster. Circles are measured; the two larger ones
-# have fixed the dashed curve, and the others are its test. To the left the curve flattens: there
-# the fixed part is all that is left, and removing more weights saves nothing.
+# *How to read it.* Below the black line sparse is faster. Dots are measured; the two with a black ring
+# have fixed the dashed curve, and the others are its test. It passes: it is off by some ten percent, and by
+# more only where there is hardly anything left to compute. To the left the curve flattens: there the
+# fixed part is all that is left, and removing more weights saves nothing.
 #
 # A nanosecond is about three cycles of the processor. So in a batch a dense weight costs a small
 # part of one cycle. That is why sparse products need densities well below one half before they pay:
-# the competition is very good. And note that a *worse* dense product makes sparsity look better. If
-# a library reports a large speed-up, look at what it is compared with.
+# the competition is very good. In a batch both gain, since a weight is loaded once for all images; the
+# sparse product gains a little more, since its index is, too. And note that a *worse* dense product makes
+# sparsity look better: NumPy's takes more than half as long again (14.1), and against it the break-even would be
+# higher by as much. If a library reports a large speed-up, look at what it is compared with.
 #
 # ## 14.8 How to measure a time
 #
@@ -575,8 +579,8 @@ book.table(
 )
 
 # %% [markdown]
-# The mean of all of these says little: it is drawn upwards by the first call and by a few
-# disturbances. What the library does:
+# The mean of a few of these says little: of ten calls, the first among them, a third of the mean may be the
+# first one's; and one disturbance does the same. What the library does:
 #
 # 1. warm up: one call that is not counted;
 # 2. repeat a short call so often that the clock can measure it;
@@ -599,7 +603,8 @@ book.show_source(timing.interleaved, docstring=False)
 # *What to expect.* For a single image the dense network is limited by Python and by memory: one
 # call alone should help, and CSR still more. For batches, arithmetic counts. There the network
 # without units should be far ahead: it has the same number of weights as the other one, and they
-# are all neighbours.
+# are all neighbours. (The sparse forms of a perceptron are one call as well. So that the merit of
+# sparsity is not mixed up with that of one call, the figure below compares with "one call, dense".)
 
 # %% tags=["varies"]
 watch, own = Neighbours().watch(), time.process_time()
@@ -629,24 +634,29 @@ figure, axes = book.new_figure(9, 3.6, ncols=2, sharex=True)
 for ax, name in zip(axes, ("weights", "units"), strict=True):
     own = {batch: choice for (which, batch), choice in chosen.items() if which == name}
     for (batch, choice), marker in zip(own.items(), "o^s", strict=False):
-        ratios = [row["speedup"] for row in choice.rows]
+        whole = choice.times["one call, dense"].us  # nothing removed, no Python between layers
+        ratios = [whole / t.us for t in choice.times.values()]
         ax.plot(ratios, [forms.index(f) for f in choice.times], marker, label=f"batch of {batch}")
     ax.axvline(1, color="k", linewidth=1)
-    ax.set(xscale="log", xlabel="times as fast as dense (log scale)", title=f"{name} removed")
+    ax.set(xscale="log", xlabel="times as fast as one call, dense (log scale)")
+    ax.set_title(f"{name} removed")
     ax.set_yticks(range(len(forms)), forms if ax is axes[0] else [""] * len(forms))
-    ax.set_xticks([1, 2, 5, 10, 20], ["1x", "2x", "5x", "10x", "20x"])
-    ax.set_xlim(0.8, 30)
+    ax.set_xticks([0.2, 0.5, 1, 2, 5, 10], ["0.2x", "0.5x", "1x", "2x", "5x", "10x"])
+    ax.set_xlim(0.2, 15)
     ax.minorticks_off()
     ax.set_ylim(len(forms) - 0.5, -0.5)
 axes[0].legend(loc="lower right")
-book.show(figure, "How many times as fast as dense each form of the two pruned networks is")
+book.show(
+    figure, "How many times as fast as one dense call each form of the two pruned networks is"
+)
 
 # %% [markdown]
 # *How to read it.* A row is a form, and farther to the right is faster; the line at 1 is the dense
-# network layer by layer, with its zeros. On the left, where single weights were removed, the sparse
-# forms are the best, and there is nothing to shrink: the lower rows are empty. On the right
-# shrinking is nearly all of it. In the row "one call, dense" nothing has been removed: what it
-# gains over the line at 1 is no merit of pruning, and a comparison has to say so. (And look at the
+# network in one call, with its zeros. The first row, to the left of it, is the same layer by layer: what
+# one call gains is no merit of pruning, and a comparison has to say so. On the left, where single weights
+# were removed, the sparse forms are the best, and there is nothing to shrink: the lower rows are empty. On
+# the right shrinking and one call together are best. Shrunk but layer by layer, a single image takes longer
+# than the whole network in one call: nearly all of that is Python. (And look at the
 # first line of the output: if other programs used much of the processor, take all times of this
 # page with care. Ratios of calls that took turns suffer less than the times themselves.)
 #
@@ -711,7 +721,7 @@ book.table(["network", "published", "ours, batch 1", "ours, batch 20"], rows)
 # ## 14.11 Pitfalls seen in public code
 #
 # - **A mask, and the claim of a speed-up.** Zeros are multiplied like other numbers. A mask that is
-#   multiplied to the weights in every forward is even slower than none.
+#   multiplied with the weights in every forward is even slower than none.
 # - **Multiply-adds reported as time.** Both are wanted (Blalock et al. 2020), and neither is the
 #   other. Or a count that forgets padding, biases, or the layers that were not pruned.
 # - **The constant of a dead unit dropped.** The outputs change a little, the test error by a few
@@ -755,7 +765,7 @@ book.table(["network", "published", "ours, batch 1", "ours, batch 20"], rows)
 # **14.6** (pencil) Show that the bound of 14.6 for small $d$ is about $d \log_2 (e / d)$ bits. How
 # many bits per kept weight is that at $d = 1 \%$?
 #
-# **14.7** Measure 14.7 for a layer of 4096 x 4096, which fits into no cache, with batch 1. Now the
+# **14.7** Repeat section 14.7 for a layer of 4096 x 4096, which does not fit into most caches, with batch 1. Now the
 # bytes that are moved should decide (Williams et al. 2009 call this the *roofline*). At which
 # density do you expect the break-even, and where is it?
 #

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from minisparse.experiments.comparison import RECALLED
 from minisparse.experiments.experiment import Results
@@ -88,8 +89,10 @@ def tradeoff(results: Results, path: Path) -> None:
             )
             for row in rows:
                 _published(axes, row["published"], style)
-        for letter, other in zip(ascii_uppercase, results["others"], strict=False):
-            _other(axes, letter, other)
+        others = [o for o in results["others"] if None not in (o["error"], o["compression"])]
+        for i, (letter, other) in enumerate(zip(ascii_uppercase, others, strict=False)):
+            above = sum(_coincide(other, earlier) for earlier in others[:i])
+            _other(axes, letter, other, above)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -162,17 +165,27 @@ def _open_markers(status: str, color: str, marker: str) -> list[dict[str, Any]]:
     return markers + [{**shared, "marker": "."}] * (status == "verified")
 
 
-def _other(axes: Axes, letter: str, other: dict[str, Any]) -> None:
-    """Put a letter where a result of somebody else lies; the legend says whose it is."""
-    if other["error"] is None or other["compression"] is None:
-        return
+def _coincide(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    same_error = bool(abs(one["error"] - other["error"]) < 0.02)
+    return same_error and 0.93 < one["compression"] / other["compression"] < 1.07
+
+
+def _other(axes: Axes, letter: str, other: dict[str, Any], above: int) -> None:
+    """Put a letter where a result of somebody else lies; the legend says whose it is.
+
+    It stands so many letters above its place, so that it does not hide those that coincide with it.
+    """
+    place: Transform = axes.transData
+    if above:  # a shifted one does not count for the limits of the axes
+        place = place + ScaledTranslation(0, 11 * above / 72, axes.figure.dpi_scale_trans)
     recalled = ", as recalled" if other["status"] == "recalled" else ""
-    axes.errorbar(
+    axes.errorbar(  # as ours are drawn: the legend keeps the order
         other["compression"],
         other["error"],
         color=GREY,
         linestyle="none",
         marker=f"${letter}$",
+        transform=place,
         label=f"{other['name']}{recalled}",
     )
 

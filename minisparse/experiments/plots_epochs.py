@@ -20,7 +20,7 @@ def flops(results: Results, path: Path) -> None:
     """
     by_network: dict[str, list[dict[str, Any]]] = {}
     for row in results["rows"]:
-        by_network.setdefault(row["series"], []).append(row)
+        by_network.setdefault(row["name"].partition(", ")[0], []).append(row)
     with drawing(path, width=9.5, ncols=len(by_network), squeeze=False) as (figure, panels):
         for axes, (network, rows) in zip(panels[0], by_network.items(), strict=True):
             for colour, row in zip(COLOURS, rows, strict=False):

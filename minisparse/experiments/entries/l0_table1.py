@@ -17,7 +17,7 @@ from minisparse.experiments.results import find_row
 ROWS = {
     "MLP, 0.1/N": Row(L0(), series="MLP", seeds=5),
     "MLP, sep.": Row(L0(strengths=(0.17, 0.42, 6), decay_epochs=50), series="MLP", seeds=5),
-    "LeNet-5, 0.1/N, no L2": Row(L0(model="lenet5"), series="LeNet-5"),
+    "LeNet-5, 0.1/N, no L2": Row(L0(model="lenet5"), series="LeNet-5, no L2"),
     "LeNet-5, 0.1/N": Row(L0(model="lenet5", l2=3e-4), series="LeNet-5"),
     "LeNet-5, sep.": Row(
         L0(model="lenet5", strengths=(12, 0.66, 0.12, 9.6), l2=3e-4, decay_epochs=60),

@@ -4,16 +4,17 @@ from dataclasses import replace
 
 from minisparse.experiments.entries import large_weights_fashion as fashion
 from minisparse.experiments.experiment import Experiment, Row
+from minisparse.experiments.recipes.large_weights import LargeWeights
 
-_PLAIN = fashion.arms("cifar-10")
+_NORM = LargeWeights(dataset="cifar-10", model="small-cnn-norm")
 # The networks of the second paper normalize behind each convolution.  Without that, the filters
 # that are left when the largest have gone send too little for the next layer to go on with.
-_FILTERS = ("none", "small filters", "random filters", "large filters")
-_NORMALIZED = {
-    f"{name}, norm": Row(
-        replace(_PLAIN[name].recipe, model="small-cnn-norm"), series=f"{name}, norm"
+_NORMALIZED = {"none, norm": Row(_NORM, series="none, norm")} | {
+    f"{name} filters, norm": Row(
+        replace(_NORM, target=target, granularity="unit", fraction=fashion.UNITS),
+        series=f"{name} filters, norm",
     )
-    for name in _FILTERS
+    for name, target in fashion.TARGETS.items()
 }
 
 EXPERIMENT = Experiment(
@@ -23,7 +24,7 @@ EXPERIMENT = Experiment(
     where="the claims of the abstract",
     home=__file__,
     minutes=10,
-    rows=_PLAIN | _NORMALIZED,
+    rows=fashion.arms("cifar-10") | _NORMALIZED,
     sentence=fashion.sentence,
     figure=fashion.figure,
     seeds=5,
