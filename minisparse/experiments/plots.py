@@ -179,6 +179,7 @@ def _other(axes: Axes, letter: str, other: dict[str, Any], above: int) -> None:
     if above:  # a shifted one does not count for the limits of the axes
         place = place + ScaledTranslation(0, 11 * above / 72, axes.figure.dpi_scale_trans)
     recalled = ", as recalled" if other["status"] == "recalled" else ""
+    moved = " (letter moved up)" if above else ""
     axes.errorbar(  # as ours are drawn: the legend keeps the order
         other["compression"],
         other["error"],
@@ -186,7 +187,7 @@ def _other(axes: Axes, letter: str, other: dict[str, Any], above: int) -> None:
         linestyle="none",
         marker=f"${letter}$",
         transform=place,
-        label=f"{other['name']}{recalled}",
+        label=f"{other['name']}{recalled}{moved}",
     )
 
 

@@ -21,13 +21,15 @@ def flops(results: Results, path: Path) -> None:
     by_network: dict[str, list[dict[str, Any]]] = {}
     for row in results["rows"]:
         by_network.setdefault(row["name"].partition(", ")[0], []).append(row)
+    colours: dict[str, str] = {}  # the same in all panels
     with drawing(path, width=9.5, ncols=len(by_network), squeeze=False) as (figure, panels):
         for axes, (network, rows) in zip(panels[0], by_network.items(), strict=True):
-            for colour, row in zip(COLOURS, rows, strict=False):
-                curve = row["details"]["curve"]
+            for row in rows:
+                curve, name = row["details"]["curve"], row["name"].partition(", ")[2]
+                colour = colours.setdefault(name, COLOURS[len(colours) % len(COLOURS)])
                 for who, line in (("ours", "-"), ("authors", ":")):
                     millions = [f / 1e6 for f in curve[who]]
-                    label = row["name"].removeprefix(f"{network}, ") if who == "ours" else None
+                    label = name if who == "ours" else None
                     axes.plot(curve["epoch"], millions, line, color=colour, label=label)
             axes.set_title(network, fontsize=10)
             axes.set_xlabel("epoch")
@@ -69,7 +71,7 @@ def nodes(results: Results, path: Path) -> None:
             figure,
             results,
             "After every step each weight is set to zero with a probability that is the larger the "
-            "smaller it is. Solid: at this small scale few weights come so near to zero by "
+            "smaller it is; sigma is the scale on which. Solid: at a small one few weights come so near to zero by "
             "themselves, and L2 fades as it gets there (its line lies upon that of none on the left); "
             "L1 takes them to zero, and with its last weights a node goes as a whole. Dashed: at ten "
             "times the scale zeroing meets what L2 shrinks, and nodes go; without a penalty none "

@@ -108,7 +108,8 @@ def read(path: Path) -> Results:
     """
     results = json.loads(path.read_text(encoding="utf-8"))
     try:
-        _ = results["id"], results["settings"]["quick"], [row["verdict"] for row in results["rows"]]
+        _ = results["id"], results["settings"]["quick"]
+        _ = [(row["verdict"], row["ours"]["n_seeds"]) for row in results["rows"]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not the results of an experiment") from error
     return dict(results)
