@@ -650,10 +650,10 @@ for name, (ours, details) in by_name.items():
             for dense in ("dense", "dense, as long")
         )
         print(f"{name:14} {details['removed']:3.0f} % of the nodes removed, test error ", end="")
-        print(f"{worse:+.2f} points against dense, {worse_as_long:+.2f} against dense, as long")
+        print(f"{worse:+.2f} (dense), {worse_as_long:+.2f} (dense, as long)")
 
 # %% [markdown]
-# Which penalty takes nodes? At the small scale only L1: L2 takes 40 % of the weights and no node. At the large
+# (The last two columns are differences in points.) Which penalty takes nodes? At the small scale only L1: L2 takes 40 % of the weights and no node. At the large
 # scale L2 takes more than half of the nodes, and the same zeroing without it none, although more than half of
 # the weights are gone. So both penalties kill nodes and zeroing alone does not, as the paper says; but L2 needs
 # a threshold within its reach. What it costs: at the small scale no difference can be told from 0 (the interval
