@@ -71,11 +71,11 @@ def nodes(results: Results, path: Path) -> None:
             figure,
             results,
             "After every step each weight is set to zero with a probability that is the larger the "
-            "smaller it is; sigma is the scale on which. Solid: at a small one few weights come so near to zero by "
-            "themselves, and L2 fades as it gets there (its line lies upon that of none on the left); "
-            "L1 takes them to zero, and with its last weights a node goes as a whole. Dashed: at ten "
-            "times the scale zeroing meets what L2 shrinks, and nodes go; without a penalty none "
-            f"does. Mean of {_seeds(results)}.",
+            "smaller it is, on a scale sigma. Solid: at a small sigma few weights come so near to zero "
+            "by themselves, and L2 fades as it gets there (its line lies upon that of none on the "
+            "left); L1 takes them to zero, and with its last weights a node goes as a whole. Dashed: "
+            "at ten times the scale zeroing meets what L2 shrinks, and nodes go; without a penalty "
+            f"none does. Mean of {_seeds(results)}.",
         )
 
 
