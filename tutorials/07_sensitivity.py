@@ -882,7 +882,7 @@ def draw(found, others=True):
                 markersize=8,
             )
     ax.plot([], [], "o", color="0.3", markerfacecolor="white", label="open: published")
-    if others:
+    if others and found["others"]:
         ax.plot([], [], "x", color="0.5", label="other methods, published")
         for other in found["others"]:
             ax.plot(other["compression"], other["error"], "x", color="0.5")
