@@ -446,58 +446,20 @@ book.table(["difference in test accuracy, points", "mean", "95 % interval"], row
 TITLES = {"large-weights-fashion": "Fashion-MNIST", "large-weights-cifar10": "CIFAR-10"}
 full = {name: book.results(name) for name in TITLES}
 
-
-def show_arms(results, title):
-    """Draw the accuracy of each arm, and accuracy against stability."""
-    figure, (left, right) = book.new_figure(9, 3.9, ncols=2)
-    colours = {"small": "#D55E00", "random": "#009E73", "large": "#0072B2"}
-    lines = {"none": "k--", "dropout 0.5": "k:"}
-    floor = plots_stability.scale_floor([r["details"]["accuracies"] for r in results["rows"]])
-    for y, row in enumerate(results["rows"]):
-        name, _, norm = row["name"].partition(", ")
-        target, _, what = name.partition(" ")
-        details = row["details"]
-        accuracies = np.array(details["accuracies"])
-        style = {"color": colours.get(target, "k"), "marker": "s" if what == "filters" else "o"}
-        if norm:
-            style["mfc"] = "white"
-        if accuracies.min() >= floor:
-            left.errorbar(accuracies.mean(), y, xerr=accuracies.std(ddof=1), capsize=3, **style)
-        else:
-            far = ", ".join(f"{a:.0f}" for a in np.sort(accuracies[accuracies < floor]))
-            for stability in np.array(details["stabilities"])[accuracies < floor]:
-                place = {"xycoords": ("data", "axes fraction"), "ha": "center"}
-                right.annotate("\u2193", (stability, 0.01), color=style["color"], **place)
-            left.plot(accuracies, np.full(len(accuracies), y), linestyle="", **style)
-            place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-            left.annotate(f"\u2190 {far} %", (0.02, y), xytext=(0, 4), fontsize=8, **place)
-        if target in colours:
-            right.plot(details["stabilities"], accuracies, linestyle="", label=row["name"], **style)
-        else:
-            line = lines.get(row["name"], "k-.")[1:]
-            right.axhline(accuracies.mean(), label=row["name"], color="k", ls=line)
-    if floor:
-        best = max(max(row["details"]["accuracies"]) for row in results["rows"])
-        left.set_xlim(floor, best + (best - floor) / 15)
-        right.set_ylim(left.get_xlim())
-    left.set_yticks(range(len(results["rows"])), [row["name"] for row in results["rows"]])
-    left.invert_yaxis()
-    left.set(xlabel="test accuracy, %", title=title)
-    right.set(xlabel="mean stability of the events, %", ylabel="test accuracy, %")
-    right.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    book.show(
-        figure, f"{title}: accuracy of each arm, and accuracy against stability of the events"
-    )
-
-
 for name, results in full.items():
-    show_arms(results, TITLES[name])
+    figure, axes = book.new_figure(10, 4.6, ncols=2)
+    plots_stability.panels(*axes, results["rows"])
+    axes[0].set_title(TITLES[name])
+    book.show(
+        figure,
+        f"{TITLES[name]}: accuracy of each arm, and accuracy against stability of the events",
+    )
 
 # %% [markdown]
 # *How to read it.* Left: mean and standard deviation of five seeds for each arm. Right: a point for each run
 # that prunes; to the left are those whose events hurt most. An arrow stands for a network below the axis, and
 # an arm that has such networks shows each run by itself. Circles are single weights, squares whole
-# filters and nodes, open ones the networks with batch norm; the horizontal lines are the arms without pruning. If instability were what helps,
+# filters and nodes, open ones the networks with batch norm; colours are those of the left panel, and the horizontal lines are the arms without pruning. If instability were what helps,
 # the cloud would fall from left to right, *within* a colour and not only from one colour to the next.
 #
 # The arrows at 10 % are networks that collapsed: if the largest filters go, those that are left may be the

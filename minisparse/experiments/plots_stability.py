@@ -6,61 +6,21 @@ from statistics import fmean, median, stdev
 from textwrap import fill
 from typing import Any
 
+from matplotlib.axes import Axes
+
 from minisparse.experiments.experiment import Results
 from minisparse.experiments.plots import BLACK, COLOURS, GREY, drawing
 
 # colour by target; marker by what goes
-_COLOUR = {"small": COLOURS[0], "random": COLOURS[2], "large": COLOURS[1]}
+_COLOUR = {"small": COLOURS[1], "random": COLOURS[2], "large": COLOURS[0]}
 _MARKER = {"weights": "o", "filters": "s"}
 
 
 def draw(results: Results, path: Path) -> None:
-    """Draw the two panels; a point for each seed in the second.
-
-    What lies below the axis is named at its edge: on that scale nobody would see the other arms.
-    """
+    """Draw the two panels, with title and caption."""
     rows = results["rows"]
-    floor = scale_floor([row["details"]["accuracies"] for row in rows])
     with drawing(path, width=10.5, height=5.2, ncols=2, sharey=False) as (figure, (left, right)):
-        for y, row in enumerate(rows):
-            values = row["details"]["accuracies"]
-            style = _style(row["name"])
-            sd = stdev(values) if len(values) > 1 else 0.0
-            if min(values) >= floor:
-                left.errorbar(fmean(values), y, xerr=sd, capsize=3, **style)
-            else:
-                far = ", ".join(f"{value:.0f}" for value in sorted(values) if value < floor)
-                left.plot(values, [y] * len(values), linestyle="none", alpha=0.8, **style)
-                left.annotate(
-                    f"\u2190 {far} %",
-                    (0.02, y),
-                    xycoords=("axes fraction", "data"),
-                    xytext=(0, 5),
-                    textcoords="offset points",
-                    fontsize=9,
-                )
-            if _prunes(row["name"]):
-                stabilities = row["details"]["stabilities"]
-                right.plot(stabilities, values, linestyle="none", alpha=0.8, **style)
-                for x, value in zip(stabilities, values, strict=True):
-                    if value < floor:
-                        right.annotate("\u2193", (x, 0.01), xycoords=("data", "axes fraction"))
-            else:
-                line = {"none": "--", "dropout 0.5": ":"}.get(row["name"], "-.")
-                right.axhline(
-                    fmean(values), color=style["color"], linestyle=line, label=row["name"], zorder=1
-                )
-        left.set_yticks(range(len(rows)), [row["name"] for row in rows])
-        left.set_ylim(len(rows) - 0.5, -0.5)
-        left.set_xlabel("test accuracy, % (mean and sd of the seeds)")
-        if floor > 0:
-            best = max(value for row in rows for value in row["details"]["accuracies"])
-            limits = (floor, best + (best - floor) / 15)
-            left.set_xlim(limits)
-            right.set_ylim(limits)
-        right.set_xlabel("mean stability of the pruning events, %")
-        right.set_ylabel("test accuracy, % (a point for each seed)")
-        right.legend(title="no pruning")
+        floor = panels(left, right, rows)
         quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""
         figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
         caption = (
@@ -77,6 +37,65 @@ def draw(results: Results, path: Path) -> None:
         if any(row["name"].endswith(", norm") for row in rows):
             caption += " Open markers: the network has batch norm."
         figure.supxlabel(fill(caption, 130), x=0.01, ha="left", fontsize=9)
+
+
+def panels(left: Axes, right: Axes, rows: Sequence[dict[str, Any]]) -> float:
+    """Draw the accuracy of each arm, and for each seed accuracy over stability.
+
+    What lies below the axis is named at its edge: on that scale nobody would see the other arms.
+
+    Parameters
+    ----------
+    left, right : Axes
+    rows : sequence of dict
+        Of the results.
+
+    Returns
+    -------
+    float
+        Where the axis of accuracy begins; 0 if nothing lies below it.
+    """
+    floor = scale_floor([row["details"]["accuracies"] for row in rows])
+    for y, row in enumerate(rows):
+        values = row["details"]["accuracies"]
+        style = _style(row["name"])
+        sd = stdev(values) if len(values) > 1 else 0.0
+        if min(values) >= floor:
+            left.errorbar(fmean(values), y, xerr=sd, capsize=3, **style)
+        else:
+            far = ", ".join(f"{value:.0f}" for value in sorted(values) if value < floor)
+            left.plot(values, [y] * len(values), linestyle="none", alpha=0.8, **style)
+            left.annotate(
+                f"\u2190 {far} %",
+                (0.02, y),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 5),
+                textcoords="offset points",
+                fontsize=9,
+            )
+        if _prunes(row["name"]):
+            stabilities = row["details"]["stabilities"]
+            right.plot(stabilities, values, linestyle="none", alpha=0.8, **style)
+            for x, value in zip(stabilities, values, strict=True):
+                if value < floor:
+                    right.annotate("\u2193", (x, 0.01), xycoords=("data", "axes fraction"))
+        else:
+            line = {"none": "--", "dropout 0.5": ":"}.get(row["name"], "-.")
+            right.axhline(
+                fmean(values), color=style["color"], linestyle=line, label=row["name"], zorder=1
+            )
+    left.set_yticks(range(len(rows)), [row["name"] for row in rows])
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set_xlabel("test accuracy, % (mean and sd of the seeds)")
+    if floor > 0:
+        best = max(value for row in rows for value in row["details"]["accuracies"])
+        limits = (floor, best + (best - floor) / 15)
+        left.set_xlim(limits)
+        right.set_ylim(limits)
+    right.set_xlabel("mean stability of the pruning events, %")
+    right.set_ylabel("test accuracy, % (a point for each seed)")
+    right.legend(title="no pruning")
+    return floor
 
 
 def scale_floor(arms: Sequence[Sequence[float]]) -> float:
