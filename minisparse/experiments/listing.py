@@ -74,8 +74,7 @@ def _status(found: dict[str, Any]) -> str:
         return "quick run"
     verdicts = Counter(row["verdict"] for row in found["rows"])
     counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
-    seeds = results.seeds_text(row["ours"]["n_seeds"] for row in found["rows"])
-    return f"{counts} ({seeds})"
+    return f"{counts} ({results.seeds_of_rows(found)})"
 
 
 def _table(entries: list[dict[str, Any]]) -> str:

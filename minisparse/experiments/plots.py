@@ -21,7 +21,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from minisparse.experiments.comparison import RECALLED
 from minisparse.experiments.experiment import Results
-from minisparse.experiments.results import seeds_text
+from minisparse.experiments.results import seeds_of_rows
 
 BLACK, GREY = "#000000", "#767676"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -203,11 +203,11 @@ def _finish(
     figure: Figure, axes: Axes, results: Results, others: Sequence[dict[str, Any]] = ()
 ) -> None:
     """Add the title, and a legend that says what the markers of ours and of `others` mean."""
-    seeds = [row["ours"]["n_seeds"] for row in results["rows"]]
+    seeds = seeds_of_rows(results)
     quick = "\nQUICK RUN: reduced training, not compared" if results["settings"]["quick"] else ""
     figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
-    ours = f"ours, mean and sd of {seeds_text(seeds)}" if max(seeds) > 1 else "ours, one seed"
+    ours = "ours, one seed" if seeds == "1 seed" else f"ours, mean and sd of {seeds}"
     keys: list[Any] = [*handles, Line2D([], [], color=BLACK, marker="o", linestyle="none")]
     labels.append(ours)
     shown = [row["published"] for row in results["rows"] if row["published"]] + [*others]

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from minisparse.experiments.experiment import Results
 from minisparse.experiments.plots import COLOURS, drawing
-from minisparse.experiments.results import seeds_text
+from minisparse.experiments.results import seeds_of_rows
 
 
 def flops(results: Results, path: Path) -> None:
@@ -41,7 +41,7 @@ def flops(results: Results, path: Path) -> None:
             results,
             "Solid: a removed input saves its column in the layer before as well, as it does when "
             "the network is made smaller. Dotted: every layer by itself, as the paper counts. "
-            f"Mean of {_seeds(results)}.",
+            f"Mean of {seeds_of_rows(results)}.",
         )
 
 
@@ -75,12 +75,8 @@ def nodes(results: Results, path: Path) -> None:
             "by themselves, and L2 fades as it gets there (its line lies upon that of none on the "
             "left); L1 takes them to zero, and with its last weights a node goes as a whole. Dashed: "
             "at ten times the scale zeroing meets what L2 shrinks, and nodes go; without a penalty "
-            f"none does. Mean of {_seeds(results)}.",
+            f"none does. Mean of {seeds_of_rows(results)}.",
         )
-
-
-def _seeds(results: Results) -> str:
-    return seeds_text(row["ours"]["n_seeds"] for row in results["rows"])
 
 
 def _logarithmic(axes: Axes) -> None:

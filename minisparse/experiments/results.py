@@ -126,6 +126,11 @@ def seeds_text(counts: Iterable[int]) -> str:
     return f"{few} to {many} seeds" if few < many else f"{many} seed{'' if many == 1 else 's'}"
 
 
+def seeds_of_rows(results: Results) -> str:
+    """Say how many seeds the rows of a table have, as `seeds_text` does."""
+    return seeds_text(row["ours"]["n_seeds"] for row in results["rows"])
+
+
 def failures(results: Results) -> list[str]:
     """Return the names of the rows that fail."""
     return [row["name"] for row in results["rows"] if row["verdict"] == "FAILS"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from minisparse.experiments.comparison import RECALLED
 from minisparse.experiments.experiment import Results
-from minisparse.experiments.results import seeds_text
+from minisparse.experiments.results import seeds_of_rows
 
 _HEAD = (
     "",
@@ -187,8 +187,8 @@ def _figures(published: dict[str, Any]) -> str:
 
 
 def _how_to_read(results: Results) -> str:
-    seeds = [row["ours"]["n_seeds"] for row in results["rows"]]
-    errors = f"mean +- sd of {seeds_text(seeds)}" if max(seeds) > 1 else "one seed"
+    seeds = seeds_of_rows(results)
+    errors = "one seed" if seeds == "1 seed" else f"mean +- sd of {seeds}"
     conventions = {row["convention"] for row in results["rows"]}
     counted = {
         ("all",): "parameters / nonzero parameters, biases counted",

@@ -1,7 +1,5 @@
 """Bartoldson et al. 2018 on the data set of the paper, with a small CNN and fewer images."""
 
-from dataclasses import replace
-
 from minisparse.experiments.entries import large_weights_fashion as fashion
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.large_weights import LargeWeights
@@ -9,12 +7,9 @@ from minisparse.experiments.recipes.large_weights import LargeWeights
 _NORM = LargeWeights(dataset="cifar-10", model="small-cnn-norm")
 # The networks of the second paper normalize behind each convolution.  Without that, the filters
 # that are left when the largest have gone send too little for the next layer to go on with.
-_NORMALIZED = {"none, norm": Row(_NORM, series="none, norm")} | {
-    f"{name} filters, norm": Row(
-        replace(_NORM, target=target, granularity="unit", fraction=fashion.UNITS),
-        series=f"{name} filters, norm",
-    )
-    for name, target in fashion.TARGETS.items()
+_NORMALIZED = {
+    "none, norm": Row(_NORM, series="none, norm"),
+    **fashion.filters(_NORM, "filters, norm"),
 }
 
 EXPERIMENT = Experiment(

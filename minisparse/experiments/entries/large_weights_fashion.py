@@ -25,14 +25,21 @@ def arms(dataset: str) -> dict[str, Row]:
         "none": Row(base, series="none"),
         "dropout 0.5": Row(replace(base, model="small-cnn-dropout"), series="dropout"),
     }
-    for kind, granularity, fraction in (
-        ("weights", "weight", WEIGHTS[dataset]),
-        ("filters", "unit", UNITS),
-    ):
-        for name, target in TARGETS.items():
-            arm = replace(base, target=target, granularity=granularity, fraction=fraction)
-            rows[f"{name} {kind}"] = Row(arm, series=f"{name} {kind}")
-    return rows
+    singly = replace(base, granularity="weight", fraction=WEIGHTS[dataset])
+    return rows | targets(singly, "weights") | filters(base)
+
+
+def filters(base: LargeWeights, kind: str = "filters") -> dict[str, Row]:
+    """Return the three targets by filters and nodes."""
+    return targets(replace(base, granularity="unit", fraction=UNITS), kind)
+
+
+def targets(base: LargeWeights, kind: str) -> dict[str, Row]:
+    """Return an arm for each target."""
+    return {
+        f"{name} {kind}": Row(replace(base, target=target), series=f"{name} {kind}")
+        for name, target in TARGETS.items()
+    }
 
 
 def details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
