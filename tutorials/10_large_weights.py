@@ -459,7 +459,8 @@ for name, results in full.items():
 # *How to read it.* Left: mean and standard deviation of five seeds for each arm. Right: a point for each run
 # that prunes; to the left are those whose events hurt most. An arrow stands for a network below the axis, and
 # an arm that has such networks shows each run by itself. Circles are single weights, squares whole
-# filters and nodes, open ones the networks with batch norm; colours are those of the left panel, and the horizontal lines are the arms without pruning. If instability were what helps,
+# filters and nodes, open ones the networks with batch norm; colours are those of the left panel, and the
+# horizontal lines are the arms without pruning. If instability were what helps,
 # the cloud would fall from left to right, *within* a colour and not only from one colour to the next.
 #
 # The arrows at 10 % are networks that collapsed: if the largest filters go, those that are left may be the

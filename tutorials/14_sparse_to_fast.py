@@ -660,7 +660,7 @@ book.show(
 # first line of the output: if other programs used much of the processor, take all times of this
 # page with care. Ratios of calls that took turns suffer less than the times themselves.)
 #
-# The whole curve, from 2x to 100x, for LeNet-300-100 and LeNet-5, three seeds, is an experiment of
+# The whole curve, from 2x to 100x, for LeNet-300-100 and LeNet-5, one seed, is an experiment of
 # its own: `minisparse reproduce speed` (four minutes).
 #
 # ## 14.10 A published number, and ours
