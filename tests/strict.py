@@ -31,6 +31,7 @@ class StrictArray:
     dtype = property(lambda self: self._values.dtype)
     ndim = property(lambda self: self._values.ndim)
     size = property(lambda self: self._values.size)
+    itemsize = property(lambda self: self._values.itemsize)
     T = property(lambda self: StrictArray(self._values.T))
 
     @property
@@ -138,6 +139,7 @@ for _name in [
     "argmax",
     "any",
     "all",
+    "view",
 ]:
     setattr(StrictArray, _name, _method(_name))
 for _name in ["neg", "pos", "abs", "invert"]:

@@ -32,8 +32,8 @@ from minisparse import book, data, gradcheck, nn, optim, sparse
 from minisparse.optim import schedules
 from minisparse.prune import penalties
 from minisparse.prune.granularity import group_scores
-from minisparse.prune.magnitude import MaskedTraining
 from minisparse.prune.mask import Mask
+from minisparse.prune.masked import MaskedTraining
 from minisparse.train import evaluate, train
 
 rng = np.random.default_rng(0)

@@ -36,7 +36,8 @@ from minisparse.bench.quiet import Neighbours
 from minisparse.kernels import csr_panel
 from minisparse.optim import schedules
 from minisparse.prune import nodes
-from minisparse.prune.magnitude import MagnitudePruning, one_shot
+from minisparse.prune.magnitude import MagnitudePruning
+from minisparse.prune.schedule import one_shot
 from minisparse.sparse import choosing, perceptron, timing
 from minisparse.sparse.pattern import Pattern
 from minisparse.train import evaluate, train

@@ -105,6 +105,19 @@ class Optimizer:
         for _, p in self.params:
             p.grad = None
 
+    def state_of(self, param: Parameter) -> list[Any]:
+        """Return the state arrays of a parameter, each of its shape; to be changed in place.
+
+        Raises
+        ------
+        ValueError
+            The parameter is not one of this optimizer's.
+        """
+        for i, (_, p) in enumerate(self.params):
+            if p is param:
+                return [self.state[slot][i] for slot in self.slots]
+        raise ValueError(f"parameter '{param.name}' does not belong to this optimizer")
+
     def reset_state(self, param: Parameter, where: Any) -> None:
         """Zero the state of single weights, e.g. of weights that were pruned or regrown.
 
@@ -125,12 +138,15 @@ class Optimizer:
                 f"where selects elements of a parameter of shape {param.shape} and needs a bool "
                 f"array of that shape, got {where.dtype} of shape {where.shape}"
             )
-        for i, (_, p) in enumerate(self.params):
-            if p is param:
-                for slot in self.slots:
-                    self.state[slot][i][where] = 0
-                return
-        raise ValueError(f"parameter '{param.name}' does not belong to this optimizer")
+        for array in self.state_of(param):
+            array[where] = 0
+
+    def reset(self) -> None:
+        """Forget the state of all parameters, and the number of steps."""
+        self.steps = 0
+        for slot in self.slots:
+            for array in self.state[slot]:
+                array[...] = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return step count, learning rate and state arrays (copies, on the host)."""

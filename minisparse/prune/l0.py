@@ -45,7 +45,7 @@ from . import hard_concrete as hc
 from .granularity import Granularity, group_scores, ungroup
 from .hard_concrete import LAW, Law
 from .mask import Mask
-from .method import Method
+from .method import Method, Run
 
 Model = TypeVar("Model", bound=Module)
 Layer = Linear | Conv2d
@@ -410,7 +410,7 @@ class L0Method(Method):
                 total = term if total is None else total + term
         return total
 
-    def before_loss(self, run: Any) -> Tensor | None:
+    def before_loss(self, run: Run) -> Tensor | None:
         """Return the penalty; at the start of an epoch, check N against the batches."""
         if run.step % run.steps_per_epoch == 0:
             batch = run.x.shape[0]
@@ -422,13 +422,13 @@ class L0Method(Method):
                 )
         return self.penalty()
 
-    def after_step(self, run: Any) -> None:
+    def after_step(self, run: Run) -> None:
         """Clip log alpha."""
         for _, gates in gated_layers(self.model).values():
             with gates.log_alpha.writing() as log_alpha:
                 hc.clip_log_alpha(log_alpha)
 
-    def after_epoch(self, run: Any) -> None:
+    def after_epoch(self, run: Run) -> None:
         """Note the architecture."""
         with nullcontext() if run.average is None else run.average.applied():
             run.metrics["architecture"] = architecture(self.model)

@@ -38,7 +38,7 @@ from ..nn import Module, Parameter
 from ..optim import Optimizer
 from .granularity import Granularity, group_scores, ungroup
 from .mask import Mask, prunable
-from .method import Method
+from .method import Method, Run
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -163,9 +163,13 @@ class Penalty(Method):
         super().attach(model, optimizer, rng)
         self.model, self._parameters = model, prunable(model, self.names)
 
-    def after_step(self, run: Any) -> None:
+    def planned_until(self) -> float:
+        """Return when the penalty begins to act."""
+        return self.start
+
+    def after_step(self, run: Run) -> None:
         """Move every penalized weight, when it is the penalty's time."""
-        if not self.start <= (run.step - 1) / run.steps_per_epoch < self.stop:
+        if not self.start <= run.time < self.stop:
             return
         amount = run.optimizer.lr * self.strength
         if amount > 0:

@@ -29,15 +29,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..arrays import array_module
-from ..autodiff import Tensor, gradients, softmax
+from ..autodiff import Tensor, softmax
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
-from ..optim import Optimizer
+from .batch import layer_gradients
 from .insensitivity import InsensitivityPruning, Threshold
-from .mask import Mask, prunable
+from .mask import prunable
+from .method import Run
 
 VARIANTS = ("unspecific", "specific")
 FORMS = ("per-sample", "batch-mean")
@@ -228,11 +227,10 @@ def output_gradients(
         raise ValueError(
             f"expected logits [B, C] and labels [B], got {logits.shape} and {labels.shape}"
         )
-    _check_layers(layers)
     y = softmax(logits) if output == "softmax" else logits
     seeds = cotangents(labels, y.shape[1], variant, y.dtype)
-    deltas = gradients(y, [r.output for r in layers], seeds, batched=True, retain_graph=True)
-    return [d._array for d in deltas], 1 / y.shape[1] if variant == "unspecific" else 1.0
+    deltas = layer_gradients(y, layers, seeds)
+    return deltas, 1 / y.shape[1] if variant == "unspecific" else 1.0
 
 
 def _check_options(*options: tuple[str, tuple[str, ...]]) -> None:
@@ -284,21 +282,6 @@ def layer_parameters(model: Module, names: list[str] | None, biases: bool) -> li
     return chosen
 
 
-def _check_layers(layers: Sequence[LayerRecord]) -> None:
-    seen: set[int] = set()
-    for r in layers:
-        if id(r.module.weight) in seen:
-            raise ValueError(
-                f"the weight of '{r.name}' is applied more than once in this forward: the parts "
-                "of its sensitivity cannot be told apart"
-            )
-        seen.add(id(r.module.weight))
-        if r.module.parametrization is not None:
-            raise ValueError(
-                f"the forward does not use the weight of '{r.name}', but maps it first"
-            )
-
-
 # ---- in training --------------------------------------------------------------------------------
 
 
@@ -348,13 +331,11 @@ class SensitivityPruning(InsensitivityPruning):
         self.variant, self.form, self.output = variant, form, output
         self.biases, self.examples = biases, examples
 
-    def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
-        """Find the layers; everything is kept at first."""
-        names = layer_parameters(model, self.names, self.biases)
-        super().attach(model, optimizer, rng)
-        self._mask = Mask.full(model, names)
+    def treated(self) -> list[str]:
+        """Return the parameters of the layers that S is defined for."""
+        return layer_parameters(self.model, self.names, self.biases)
 
-    def before_loss(self, run: Any) -> None:
+    def before_loss(self, run: Run) -> None:
         """Measure S at the weights at which the loss is differentiated."""
         if not self.shrinks(run):
             return

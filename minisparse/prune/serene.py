@@ -28,10 +28,9 @@ import numpy as np
 
 from ..arrays import array_module
 from ..autodiff import Tensor
-from ..nn import LayerRecord, Module
-from ..optim import Optimizer
+from ..nn import LayerRecord
 from .insensitivity import InsensitivityPruning, Threshold
-from .mask import Mask
+from .method import Run
 from .sensitivity import OUTPUTS, inside, layer_parameters, output_gradients
 
 # ---- formulas -----------------------------------------------------------------------------------
@@ -131,13 +130,11 @@ class SerenePruning(InsensitivityPruning):
             raise ValueError(f"expected one of {', '.join(OUTPUTS)}, got {output!r}")
         self.output, self.biases = output, biases
 
-    def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
-        """Find the layers; everything is kept at first."""
-        names = layer_parameters(model, self.names, self.biases)
-        super().attach(model, optimizer, rng)
-        self._mask = Mask.full(model, names)
+    def treated(self) -> list[str]:
+        """Return the parameters of the layers that S is defined for."""
+        return layer_parameters(self.model, self.names, self.biases)
 
-    def before_loss(self, run: Any) -> None:
+    def before_loss(self, run: Run) -> None:
         """Measure S at the weights at which the loss is differentiated."""
         if not self.shrinks(run):
             return

@@ -182,10 +182,10 @@ def test_withheld_is_not_given(tmp_path):
 @pytest.mark.parametrize(
     ("functions", "more", "message"),
     [
-        (["minisparse.prune.select.nothing"], "", "no function, class or method"),
+        (["minisparse.prune.scope.nothing"], "", "no function, class or method"),
         (["minisparse.prune.mask.Mask"], "", "not a function or method"),
-        (["minisparse.prune.select.top_k"], 'engine = ["minisparse.nowhere"]', "no module"),
-        (["minisparse.prune.select.top_k"], 'engine = ["minisparse.prune.mask"]', "imports"),
+        (["minisparse.prune.scope.top_k"], 'engine = ["minisparse.nowhere"]', "no module"),
+        (["minisparse.prune.scope.top_k"], 'engine = ["minisparse.prune.mask"]', "imports"),
     ],
 )
 def test_what_cannot_be_made(tmp_path, functions, more, message):

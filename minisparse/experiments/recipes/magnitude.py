@@ -8,7 +8,8 @@ from pathlib import Path
 from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.setting import Classifier, Session
 from minisparse.optim import schedules
-from minisparse.prune.magnitude import MagnitudePruning, one_shot
+from minisparse.prune.magnitude import MagnitudePruning
+from minisparse.prune.schedule import one_shot
 
 
 @dataclass(frozen=True)

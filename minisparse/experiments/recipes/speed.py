@@ -16,8 +16,9 @@ from minisparse.experiments.recipes.setting import Classifier, Session
 from minisparse.nn import Module
 from minisparse.optim import schedules
 from minisparse.processor import cpu_name
-from minisparse.prune.magnitude import MagnitudePruning, one_shot
+from minisparse.prune.magnitude import MagnitudePruning
 from minisparse.prune.nodes import hidden_units, nodes_left, remove_dead_nodes
+from minisparse.prune.schedule import one_shot
 from minisparse.sparse import choose, report, shrink
 from minisparse.sparse.graph import example_for
 

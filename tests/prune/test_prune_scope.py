@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from minisparse import nn
 from minisparse.prune.granularity import group_scores, ungroup
 from minisparse.prune.magnitude import magnitude_mask
-from minisparse.prune.select import (
+from minisparse.prune.scope import (
     count_for,
     keep_largest,
     keep_n_of_m,

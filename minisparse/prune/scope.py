@@ -1,4 +1,4 @@
-"""From scores to masks: exactly k entries, with a stated rule for ties."""
+"""What is compared with what: from scores to masks, exactly k entries, with a rule for ties."""
 
 from __future__ import annotations
 
@@ -148,6 +148,7 @@ def keep_largest(
     density: float,
     scope: Scope = "global",
     granularity: Granularity = "weight",
+    within: Mask | None = None,
 ) -> Mask:
     """Return the mask that keeps the highest-scoring groups.
 
@@ -160,17 +161,30 @@ def keep_largest(
         groups together (``scope="global"``), or of each layer's.
     scope : {"global", "layer", "erk"} or mapping from name to density
     granularity : see `minisparse.prune.granularity.group_scores`
+    within : Mask, optional
+        What is left so far: a removed weight adds nothing to the score of its group, and a group
+        of which nothing is left ranks below all others, whatever the scores.
 
     Returns
     -------
     Mask
         Ties are kept in the order of position, in the order of the layers.
     """
-    grouped = {n: group_scores(to_numpy(s), granularity) for n, s in scores.items()}
-    if not grouped:
+    if not scores:
         raise ValueError("no scores were given")
-    for name, g in grouped.items():
-        _refuse_nan(g, f"scores of '{name}'")
+    grouped = {}
+    for name, s in scores.items():
+        values = to_numpy(s)
+        _refuse_nan(values, f"scores of '{name}'")
+        if within is None:
+            grouped[name] = group_scores(values, granularity)
+        else:
+            left = within[name]
+            grouped[name] = np.where(
+                group_scores(left.astype(np.int64), granularity) > 0,
+                group_scores(np.where(left, values, 0), granularity),
+                -np.inf,
+            )
     if isinstance(scope, str) and scope == "global":
         flat = np.concatenate([g.reshape(-1) for g in grouped.values()])
         kept = top_k(flat, count_for(density, flat.size))
