@@ -104,6 +104,41 @@ def layer_gradients(y: Tensor, layers: Sequence[LayerRecord], seeds: Any) -> lis
     return [d._array for d in found]
 
 
+def weight_of(record: LayerRecord) -> str:
+    """Return the name of the layer's weight in the model; the layer "" is the model itself."""
+    return f"{record.name}.weight" if record.name else "weight"
+
+
+def as_convolution(record: LayerRecord, delta: Any) -> tuple[Any, Any, Any, Any]:
+    """Return a layer's input, gradients and geometry as those of a convolution.
+
+    A linear layer that is applied at many positions is a convolution of 1 x 1.
+
+    Parameters
+    ----------
+    record : LayerRecord
+    delta : array, [..., B, *positions, out]
+        Gradients with respect to its pre-activation.
+
+    Returns
+    -------
+    x : array, [B, H, W, in]
+    delta : array, [..., B, H', W', out]
+    kernel_shape : (int, int)
+    geometry : () or (stride, padding)
+    """
+    x, module = record.input._array, record.module
+    if isinstance(module, Conv2d):
+        return x, delta, module.weight.shape[:2], (module.stride, module.padding)
+    b, more = x.shape[0], delta.shape[: delta.ndim - x.ndim]
+    return (
+        x.reshape(b, -1, 1, x.shape[-1]),
+        delta.reshape(*more, b, -1, 1, delta.shape[-1]),
+        (1, 1),
+        (),
+    )
+
+
 # ---- the batch ----------------------------------------------------------------------------------
 
 
@@ -292,20 +327,21 @@ class Batch:
         """
         found = {}
         for record, delta in self.losses_by_layer():
-            x, module = record.input._array, record.module
-            if isinstance(module, Conv2d):
-                geometry = (module.stride, module.padding)
-                squares = conv_squares(x, delta, module.weight.shape[:2], *geometry)
-            elif x.ndim == 2:
+            x, weight = record.input._array, record.module.weight
+            if x.ndim == 2:
                 squares = linear_squares(x, delta)
-            else:  # one matrix at many positions: a 1 x 1 convolution
-                b, n_in, n_out = len(x), x.shape[-1], delta.shape[-1]
-                squares = conv_squares(
-                    x.reshape(b, -1, 1, n_in), delta.reshape(b, -1, 1, n_out), (1, 1)
-                )
-            name = f"{record.name}.weight" if record.name else "weight"
-            found[name] = squares.reshape(module.weight.shape) / len(x)
+            else:
+                x, delta, kernel_shape, geometry = as_convolution(record, delta)
+                squares = conv_squares(x, delta, kernel_shape, *geometry)
+            found[weight_of(record)] = squares.reshape(weight.shape) / len(x)
         return found
 
 
-__all__ = ["Batch", "conv_squares", "layer_gradients", "linear_squares"]
+__all__ = [
+    "Batch",
+    "as_convolution",
+    "conv_squares",
+    "layer_gradients",
+    "linear_squares",
+    "weight_of",
+]

@@ -42,6 +42,7 @@ from ..autodiff import Tensor
 from ..nn import Conv2d, Linear, Module, Parameter
 from ..optim import Optimizer
 from . import hard_concrete as hc
+from .about import About
 from .granularity import Granularity, group_scores, ungroup
 from .hard_concrete import LAW, Law
 from .mask import Mask
@@ -73,6 +74,22 @@ def spread(z: Tensor, shape: tuple[int, ...], group: Granularity) -> Tensor:
         blocks = z.reshape(*field, rows, 1, columns, 1)
         return blocks.broadcast_to((*field, rows, r, columns, c)).reshape(shape)
     return z
+
+
+ABOUT = (
+    About(
+        "l0",
+        "L0 with hard concrete gates",
+        "bayesian",
+        2018,
+        "Louizos, Welling and Kingma, ICLR 2018 (arXiv 1712.01312)",
+        formula="hc.expected_l0",
+        code="L0Method",
+        removes="weights, units or inputs, by gates",
+        when="learned at each step",
+        chapter="08",
+    ),
+)
 
 
 @dataclass(frozen=True)

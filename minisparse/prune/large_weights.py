@@ -41,6 +41,7 @@ from ..data import Split, batches
 from ..data.batching import Normalization
 from ..nn import Module
 from ..optim import Optimizer
+from .about import About
 from .granularity import group_scores
 from .instability import accuracy, instability, mean_stability
 from .mask import Mask, prunable
@@ -53,6 +54,21 @@ TARGETS = ("largest", "smallest", "random")
 KINDS = ("remove", "zero", "noise")
 GRANULARITIES = ("weight", "unit")
 _PARTS = ("weight", "bias", "running_mean", "running_var")  # of a layer or a batch norm
+
+ABOUT = (
+    About(
+        "large-weights",
+        "Pruning of large weights",
+        "magnitude",
+        2018,
+        "Bartoldson, Barbu and Erlebacher (arXiv 1805.01930); Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020",
+        formula="sizes",
+        code="LargeWeightPruning",
+        removes="weights or units, the LARGEST",
+        when="at events while training",
+        chapter="10",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 

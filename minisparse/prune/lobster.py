@@ -23,7 +23,23 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays import array_module
+from .about import About
 from .insensitivity import InsensitivityPruning
+
+ABOUT = (
+    About(
+        "lobster",
+        "LOBSTER",
+        "sensitivity",
+        2020,
+        "Tartaglione, Bragagnolo, Fiandrotti and Grangetto (arXiv 2011.09905)",
+        formula="loss_sensitivity",
+        code="LobsterPruning",
+        removes="weights below T",
+        when="at plateaus of the validation loss, or after each epoch",
+        chapter="07",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import numpy as np
 from ..arrays import array_module, to_numpy
 from ..nn import Module
 from ..optim import Optimizer
+from .about import About
 from .batch import Batch
 from .granularity import Granularity
 from .mask import Mask, prunable
@@ -24,6 +25,33 @@ from .masked import MaskedTraining
 from .method import Run
 from .scope import Scope, keep_largest
 from .score import ScorePruning
+
+ABOUT = (
+    About(
+        "magnitude",
+        "Magnitude pruning",
+        "magnitude",
+        1988,
+        "folklore; Janowsky 1989 tells weights by size",
+        formula="magnitude",
+        code="MagnitudePruning",
+        removes="any granularity",
+        when="any schedule: one-shot, iterative, gradual",
+        chapter="05",
+    ),
+    About(
+        "han",
+        "Iterative pruning below q std(w)",
+        "magnitude",
+        2015,
+        "Han, Pool, Tran and Dally, NIPS 2015 (arXiv 1506.02626)",
+        formula="han_threshold",
+        code="HanPruning",
+        removes="weights",
+        when="after given epochs",
+        chapter="05",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 

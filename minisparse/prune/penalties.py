@@ -36,9 +36,49 @@ import numpy as np
 from ..arrays import array_module
 from ..nn import Module, Parameter
 from ..optim import Optimizer
+from .about import About
 from .granularity import Granularity, group_scores, ungroup
 from .mask import Mask, prunable
 from .method import Method, Run
+
+ABOUT = (
+    About(
+        "l2",
+        "Weight decay",
+        "regularizer",
+        1988,
+        "Hanson and Pratt, NIPS 1988",
+        formula="l2_step",
+        code="L2",
+        removes="nothing by itself",
+        when="at each step",
+        chapter="06",
+    ),
+    About(
+        "l1",
+        "L1, proximal",
+        "regularizer",
+        1996,
+        "Tibshirani 1996; forward-backward: Parikh and Boyd 2014",
+        formula="l1_step",
+        code="L1",
+        removes="weights",
+        when="at each step",
+        chapter="06",
+    ),
+    About(
+        "group-lasso",
+        "Group lasso, proximal",
+        "regularizer",
+        2006,
+        "Yuan and Lin 2006; for networks: Wen et al., NIPS 2016 (arXiv 1608.03665)",
+        formula="group_lasso_step",
+        code="GroupLasso",
+        removes="units, inputs, filters, kernels or blocks",
+        when="at each step",
+        chapter="06",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 

@@ -16,7 +16,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .about import About
+
 Sparsity = Callable[[float], float]
+
+ABOUT = (
+    About(
+        "gradual",
+        "Gradual magnitude pruning",
+        "magnitude",
+        2017,
+        "Zhu and Gupta, ICLR 2018 workshop (arXiv 1710.01878)",
+        formula="cubic_sparsity",
+        code="gradual",
+        removes="any granularity",
+        when="cubic in time, while training",
+        chapter="05",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 

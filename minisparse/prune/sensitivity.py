@@ -33,7 +33,8 @@ from ..arrays import array_module
 from ..autodiff import Tensor, softmax
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
-from .batch import layer_gradients
+from .about import About
+from .batch import as_convolution, layer_gradients
 from .insensitivity import InsensitivityPruning, Threshold
 from .mask import prunable
 from .method import Run
@@ -41,6 +42,21 @@ from .method import Run
 VARIANTS = ("unspecific", "specific")
 FORMS = ("per-sample", "batch-mean")
 OUTPUTS = ("logits", "softmax")
+
+ABOUT = (
+    About(
+        "sensitivity",
+        "Sensitivity-driven regularization",
+        "sensitivity",
+        2018,
+        "Tartaglione, Lepsoy, Fiandrotti and Francini, NeurIPS 2018 (arXiv 1810.11764)",
+        formula="linear_per_sample",
+        code="SensitivityPruning",
+        removes="weights below T",
+        when="after each epoch, beside a pull at each step",
+        chapter="07",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 #
@@ -241,19 +257,16 @@ def _check_options(*options: tuple[str, tuple[str, ...]]) -> None:
 
 def _formula(record: LayerRecord, form: str) -> Callable[[Any, Any, float], Any]:
     """Return the formula for S of a layer's weight, of (input, Delta, alpha)."""
-    exact, module = form == "per-sample", record.module
-    conv = conv_per_sample if exact else conv_batch_mean
-    if isinstance(module, Conv2d):
-        kernel_shape = module.weight.shape[:2]
-        return lambda x, d, alpha: conv(x, d, alpha, kernel_shape, module.stride, module.padding)
+    exact = form == "per-sample"
     if record.input.ndim == 2:
         return linear_per_sample if exact else linear_batch_mean
+    rule = conv_per_sample if exact else conv_batch_mean
 
-    def at_many_positions(x: Any, d: Any, alpha: float) -> Any:  # a 1 x 1 convolution
-        b, n_in, n_out = x.shape[0], x.shape[-1], d.shape[-1]
-        return conv(x.reshape(b, -1, 1, n_in), d.reshape(len(d), b, -1, 1, n_out), alpha, (1, 1))
+    def formula(_: Any, delta: Any, alpha: float) -> Any:
+        x, d, kernel_shape, geometry = as_convolution(record, delta)
+        return rule(x, d, alpha, kernel_shape, *geometry)
 
-    return at_many_positions
+    return formula
 
 
 def inside(layer: str, name: str) -> str:

@@ -29,9 +29,25 @@ import numpy as np
 from ..arrays import array_module
 from ..autodiff import Tensor
 from ..nn import LayerRecord
+from .about import About
 from .insensitivity import InsensitivityPruning, Threshold
 from .method import Run
 from .sensitivity import OUTPUTS, inside, layer_parameters, output_gradients
+
+ABOUT = (
+    About(
+        "serene",
+        "SeReNe",
+        "sensitivity",
+        2021,
+        "Tartaglione, Bragagnolo, Odierna, Fiandrotti and Grangetto (arXiv 2102.03773)",
+        formula="neuron_sensitivity",
+        code="SerenePruning",
+        removes="weights below T, pulled neuron by neuron",
+        when="at plateaus of the validation loss, or after each epoch",
+        chapter="07",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 

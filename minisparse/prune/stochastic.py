@@ -60,6 +60,7 @@ import numpy as np
 from ..arrays import array_module
 from ..nn import Module, Parameter
 from ..optim import Optimizer
+from .about import About
 from .mask import Mask, prunable
 from .masked import MaskedTraining
 from .method import Run
@@ -67,6 +68,21 @@ from .nodes import HiddenUnits, hidden_units, nodes_left
 
 Probability = Callable[[Any, float], Any]
 Sigma = float | Callable[[float], float]
+
+ABOUT = (
+    About(
+        "stochastic",
+        "Stochastic pruning",
+        "stochastic",
+        2020,
+        "Ben-Guigui, Goldberger and Riklin-Raviv (arXiv 2012.03827)",
+        formula="gaussian",
+        code="StochasticPruning",
+        removes="weights, and by them nodes",
+        when="at random after each step",
+        chapter="09",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 

@@ -1,0 +1,110 @@
+"""The table of methods that test_every_method.py puts through the contract: a line for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minisparse import nn
+from minisparse.data import Split
+from minisparse.optim import SGD
+from minisparse.prune.l0 import L0Method, add_gates
+from minisparse.prune.large_weights import LargeWeightPruning
+from minisparse.prune.lobster import LobsterPruning
+from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.obd import OBDPruning
+from minisparse.prune.penalties import L1, L2, GroupLasso
+from minisparse.prune.rigl import RigL
+from minisparse.prune.schedule import gradual, one_shot
+from minisparse.prune.sensitivity import SensitivityPruning
+from minisparse.prune.serene import SerenePruning
+from minisparse.prune.snip import SNIP
+from minisparse.prune.stochastic import StochasticPruning
+
+EPOCHS, BATCH = 3, 10
+
+
+def data(seed=7, n=60):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 100, (n, 6, 6, 1), np.uint8)
+    labels = rng.integers(0, 3, n)
+    images[np.arange(n), labels] += 120  # something to learn: a bright row
+    return Split(images, labels)
+
+
+def mlp(rng, width=12):
+    return nn.Sequential(
+        *(nn.Flatten(), nn.Linear(36, width, rng=rng), nn.ReLU()),
+        *(nn.Linear(width, 8, rng=rng), nn.ReLU(), nn.Linear(8, 3, rng=rng)),
+    )
+
+
+def cnn(rng, width=4):
+    return nn.Sequential(
+        *(nn.Conv2d(1, width, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(4 * width, 6, rng=rng), nn.ReLU(), nn.Linear(6, 3, rng=rng)),
+    )
+
+
+NETS = {"mlp": mlp, "cnn": cnn}
+
+
+@dataclass
+class Case:
+    """A method as it is used on the small nets.
+
+    make : function without arguments that returns a new method
+    prepare : function of (model, rng) that changes the model before its optimizer is made
+    optimizer : function of the model
+    holds : whether what `mask` has removed stays zero from step to step
+    late : function that returns the method with something due after EPOCHS; None if nothing can be
+    prunes : whether something is gone after EPOCHS
+    """
+
+    make: Callable[[], Any]
+    prepare: Callable[[Any, Any], object] = lambda model, rng: None  # noqa: ARG005
+    optimizer: Callable[[Any], Any] = lambda model: SGD(model, 0.05, momentum=0.9)
+    holds: bool = True
+    late: Callable[[], Any] | None = None
+    prunes: bool = True
+
+
+def scored(kind, **more):
+    """Return the case of a `ScorePruning`: gradual, and due later for `late`."""
+    return Case(
+        lambda: kind(gradual(0.6, 0, 2), **more), late=lambda: kind(one_shot(0.5, at=EPOCHS + 1))
+    )
+
+
+def gates(model, rng):
+    layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    add_gates(model, dict.fromkeys(layers, 0.5), rng)
+    for m in model.modules():
+        if getattr(m, "parametrization", None) is not None:
+            with m.parametrization.log_alpha.writing() as a:
+                a[::3] = -4.0  # as after a long training: some are shut
+
+
+METHODS = {
+    "magnitude": scored(MagnitudePruning),
+    "magnitude, units": scored(MagnitudePruning, scope="layer", granularity="unit"),
+    "magnitude, every 4 steps": scored(MagnitudePruning, every=4),
+    "han": Case(lambda: HanPruning(0.6, [0, 2]), late=lambda: HanPruning(0.6, [EPOCHS + 2])),
+    "large-weights": Case(lambda: LargeWeightPruning(0.5, [1, 2], data())),
+    "large-weights, units": Case(lambda: LargeWeightPruning(0.5, [0], data(), granularity="unit")),
+    "sensitivity": Case(lambda: SensitivityPruning(1e-3, 0.08)),
+    "lobster": Case(lambda: LobsterPruning(1e-3, 0.08)),
+    "serene": Case(lambda: SerenePruning(1e-3, 0.08)),
+    "obd": scored(OBDPruning, images=20),
+    "l2": Case(lambda: L2(0.1), holds=False, prunes=False, late=lambda: L2(0.1, start=EPOCHS + 1)),
+    "l1": Case(lambda: L1(0.5), holds=False, late=lambda: L1(0.1, start=EPOCHS + 1)),
+    "group-lasso": Case(
+        lambda: GroupLasso(0.3, granularity="unit"), holds=False,
+        late=lambda: GroupLasso(0.1, start=EPOCHS + 1),
+    ),
+    "stochastic": Case(lambda: StochasticPruning(0.05, count_nodes=False)),
+    "l0": Case(lambda: L0Method(0.5, len(data())), prepare=gates, holds=False),
+    "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
+    "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
+}  # fmt: skip
