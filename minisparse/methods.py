@@ -49,7 +49,7 @@ class Found:
     @property
     def file(self) -> str:
         """Return the file of that function, from the folder that holds the package."""
-        return self.formula.__module__.replace(".", "/") + ".py"
+        return str(self.formula.__module__).replace(".", "/") + ".py"
 
     @property
     def test(self) -> str:
@@ -185,7 +185,7 @@ def _page(entry: dict[str, Any]) -> str:
         ("chapter", entry["chapter"] or "none yet"),
     ]
     lines = [entry["name"], "=" * len(entry["name"]), "", inspect.getdoc(module) or "", ""]
-    lines += [f"{entry['formula']}{inspect.signature(formula)}", ""]
+    lines += [f"{entry['formula']}({', '.join(inspect.signature(formula).parameters)})", ""]
     lines += textwrap.indent(inspect.getdoc(formula) or "", "    ").splitlines()
     lines += ["", *(f"{what:9} {value}" for what, value in rows)]
     if entry["published"]:

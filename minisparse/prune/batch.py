@@ -47,12 +47,12 @@ def linear_squares(x: Any, delta: Any) -> Any:
 
 
 def conv_squares(x: Any, delta: Any, kernel_shape: Any, *geometry: Any) -> Any:
-    """Return sum_n (sum_p patch[n, p] delta[n, p]^T)^2: squared after the sum over positions.
+    """Return sum_k sum_n (sum_p patch[n, p] delta[k, n, p]^T)^2: squared after the sum over p.
 
     Parameters
     ----------
     x : array, [B, H, W, in]
-    delta : array, [B, H', W', out]
+    delta : array, [K, B, H', W', out]
     kernel_shape : (int, int)
     *geometry : (int, int)
         Stride and padding.
@@ -61,7 +61,7 @@ def conv_squares(x: Any, delta: Any, kernel_shape: Any, *geometry: Any) -> Any:
     -------
     array, [kh, kw, in, out]
     """
-    return kernel("conv2d_weight_grad_squares", x)(x, delta[None], kernel_shape, *geometry)
+    return kernel("conv2d_weight_grad_squares", x)(x, delta, kernel_shape, *geometry)
 
 
 # ---- layers -------------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ class Batch:
                 squares = linear_squares(x, delta)
             else:
                 x, delta, kernel_shape, geometry = as_convolution(record, delta)
-                squares = conv_squares(x, delta, kernel_shape, *geometry)
+                squares = conv_squares(x, delta[None], kernel_shape, *geometry)
             found[weight_of(record)] = squares.reshape(weight.shape) / len(x)
         return found
 

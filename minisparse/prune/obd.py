@@ -91,8 +91,8 @@ def linear_curvature(x: Any, v: Any) -> Any:
 def conv_curvature(x: Any, delta: Any, p: Any, kernel_shape: Any, *geometry: Any) -> Any:
     """Return h of a convolution: J_k of an image is a sum over positions, squared afterwards.
 
-    With S(a) the sum over images of squared gradients, sum_k p_k J_k^2 is S of sqrt(p_k) Delta_k
-    for each k, and (sum_k p_k J_k)^2 is S of sum_k p_k Delta_k.
+    sum_k p_k J_k^2 is the sum of the squares that sqrt(p_k) Delta_k gives, (sum_k p_k J_k)^2 the
+    square that sum_k p_k Delta_k gives.
 
     Parameters
     ----------
@@ -108,9 +108,8 @@ def conv_curvature(x: Any, delta: Any, p: Any, kernel_shape: Any, *geometry: Any
     array, [kh, kw, in, out]
     """
     weight = p.T[:, :, None, None, None]
-    root = array_module(p).sqrt(weight)
-    first = sum(conv_squares(x, root[k] * d, kernel_shape, *geometry) for k, d in enumerate(delta))
-    mean = (weight * delta).sum(axis=0)
+    first = conv_squares(x, array_module(p).sqrt(weight) * delta, kernel_shape, *geometry)
+    mean = (weight * delta).sum(axis=0, keepdims=True)
     return (first - conv_squares(x, mean, kernel_shape, *geometry)) / x.shape[0]
 
 

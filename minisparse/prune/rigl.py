@@ -73,7 +73,8 @@ def rewire(w: Any, g: Any, kept: np.ndarray, fraction: float) -> np.ndarray:
     n = int(np.count_nonzero(kept))
     k = min(round(fraction * n), kept.size - n)
     stay = top_k(np.where(kept, np.abs(w), -np.inf), n - k)
-    return stay | top_k(np.where(stay, -np.inf, np.abs(g)), k)
+    new: np.ndarray = stay | top_k(np.where(stay, -np.inf, np.abs(g)), k)
+    return new
 
 
 # ---- in training --------------------------------------------------------------------------------

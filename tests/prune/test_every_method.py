@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from every_method import BATCH, EPOCHS, METHODS, NETS, Case, data
+from every_method import BATCH, EPOCHS, METHODS, NETS, data
 from hooks import begin
 
 from minisparse.arrays import to_numpy
@@ -58,7 +58,7 @@ def flat(state, prefix=""):
     return {k: v for key, part in parts for k, v in flat(part, f"{prefix}/{key}").items()}
 
 
-class Stop(Exception):  # noqa: N818
+class Stop(Exception):
     pass
 
 

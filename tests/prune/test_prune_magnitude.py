@@ -108,37 +108,6 @@ def test_magnitude_is_not_the_order_of_the_damage_under_other_hessians():
 # ---- the formulas -----------------------------------------------------------------------------
 
 
-def test_the_cubic_schedule_is_that_of_the_paper():
-    # eq. 1: s_t = s_f + (s_i - s_f) (1 - (t - t0) / (n dt))^3, t in {t0, ..., t0 + n dt}
-    s_i, s_f, t0, n, dt = 0.1, 0.9, 3.0, 14, 0.5
-    for i in range(n + 1):
-        expected = s_f + (s_i - s_f) * (1 - i * dt / (n * dt)) ** 3
-        assert math.isclose(cubic_sparsity(t0 + i * dt, t0, t0 + n * dt, s_f, s_i), expected)
-        assert gradual(s_f, t0, t0 + n * dt, s_i)(t0 + i * dt) == cubic_sparsity(
-            t0 + i * dt, t0, t0 + n * dt, s_f, s_i
-        )
-    assert cubic_sparsity(-5, t0, 10, s_f, s_i) == cubic_sparsity(t0, t0, 10, s_f, s_i)
-    assert math.isclose(cubic_sparsity(t0, t0, 10, s_f, s_i), s_i)
-    assert cubic_sparsity(10, t0, 10, s_f, s_i) == cubic_sparsity(1e6, t0, 10, s_f, s_i) == s_f
-    path = [cubic_sparsity(t, 0, 10, 0.9) for t in np.linspace(0, 10, 50)]
-    assert (np.diff(path) > 0).all()
-    assert (np.diff(path, 2) < 0).all(), "fast first"
-
-
-def test_schedules_check_their_settings_at_once():
-    for bad in (90, -0.1, math.nan):
-        with pytest.raises(ValueError, match="sparsit"):
-            one_shot(bad, at=5)
-        with pytest.raises(ValueError, match="sparsit"):
-            gradual(bad, 5, 10)
-        with pytest.raises(ValueError, match="sparsit"):
-            gradual(0.9, 5, 10, initial=bad)
-    for end in (5, 4, math.nan):
-        with pytest.raises(ValueError, match="must end after it starts"):
-            gradual(0.9, 5, end)
-    assert [one_shot(0.7, at=2)(t) for t in (0, 1.9, 2, 9)] == [0, 0, 0.7, 0.7]
-
-
 def test_the_threshold_of_han_is_about_the_remaining_weights():
     w = np.array([[0.0, 2.0, -4.0], [0.0, 0.0, 6.0]])
     remaining = [2.0, -4.0, 6.0]
