@@ -90,7 +90,7 @@ def outputs(model):
         return to_numpy(model.eval()(x).numpy())
 
 
-def left_over(name, model, method):
+def left_over(model, method):
     """Return a plain model that computes what the trained one does, and its mask."""
     if any(getattr(m, "parametrization", None) is not None for m in model.modules()):
         return harden(model)
@@ -181,7 +181,7 @@ def test_the_small_and_the_sparse_model_compute_the_same(name, net):
     case = METHODS[name]
     method = case.make()
     model, _ = fit(name, net, method)
-    plain, mask = left_over(name, model.eval(), method)
+    plain, mask = left_over(model.eval(), method)
     assert isinstance(mask, Mask)
     assert mask.density > 0
     assert mask.density < 1 or not case.prunes

@@ -112,7 +112,7 @@ def test_after_the_end_the_mask_rests():
     masks = []
 
     class Look(Method):
-        def after_step(self, run):
+        def after_step(self, _run):
             masks.append(method.mask())
 
     fit(method, Look())
@@ -124,5 +124,5 @@ def test_after_the_end_the_mask_rests():
     "settings", [{"sparsity": 1.1}, {"alpha": -0.1}, {"every": 0}, {"end": 0.0}, {"end": -1}]
 )
 def test_errors(settings):
-    with pytest.raises(ValueError, match="expected|end"):
+    with pytest.raises(ValueError, match=r"expected|end"):
         RigL(**{"sparsity": 0.5, **settings})

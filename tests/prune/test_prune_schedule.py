@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_schedules_check_their_settings_at_once():
 
 def test_each_of_n_prunings_removes_the_same_share_of_what_is_left():
     kept = [1 - iterative_sparsity(k, 5, 0.97) for k in range(6)]
-    ratios = [b / a for a, b in zip(kept, kept[1:], strict=False)]
+    ratios = [b / a for a, b in itertools.pairwise(kept)]
     np.testing.assert_allclose(ratios, ratios[0])
     assert kept[0] == 1
     assert math.isclose(kept[-1], 0.03)

@@ -41,7 +41,7 @@ def test_the_lowest_scores_go_whatever_the_weights_are():
     model, optimizer = model_and_optimizer()
     method = given(by_position, one_shot(0.5), scope="layer")
     begin(method, model, optimizer)
-    for _, kept in method.mask().items():
+    for _, kept in method.mask().items():  # noqa: PERF102
         flat = kept.ravel()
         assert not flat[: flat.size // 2].any()
         assert flat[flat.size // 2 :].all()
