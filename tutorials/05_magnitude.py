@@ -335,11 +335,12 @@ for name, model in (("forgetful", naive), ("with a mask", pruned)):
 # | hook | is called |
 # | --- | --- |
 # | `attach` | once, before the first step |
+# | `begin` | once, when a fresh run starts: the images are at hand |
 # | `after_backward` | in every step, when the gradients are there and the weights are still the old ones |
 # | `after_step` | in every step, when the optimizer has changed the weights |
 # | `after_epoch` | at the end of every epoch |
 #
-# `tighten(mask)` takes a mask into force, on top of what has been removed before, and calls `enforce`:
+# `tighten(mask)` takes a mask into force, on top of what has been removed before, and calls `hold`:
 
 # %% tags=["remove-input"]
 book.show_source(masked.MaskedTraining.hold, masked.MaskedTraining.after_step)
@@ -401,21 +402,9 @@ def randomly(model, density, rng):
     return scope.keep_largest(scores, density, scope="layer")
 
 
-class Keep(masked.MaskedTraining):
-    """Train on under a given mask."""
-
-    def __init__(self, mask):
-        super().__init__()
-        self.given = mask
-
-    def attach(self, model, optimizer, rng):
-        super().attach(model, optimizer, rng)
-        self.tighten(self.given)
-
-
 def train_on(model, mask, rng):
     optimizer = optim.SGD(model, lr=0.05, momentum=0.9)
-    train(model, training, optimizer, epochs=2, rng=rng, methods=[Keep(mask)], progress=False)
+    train(model, training, optimizer, epochs=2, rng=rng, methods=[masked.FixedMask(mask)], progress=False)
     return evaluate(model, mnist.test).error_percent
 
 

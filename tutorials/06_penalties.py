@@ -33,7 +33,7 @@ from minisparse.optim import schedules
 from minisparse.prune import penalties
 from minisparse.prune.granularity import group_scores
 from minisparse.prune.mask import Mask
-from minisparse.prune.masked import MaskedTraining
+from minisparse.prune.masked import FixedMask
 from minisparse.train import evaluate, train
 
 rng = np.random.default_rng(0)
@@ -628,18 +628,6 @@ book.table(
 
 
 # %%
-class Keep(MaskedTraining):
-    """Train on under a given mask."""
-
-    def __init__(self, mask):
-        super().__init__()
-        self.given = mask
-
-    def attach(self, model, optimizer, rng):
-        super().attach(model, optimizer, rng)
-        self.tighten(self.given)
-
-
 def let_go(model, images=training, methods=(), epochs=4):
     epochs = book.quick(epochs, 1)
     optimizer, own = optim.SGD(model, lr=0.05, momentum=0.9), np.random.default_rng(2)
@@ -659,7 +647,7 @@ def let_go(model, images=training, methods=(), epochs=4):
 freed = []
 for s in strengths:
     model = copy.deepcopy(models["L1, proximal", s])
-    freed.append(error(let_go(model, methods=[Keep(Mask.of_nonzeros(model))])))
+    freed.append(error(let_go(model, methods=[FixedMask(Mask.of_nonzeros(model))])))
 dense = fit(None)
 control = error(let_go(copy.deepcopy(dense)))
 
@@ -799,7 +787,7 @@ for name, model in {
             "-".join(map(str, (*shapes, 10))),
             f"{sum(p.size for p in small.parameters()):,}",
             f"{error(model):.2f} %",
-            f"{error(let_go(small, methods=[Keep(Mask.of_nonzeros(small))])):.2f} %",
+            f"{error(let_go(small, methods=[FixedMask(Mask.of_nonzeros(small))])):.2f} %",
         ]
     )
 book.table(
