@@ -10,19 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import kernels, nn
 from .autodiff import Tensor
 from .autodiff.tape import wrap
+from .definitions.program_step import Step
 from .nn import Module, Parameter
 from .optim import Optimizer
 from .sparse.packing import NotCompilableError, Packing
-
-if TYPE_CHECKING:
-    from .kernels.program_step import Step
 
 
 class OneStep:

@@ -33,9 +33,9 @@ N, CLASSES, PIXELS = 23, 3, 4  # with batches of 5: 5 steps an epoch, the last o
 @pytest.fixture(autouse=True)
 def kernels_in_numpy():
     """The loop is what is tested here; on networks this small compiled kernels gain nothing."""
-    kernels.select("numpy")
+    kernels.use("numpy")
     yield
-    kernels.select(os.environ.get("MINISPARSE_KERNELS") or "numba")
+    kernels.use()
 
 
 def make_split(seed=0, n=N):
@@ -582,7 +582,7 @@ class StopAt(Counter):
     ],
 )
 def test_a_resumed_run_ends_with_the_same_bits(generator, kind, tmp_path, monkeypatch):
-    kernels.select(kind)
+    kernels.use(kind)
 
     def fresh():
         setup = start(p=0.4, momentum=0.9)

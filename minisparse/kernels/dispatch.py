@@ -2,37 +2,39 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from minisparse import kernels
+from minisparse import definitions, kernels
 
-_compiled = True
+_by_definition = ContextVar("by_definition", default=False)
 
 
 def kernel(name: str, array: Any) -> Callable[..., Any]:
-    """Return the kernel of that name: compiled for NumPy arrays, its array-module twin otherwise.
+    """Return the kernel of that name: compiled for NumPy arrays, its definition otherwise.
 
-    >>> kernel("conv2d", np.zeros(1)).__name__
-    'conv2d'
+    >>> kernel("conv2d", np.zeros(1)).__module__
+    'minisparse.kernels.conv'
     """
-    suffix = "" if type(array) is np.ndarray and _compiled else "_reference"
-    function: Callable[..., Any] = getattr(kernels, name + suffix)
+    compiled = type(array) is np.ndarray and not _by_definition.get()
+    function: Callable[..., Any] = getattr(kernels if compiled else definitions, name)
     return function
 
 
 @contextmanager
-def definitions() -> Iterator[None]:
-    """Compute with the twins inside: for a single image nobody should wait for a compiler.
+def by_definition() -> Iterator[None]:
+    """Compute with the definitions inside: for a single image nobody should wait for a compiler.
 
-    >>> with definitions():
-    ...     kernel("conv2d", np.zeros(1)).__name__
-    'conv2d_reference'
+    That holds for the thread that says so, and for no other.
+
+    >>> with by_definition():
+    ...     kernel("conv2d", np.zeros(1)).__module__
+    'minisparse.definitions.conv'
     """
-    global _compiled
-    before, _compiled = _compiled, False
+    before = _by_definition.set(True)
     try:
         yield
     finally:
-        _compiled = before
+        _by_definition.reset(before)

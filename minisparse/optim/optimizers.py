@@ -1,6 +1,6 @@
 """Stochastic gradient descent and Adam.
 
-The formulas are in `minisparse.kernels.steps`, where one pass over memory computes each.
+The formulas are in `minisparse.definitions.steps`; compiled, each is one pass over memory.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum; see `minisparse.kernels.sgd_step`.
+    """Stochastic gradient descent with momentum; see `minisparse.definitions.sgd_step`.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015); see `minisparse.kernels.adam_step`.
+    """Adam (Kingma and Ba 2015); see `minisparse.definitions.adam_step`.
 
     Parameters
     ----------

@@ -18,6 +18,8 @@ import numpy as np
 from .. import kernels
 from ..autodiff import Tensor
 from ..autodiff.ops import flatten, relu
+from ..definitions.csr import layer_table, padded_bias
+from ..kernels.arguments import flat
 from .at_once import AtOnce
 from .layers import BlockedLinear, CSRLinear
 
@@ -144,9 +146,6 @@ def _arrays(layer: CSRLinear) -> tuple[Any, Any, Any, Any]:
 
 def _pack(layers: list[CSRLinear], relus: tuple[bool, ...]) -> tuple[Any, bool]:
     """Return the packed arrays, and whether the parameters are parts of them now."""
-    from ..kernels.arguments import flat
-    from ..kernels.csr import layer_table, padded_bias
-
     dtype = layers[0].values.dtype
     sizes = [(m.n_in, m.n_out, m.block, m.columns.size) for m in layers]
     table = layer_table([(*size, r) for size, r in zip(sizes, relus, strict=True)])

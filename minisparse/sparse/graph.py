@@ -19,7 +19,7 @@ from ..autodiff import Op, Tensor, enable_grad
 from ..autodiff.ops import activations, arithmetic, elementwise, pool, shape
 from ..autodiff.ops._pair import AsType
 from ..evaluation import in_mode
-from ..kernels.dispatch import definitions
+from ..kernels.dispatch import by_definition
 from ..nn import BatchNorm1d, BatchNorm2d, Conv2d, Linear, Module, Parameter
 from ..nn.module import observe
 from .layers import CSRLinear, SparseConv2d
@@ -203,7 +203,7 @@ def follow(model: Module, example: Any) -> Graph:
             calls.append((names[id(module)], module, given, result))
             tracer.made_by[id(result)] = names[id(module)]
 
-    with in_mode(model, training=False), enable_grad(), observe(note), definitions():
+    with in_mode(model, training=False), enable_grad(), observe(note), by_definition():
         output = model(x)
 
     fixed: dict[str, str] = {}

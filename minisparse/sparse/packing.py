@@ -7,18 +7,17 @@ done with it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autodiff import Op
 from ..autodiff.ops import activations, pool, shape
 from ..autodiff.ops.pool import HALVING
+from ..definitions.program import Layer, Program
 from ..nn import Conv2d, Dropout, Linear, Module, Parameter
 from .graph import INPUT, Graph, Node, follow
-
-if TYPE_CHECKING:
-    from ..kernels.program import Program
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -67,7 +66,7 @@ class Packing:
     def current(self) -> Program | None:
         """Return the program, made anew where a layer or a parameter was exchanged.
 
-        None where parameters are on a device, or of several types.
+        None where parameters are on a device, or of several types, or no kernel is compiled.
         """
         for home, name, module in self._places:
             if home[name] is not module:
@@ -114,14 +113,16 @@ class Packing:
         A graph that waits for its backward must find the arrays that it saved.  Then nothing is
         shared, and the next call packs again.
         """
-        from ..kernels.program import Layer, build_program  # Numba: only when it is needed
-
         parameters = [p for m, *_ in self._layers for p in (m.weight, m.bias) if p is not None]
         self.parameters = parameters
         self._program: Program | None = None
         kinds = {(type(p._array), p.dtype) for p in parameters}
         if len(kinds) > 1 or kinds.isdisjoint((np.ndarray, dtype) for dtype in DTYPES):
             return
+        if kernels.in_use() == "numpy":  # many calls of NumPy in one call are no faster
+            return
+        from ..kernels.program import build_program  # Numba: only when it is needed
+
         layers = []
         for m, relu, pooled in self._layers:
             bias = None if m.bias is None else m.bias._array

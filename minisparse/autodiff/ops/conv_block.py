@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...arrays import array_module
-from ...kernels import conv_output_shape
+from ...definitions.shapes import conv_output_shape
 from ...kernels.dispatch import kernel
 from ..pending import apply
 from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap

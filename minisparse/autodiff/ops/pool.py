@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ...arrays import array_module
-from ...kernels import pool_output_shape
+from ...definitions.shapes import pool_output_shape
 from ...kernels.dispatch import kernel
 from ..pending import merge
 from ..tape import Array, Op, Tensor, as_tensor

@@ -1,8 +1,13 @@
-"""Convolution and pooling as their definitions say, one number at a time; and a helper."""
+"""Convolution and pooling by hand, one number at a time; and what the tests of kernels share."""
 
 from itertools import product
 
 import numpy as np
+import pytest
+
+from minisparse import definitions, kernels
+
+BOTH = pytest.mark.parametrize("home", [kernels, definitions], ids=["compiled", "definition"])
 
 
 def brute_conv2d(x, w, stride, padding):
@@ -32,10 +37,10 @@ def windows(x_shape, kernel, stride, padding):
         yield (m, i, j, o), seen
 
 
-def run_elsewhere(device, twin, *args):
-    """Run a twin on arrays that are not NumPy's, and bring its results home."""
+def run_elsewhere(device, definition, *args):
+    """Run a definition on arrays that are not NumPy's, and bring its results home."""
     moved = [device.asarray(a.copy()) if isinstance(a, np.ndarray) else a for a in args]
-    result = twin(*moved)
+    result = definition(*moved)
     if result is None:  # it works in place: its arguments are the result
         result = tuple(m for m, a in zip(moved, args, strict=True) if isinstance(a, np.ndarray))
     if isinstance(result, tuple):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minisparse.kernels import conv_output_shape, pool_output_shape, window_output_shape
+from minisparse.definitions.shapes import conv_output_shape, pool_output_shape, window_output_shape
 
 
 @given(
