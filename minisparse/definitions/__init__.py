@@ -13,7 +13,7 @@ from typing import Any
 
 _FILES = {
     "conv": ("conv2d", "conv2d_backward", "conv2d_input_grad", "conv2d_weight_grad"),
-    "conv_per_image": ("conv2d_weight_grad_magnitude",),
+    "conv_per_image": ("conv2d_weight_grad_magnitude", "conv2d_weight_grad_squares"),
     "conv_pool": ("conv2d_pool", "conv2d_pool_backward"),
     "csr": ("sparse_chain", "sparse_linear", "sparse_values_grad"),
     "csr_conv": ("sparse_conv2d",),

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-"""Magnitudes of a convolution's weight gradient, image by image, compiled."""
+"""Magnitudes and squares of a convolution's weight gradient, image by image, compiled."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ Array = Any
 
 
 @jit(parallel=True)
-def _sum_magnitudes(x, g, total, scratch, geometry, weights, rows_in, rows_out, none):
+def _sum_up(x, g, total, scratch, squared, geometry, weights, rows_in, rows_out, none):
     """Give each thread some images, and a row of `total` to add to."""
     n, pixels = x.size // geometry.image, geometry.ho * geometry.wo * geometry.o
     threads = total.shape[0]
@@ -31,18 +31,35 @@ def _sum_magnitudes(x, g, total, scratch, geometry, weights, rows_in, rows_out, 
                     x, m * geometry.image, g, at, scratch_, False,
                     geometry, weights, rows_in, rows_out, none,
                 )  # fmt: skip
-                for i in range(scratch_.size):
-                    total_[i] += abs(scratch_[i])
+                if squared:
+                    for i in range(scratch_.size):
+                        total_[i] += scratch_[i] * scratch_[i]
+                else:
+                    for i in range(scratch_.size):
+                        total_[i] += abs(scratch_[i])
 
 
 def conv2d_weight_grad_magnitude(
     x: Array, g: Array, kernel_shape: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0)
 ) -> Array:
     """Compute what `definitions.conv_per_image.conv2d_weight_grad_magnitude` defines."""
+    return _of_single_images(False, x, g, kernel_shape, stride, padding)
+
+
+def conv2d_weight_grad_squares(
+    x: Array, g: Array, kernel_shape: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0)
+) -> Array:
+    """Compute what `definitions.conv_per_image.conv2d_weight_grad_squares` defines."""
+    return _of_single_images(True, x, g, kernel_shape, stride, padding)
+
+
+def _of_single_images(
+    squared: bool, x: Array, g: Array, kernel_shape: Pair, stride: Pair, padding: Pair
+) -> Array:
     definition.check_gradients(x, g, kernel_shape, stride, padding)
     w_shape = (*kernel_shape, x.shape[-1], g.shape[-1])
     if 0 in g.shape or 0 in x.shape or 0 in w_shape:
-        return definition.conv2d_weight_grad_magnitude(x, g, kernel_shape, stride, padding)
+        return np.zeros(w_shape, g.dtype)
     x, g = same_numbers(x, g)
     x = pad_images(x, padding)
     geometry = Geometry.of(x.shape, w_shape, g.shape[2:4], stride)
@@ -50,7 +67,7 @@ def conv2d_weight_grad_magnitude(
     threads = threads_for(g.size * size // g.shape[-1])
     total = np.zeros((threads, size), g.dtype)
     run(
-        threads, _sum_magnitudes, flat(x), flat(g), total, empty(total.shape, g.dtype), geometry,
-        weights, *weights.rows(geometry), flat(np.empty(0, g.dtype)),
+        threads, _sum_up, flat(x), flat(g), total, empty(total.shape, g.dtype), squared,
+        geometry, weights, *weights.rows(geometry), flat(np.empty(0, g.dtype)),
     )  # fmt: skip
     return weights.in_order(total.sum(axis=0), w_shape)

@@ -88,6 +88,7 @@ def test_each_kernel_against_its_definition(dtype, geometry):
         np.testing.assert_allclose(fast / size, expected / size, err_msg=name, **tolerance(dtype))
 
 
+@pytest.mark.parametrize("name", ["conv2d_weight_grad_magnitude", "conv2d_weight_grad_squares"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @settings(deadline=None, max_examples=30)
 @given(geometry=geometries(most=6, channels=20))
@@ -95,17 +96,17 @@ def test_each_kernel_against_its_definition(dtype, geometry):
 @example(geometry=((3, 12, 12, 20), (5, 5, 20, 50), (1, 1), (0, 0)))  # and the second
 @example(geometry=((0, 8, 9, 3), (3, 3, 3, 4), (1, 1), (1, 1)))  # no image at all
 @example(geometry=((2, 6, 6, 3), (3, 3, 3, 0), (1, 1), (1, 1)))  # no kernel at all
-def test_magnitudes_of_single_images(dtype, geometry):
+def test_magnitudes_and_squares_of_single_images(name, dtype, geometry):
     x, w, g = draw_arrays(*geometry, dtype)
     g = np.stack([g, 0.5 * g[..., ::-1]])
     args = x, g, w.shape[:2], *geometry[2:]
-    fast = kernels.conv2d_weight_grad_magnitude(*args)
-    expected = definitions.conv2d_weight_grad_magnitude(*args)
+    fast = getattr(kernels, name)(*args)
+    expected = getattr(definitions, name)(*args)
     assert fast.dtype == dtype
     assert fast.shape == expected.shape == w.shape
     size = np.abs(expected).max(initial=1.0)
     np.testing.assert_allclose(fast / size, expected / size, **tolerance(dtype))
-    np.testing.assert_array_equal(kernels.conv2d_weight_grad_magnitude(*args), fast)
+    np.testing.assert_array_equal(getattr(kernels, name)(*args), fast)
 
 
 def test_magnitudes_need_gradients_of_every_image():
@@ -124,6 +125,7 @@ def test_the_definitions_run_elsewhere(device):
         "conv2d_input_grad": (g, w, x.shape),
         "conv2d_weight_grad": (x, g, (3, 2)),
         "conv2d_weight_grad_magnitude": (x, g[None], (3, 2)),
+        "conv2d_weight_grad_squares": (x, g[None], (3, 2)),
     }.items():
         definition = getattr(definitions, name)
         np.testing.assert_allclose(
