@@ -31,9 +31,8 @@ from ..arrays import DEFAULT_DTYPE, array_module, to_numpy
 from ..autodiff import Op, Tensor, enable_grad
 from ..autodiff.ops import activations, arithmetic, broadcast, elementwise, pool, reduce, shape
 from ..autodiff.ops._pair import AsType
-from ..evaluation import in_mode
 from ..nn import BatchNorm1d, BatchNorm2d, Conv2d, Linear, Module
-from ..nn.module import observe
+from ..nn.module import in_mode, observe
 
 # Operations under which unit j of the result depends on unit j of the operands alone.
 _UNITWISE = (

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .packing import NotCompilableError
     from .pattern import Pattern
     from .reporting import report
-    from .selected import Selected
     from .shrinking import ShrinkReport, shrink
     from .storage import SparseFileError, load, save
 
@@ -27,7 +26,6 @@ _FILES = {
     "layers": ("BlockedLinear", "CSRLinear", "SparseConv2d"),
     "pattern": ("Pattern",),
     "reporting": ("report",),
-    "selected": ("Selected",),
     "shrinking": ("ShrinkReport", "shrink"),
     "converting": ("densify", "sparsify"),
     "storage": ("SparseFileError", "load", "save"),
@@ -42,7 +40,6 @@ __all__ = [
     "Compiled",
     "NotCompilableError",
     "Pattern",
-    "Selected",
     "ShrinkReport",
     "SparseConv2d",
     "SparseFileError",

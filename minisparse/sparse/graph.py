@@ -18,10 +18,9 @@ from ..arrays import to_numpy
 from ..autodiff import Op, Tensor, enable_grad
 from ..autodiff.ops import activations, arithmetic, elementwise, pool, shape
 from ..autodiff.ops._pair import AsType
-from ..evaluation import in_mode
 from ..kernels.dispatch import definitions
 from ..nn import BatchNorm1d, BatchNorm2d, Conv2d, Linear, Module, Parameter
-from ..nn.module import observe
+from ..nn.module import in_mode, observe
 from .layers import CSRLinear, SparseConv2d
 
 Layer = Linear | Conv2d | CSRLinear | SparseConv2d

@@ -13,11 +13,10 @@ import numpy as np
 
 from .. import kernels
 from ..autodiff import Tensor
-from ..nn import Module
+from ..nn import Module, Selected
 from .at_once import AtOnce
 from .graph import example_for
 from .packing import Packing
-from .selected import Selected
 
 
 class Compiled(AtOnce):

@@ -23,12 +23,11 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff.ops.shape import Reshape
-from ..nn import Conv2d, Module, Parameter
+from ..nn import Conv2d, Module, Parameter, Selected
+from ..nn.names import joined
 from ..prune.nodes import foldable, folded_bias, has_incoming, has_outgoing, reads
 from .graph import INPUT, Graph, Node
 from .layers import SparseLayer
-from .models import joined
-from .selected import Selected
 
 
 class Cut:

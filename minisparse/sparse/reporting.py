@@ -11,12 +11,12 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..nn import Module
+from ..nn.names import copied
 from ..prune.mask import Mask
 from .choosing import Choice, batch_for, choose, measure
 from .converting import densify
 from .graph import Node, example_for, follow
 from .layers import SparseLayer
-from .models import copied
 from .pattern import Pattern, on_host
 from .removal import Removal
 from .storage import size_on_disk, stored_layer, stored_weights

@@ -9,12 +9,13 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
-from ..evaluation import in_mode
 from ..nn import Conv2d, Linear, Module, num_parameters
+from ..nn.hardening import refuse_parametrizations
+from ..nn.module import in_mode
+from ..nn.names import Model, copied
 from ..optim import Optimizer
 from ..prune.mask import Mask
 from .graph import Graph, example_for, follow
-from .models import Model, copied, refuse_parametrizations
 from .removal import Cut, Removal
 
 

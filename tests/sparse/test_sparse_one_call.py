@@ -173,7 +173,7 @@ def test_a_shrunk_model():
     small, _ = sparse.shrink(mlp, Mask({"fc1.weight": kept}), example=images(1))
     fast = compiled(small.eval(), images(1))
     same(fast, small, images())
-    assert isinstance(fast, sparse.Selected) == isinstance(small, sparse.Selected)
+    assert isinstance(fast, nn.Selected) == isinstance(small, nn.Selected)
 
 
 class Residual(nn.Module):

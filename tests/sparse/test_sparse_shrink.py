@@ -20,12 +20,13 @@ from minisparse.nn import (
     Module,
     Parameter,
     ReLU,
+    Selected,
     Sequential,
     num_parameters,
 )
 from minisparse.optim import SGD, Adam
 from minisparse.prune.mask import Mask
-from minisparse.sparse import Selected, shrink
+from minisparse.sparse import shrink
 
 
 @pytest.fixture
