@@ -37,6 +37,9 @@ NO_GRADIENT = {
         "HiddenUnits", "foldable", "folded_bias", "has_incoming", "has_outgoing",
         "hidden_units", "nodes_left", "reads", "remove_dead_nodes",
     },
+    "parametrized": {
+        "ParametrizedTraining", "normal", "require_number_of_images", "require_parametrized",
+    },
     "penalties": {"GroupLasso", "L1", "L2", "Penalty", "l1_steps_to_zero"},
     "plateau": {
         "Found", "Plateau", "PlateauThreshold", "largest_threshold",
@@ -48,6 +51,7 @@ NO_GRADIENT = {
         "layer_parameters", "linear_batch_mean", "linear_per_sample", "output_gradients",
     },
     "serene": {"SerenePruning", "neuron_sensitivity"},
+    "sparse_variational_dropout": {"SparseVariationalDropout", "Variances"},
     "stochastic": {
         "Form", "StochasticPruning", "effective_threshold", "erfc", "exponential", "gaussian",
         "hard", "survival", "zeroed",
