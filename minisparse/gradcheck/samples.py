@@ -109,7 +109,7 @@ def modules(rng: np.random.Generator) -> dict[str, list[Sample]]:
     pruned.weight.data = pruned.weight.numpy() * (rng.random((4, 3)) < 0.5)
 
     class Squared(nn.Parametrization):
-        def forward(self, weight: Any, bias: Any) -> Any:
+        def forward(self, weight: Any, bias: Any) -> Any:  # type: ignore[override]
             return weight * weight, bias
 
     squared = nn.Linear(4, 3, rng=rng)

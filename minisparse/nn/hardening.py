@@ -135,9 +135,10 @@ def harden(model: Model) -> tuple[Model, dict[str, np.ndarray]]:
 
 def refuse_parametrizations(model: Module) -> None:
     """Raise ValueError if the weights of a layer are not what its parameters say."""
-    for name, (_, mapping) in parametrized(model, Parametrization).items():
+    for name, (layer, mapping) in parametrized(model, Parametrization).items():
+        whose = f"'{name}'" if name else f"this {type(layer).__name__}"
         raise ValueError(
-            f"the weights of '{name}' are mapped by {type(mapping).__name__} before use, so zeros "
+            f"the weights of {whose} are mapped by {type(mapping).__name__} before use, so zeros "
             "among its parameters do not tell: take the plain model that minisparse.nn.harden "
             "returns"
         )

@@ -14,12 +14,12 @@ import numpy as np
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
 from ..nn import Conv2d, Linear, Module
+from ..nn.graph import example_for, follow
 from ..nn.module import in_mode
 from ..nn.names import copied, joined
 from ..prune.mask import Mask
 from .chain import Chain
 from .converting import chain_layer, sparse_layer, sparsify
-from .graph import example_for, follow
 from .one_call import compiled
 from .packing import NotCompilableError
 from .shrinking import shrink

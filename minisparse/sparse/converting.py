@@ -12,11 +12,11 @@ from ..autodiff import Tensor
 from ..autodiff.ops.activations import ReLU as ReLUOp
 from ..autodiff.ops.shape import Reshape
 from ..nn import Conv2d, Flatten, LeNet300, Linear, Module, Parameter, ReLU, Selected, Sequential
+from ..nn.graph import INPUT, example_for, follow
 from ..nn.hardening import refuse_parametrizations
 from ..nn.names import copied, joined
 from ..prune.mask import Mask
 from .chain import Chain
-from .graph import INPUT, example_for, follow
 from .layers import BlockedLinear, CSRLinear, SparseConv2d, SparseLayer
 
 FORMATS = ("dense", "csr", "blocked")

@@ -14,8 +14,8 @@ import numpy as np
 from .. import kernels
 from ..autodiff import Tensor
 from ..nn import Module, Selected
+from ..nn.graph import example_for
 from .at_once import AtOnce
-from .graph import example_for
 from .packing import Packing
 
 

@@ -15,7 +15,7 @@ from ..autodiff import Op
 from ..autodiff.ops import activations, pool, shape
 from ..autodiff.ops.pool import HALVING
 from ..nn import Conv2d, Dropout, Linear, Module, Parameter
-from .graph import INPUT, Graph, Node, follow
+from ..nn.graph import INPUT, Graph, Node, follow
 
 if TYPE_CHECKING:
     from ..kernels.program import Program
