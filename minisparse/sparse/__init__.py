@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .chain import Chain
     from .choosing import Choice, break_even, choose
+    from .compiling import Compiled, compiled
     from .converting import densify, sparsify
     from .layers import BlockedLinear, CSRLinear, SparseConv2d
-    from .one_call import Compiled, compiled
-    from .packing import NotCompilableError
     from .pattern import Pattern
+    from .program import NotCompilableError
     from .reporting import report
     from .shrinking import ShrinkReport, shrink
     from .storage import SparseFileError, load, save
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _FILES = {
     "chain": ("Chain",),
     "choosing": ("Choice", "break_even", "choose"),
-    "one_call": ("Compiled", "compiled"),
-    "packing": ("NotCompilableError",),
+    "compiling": ("Compiled", "compiled"),
+    "program": ("NotCompilableError",),
     "layers": ("BlockedLinear", "CSRLinear", "SparseConv2d"),
     "pattern": ("Pattern",),
     "reporting": ("report",),

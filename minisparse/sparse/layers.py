@@ -285,6 +285,20 @@ class SparseConv2d(SparseLayer):
         )
 
 
+def sparse_layer(layer: Linear | Conv2d, mask: np.ndarray | None, format: str) -> SparseLayer:
+    """Return a layer in "csr" or "blocked" form; a convolution has one sparse form only."""
+    if isinstance(layer, Conv2d):
+        return SparseConv2d.of(layer, mask)
+    return (CSRLinear if format == "csr" else BlockedLinear).of(layer, mask)
+
+
+def chain_layer(layer: Any, mask: np.ndarray | None, format: str) -> CSRLinear:
+    """Return a layer as a `Chain` takes it: there, dense means that every block is stored."""
+    if format == "dense":
+        return BlockedLinear.of(layer, mask, full=True)
+    return (CSRLinear if format == "csr" else BlockedLinear).of(layer, mask)
+
+
 def _kept(layer: Linear | Conv2d, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of a layer and which of them are kept, in main memory."""
     refuse_parametrizations(layer)
@@ -295,4 +309,11 @@ def _kept(layer: Linear | Conv2d, mask: np.ndarray | None) -> tuple[np.ndarray, 
     return weight, kept
 
 
-__all__ = ["BlockedLinear", "CSRLinear", "SparseConv2d", "SparseLayer"]
+__all__ = [
+    "BlockedLinear",
+    "CSRLinear",
+    "SparseConv2d",
+    "SparseLayer",
+    "chain_layer",
+    "sparse_layer",
+]

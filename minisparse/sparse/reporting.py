@@ -16,8 +16,9 @@ from ..nn.hardening import refuse_parametrizations
 from ..nn.names import copied
 from ..prune.mask import Mask
 from ..prune.nodes import DeadUnits
-from .choosing import Choice, batch_for, choose, measure
+from .choosing import Choice, choose, measure
 from .converting import densify
+from .fastest import batch_for
 from .layers import SparseLayer
 from .pattern import Pattern, on_host
 from .storage import size_on_disk, stored_layer, stored_weights

@@ -17,8 +17,8 @@ ENTRIES = {f"{entry.kind} {entry.name}": entry for entry in registry.entries()}
 # count, draw, and keep books, or they apply formulas that are checked under their own names.
 NO_GRADIENT = {
     "gate_counts": {
-        "AuthorsCount", "Count", "GatedLayer", "authors_counts", "chain", "count_as_authors",
-        "count_chain", "gate_counts", "total",
+        "AuthorsCount", "Count", "GatedLayer", "authors_counts", "count_as_authors",
+        "count_chain", "gate_counts", "layers_in_chain", "total",
     },
     "granularity": {"group_scores", "ungroup"},
     "hard_concrete": {"Law", "cdf", "clip_log_alpha", "initial_log_alpha", "mean", "noise"},
@@ -34,7 +34,7 @@ NO_GRADIENT = {
     "mask": {"Mask", "prunable"},
     "method": {"Method"},
     "nodes": {
-        "HiddenUnits", "foldable", "folded_bias", "has_incoming", "has_outgoing",
+        "DeadUnits", "HiddenUnits", "foldable", "folded_bias", "has_incoming", "has_outgoing",
         "hidden_units", "nodes_left", "reads", "remove_dead_nodes",
     },
     "parametrized": {

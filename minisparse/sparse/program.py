@@ -1,6 +1,6 @@
 """A model as a program: its layers followed, its parameters packed one after another.
 
-See kernels/program.py for what a program is, and one_call.py and minisparse/one_step.py for what is
+See kernels/program.py for what a program is, and compiling.py and minisparse/one_step.py for what is
 done with it.
 """
 
@@ -27,7 +27,7 @@ class NotCompilableError(ValueError):
     """The model is not one layer after another of the kinds that a program has."""
 
 
-class Packing:
+class ModelProgram:
     """The program of a model, kept up to date.
 
     Parameters
@@ -189,4 +189,4 @@ def _names(ops: list[Op]) -> str:
     return " of ".join(op.name for op in ops)
 
 
-__all__ = ["NotCompilableError", "Packing"]
+__all__ = ["ModelProgram", "NotCompilableError"]

@@ -34,9 +34,9 @@ def same(fast, model, x):
 
 def was_compiled(fast, x, monkeypatch):
     calls = []
-    run = sparse.one_call.kernels.run_program
+    run = sparse.compiling.kernels.run_program
     monkeypatch.setattr(
-        sparse.one_call.kernels, "run_program", lambda *a: calls.append(1) or run(*a)
+        sparse.compiling.kernels, "run_program", lambda *a: calls.append(1) or run(*a)
     )
     with no_grad():
         fast(x)
