@@ -167,10 +167,6 @@ class Graph:
         """Return the layers that read the units of a layer, or the model's input."""
         return [n for n in self.layers if name in n.units]
 
-    def norms(self, name: str) -> list[Node]:
-        """Return the batch norms that act on the units of a layer."""
-        return [n for n in self.nodes.values() if n.is_norm and name in n.units]
-
     def groups(self) -> dict[str, np.ndarray]:
         """Return the number of its group for each unit of each layer, int [units].
 

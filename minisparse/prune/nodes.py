@@ -16,8 +16,10 @@ with bias b, activation relu and outgoing weights v, it adds relu(b) v to what t
 
 and nothing has changed.  With batch norm, pooling or another activation in between, relu(b)
 becomes whatever constant arrives at the next layer; `remove_dead_nodes` reads it off there.  That
-it is one follows from the way there, on which nothing but the node has a part; what a few images
-show proves nothing.
+it is one follows from the way there, on which nothing but constants may have a part (in a sum of two
+branches both nodes); what a few images show proves nothing.  And it must be one at every place:
+behind a convolution that pads with zeros it is another one at the border, and the node stays.  (After
+flattening each place has a weight of its own, so there each may have its own constant.)
 """
 
 from __future__ import annotations
@@ -211,10 +213,11 @@ def hidden_units(model: Module, x: Any) -> list[HiddenUnits]:
     fc1 500 read by fc2
     """
     graph = _follow(model, x)
+    norms = [n for n in graph.nodes.values() if n.is_norm]
     found = []
     for node in graph.hidden:
         name, readers = node.name, graph.readers(node.name)
-        own = tuple(n.name for n in graph.norms(name) if n.units.keys() == {name})
+        own = tuple(n.name for n in norms if n.units.keys() == {name})
         where = tuple(reader.where(name) for reader in readers)
         found.append(HiddenUnits(name, node.count, tuple(r.name for r in readers), own, where))
     return found
@@ -291,7 +294,7 @@ def _follow(model: Module, x: Any) -> Graph:
 
 
 def _write(p: Any, array: Any) -> None:
-    if p is not None:
+    if p is not None and not np.array_equal(p.numpy(), array):
         with p.writing() as w:
             w[...] = array_module(w).asarray(array)
 

@@ -1,18 +1,9 @@
-r"""A physically smaller model: units that matter no more are taken out of the arrays.
+"""A physically smaller model: what is dead in the weights goes from the arrays.
 
-A unit is one output of a linear layer or one filter.  It matters no more if all its outgoing weights
-are zero, or if all its incoming weights are: then it is a constant.  With bias b and relu its
-readers see c = relu(b), whatever the input, and their biases can take that over,
-
-    b_next <- b_next + sum_j c_j v_j          v_j the outgoing weights of unit j
-
-where v_j is summed over the window of a convolution.  What arrives at the reader (through batch
-norm, pooling, any activation) is read off from one forward.  A constant must really be one at every
-place: behind a convolution that pads with zeros, or pooling whose windows reach into zeros, it is
-not the same at the border, and the unit stays.  (After flattening each place has its own weight, so
-there each may have its own constant.)
-
-Taking a unit out may leave others without weights, so all this is repeated until nothing changes.
+`minisparse.prune.nodes.DeadUnits` has taken the dead units out of the weights, with all constants in
+the biases of their readers.  Here a unit's entries are cut out of its layer's arrays, and its places
+out of those of its readers and batch norms.  Units that meet others on the way (in a sum of two
+branches) can be cut where all that meet are dead; otherwise they stay, as zeros.
 """
 
 from __future__ import annotations
@@ -68,8 +59,7 @@ class Removal:
         self.used: np.ndarray | None = None
         self.input_channels = False
         groups, fixed = graph.groups(), graph.fixed
-        total = 1 + max((int(labels.max(initial=-1)) for labels in groups.values()), default=-1)
-        stay = np.zeros(total, bool)
+        stay = np.zeros(sum(node.count for node in graph.layers), bool)
         for name, labels in groups.items():
             stay[labels[self.dead.alive[name] | (name in fixed)]] = True
         for labels in groups.values():

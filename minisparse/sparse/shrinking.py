@@ -1,4 +1,4 @@
-"""A physically smaller model, and what was removed from it; removal.py says what that is and why."""
+"""A physically smaller model, and what was removed from it; prune/nodes.py says what that is and why."""
 
 from __future__ import annotations
 
