@@ -698,7 +698,7 @@ def lenet5(first, second, inputs, hidden):
 
 pixels = np.sort(rng.permutation(784)[:245])
 pairs = {
-    "perceptron": (mlp(784, 500, 300, 10), sparse.Selected(mlp(245, 160, 55, 10), pixels), (784,)),
+    "perceptron": (mlp(784, 500, 300, 10), nn.Selected(mlp(245, 160, 55, 10), pixels), (784,)),
     "LeNet-5": (lenet5(20, 50, 800, 500), lenet5(3, 18, 288, 283), (28, 28, 1)),
 }
 published = {"perceptron": "2.3x", "LeNet-5": "5.4x"}

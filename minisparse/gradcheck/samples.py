@@ -107,6 +107,13 @@ def modules(rng: np.random.Generator) -> dict[str, list[Sample]]:
 
     pruned = nn.Linear(4, 3, rng=rng)
     pruned.weight.data = pruned.weight.numpy() * (rng.random((4, 3)) < 0.5)
+
+    class Squared(nn.Parametrization):
+        def forward(self, weight: Any, bias: Any) -> Any:  # type: ignore[override]
+            return weight * weight, bias
+
+    squared = nn.Linear(4, 3, rng=rng)
+    squared.parametrization = Squared()
     return {
         "Linear": [on(nn.Linear(4, 3, rng=rng), x), on(pruned, x)],
         "Conv2d": [on(nn.Conv2d(2, 3, 3, stride=2, padding=1, rng=rng), images)],
@@ -120,6 +127,8 @@ def modules(rng: np.random.Generator) -> dict[str, list[Sample]]:
         "Sequential": [
             on(nn.Sequential(nn.Linear(4, 6, rng=rng), nn.ReLU(), nn.Linear(6, 2, rng=rng)), x)
         ],
+        "Parametrization": [on(squared, x)],
+        "Selected": [on(nn.Selected(nn.Linear(2, 3, rng=rng), np.array([3, 1])), x)],
         "LeNet300": [on(nn.LeNet300(rng=rng), digits)],
         "LeNet5": [on(nn.LeNet5(rng=rng), digits)],
         "SmallCNN": [on(nn.SmallCNN((6, 5, 2), 3, rng=rng), images)],
@@ -134,6 +143,7 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
     """
     from .. import nn
     from ..prune import hard_concrete, insensitivity, l0, penalties, sensitivity, stochastic
+    from ..prune import sparse_variational_dropout as vd
 
     log_alpha, theta = 3 * rng.standard_normal(6), rng.standard_normal((6, 4))
     u = rng.uniform(0.05, 0.95, 6)
@@ -145,6 +155,8 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
 
     gated = nn.Sequential(nn.Linear(4, 3, rng=rng), nn.ReLU(), nn.Linear(3, 2, rng=rng))
     l0.add_gates(gated, {"0": 0.5, "2": 0.3}, rng)
+    noisy = nn.Sequential(nn.Conv2d(1, 2, 2, rng=rng), nn.Flatten(), nn.Linear(8, 2, rng=rng))
+    vd.add_variances(noisy, ["0", "2"], rng, initial=-1.0)
     hidden = nn.Sequential(nn.Linear(4, 3, rng=rng), nn.ReLU(), nn.Linear(3, 2, rng=rng))
     filters = nn.Sequential(
         nn.Conv2d(1, 2, 2, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2, rng=rng)
@@ -166,6 +178,12 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
         "hard_concrete.prob_one": [on(hard_concrete.prob_one, log_alpha)],
         "hard_concrete.expected_l0": [on(lambda a: hard_concrete.expected_l0(a, 5), log_alpha)],
         "hard_concrete.expected_l2": [on(hard_concrete.expected_l2, log_alpha[:, None], theta)],
+        "sparse_variational_dropout.add_variances": [on(noisy, images)],
+        "sparse_variational_dropout.log_alpha": [on(vd.log_alpha, theta, 3 * theta - 1)],
+        "sparse_variational_dropout.divergence": [on(vd.divergence, 3 * theta)],
+        "sparse_variational_dropout.pre_activation": [
+            on(vd.pre_activation, theta, theta**2, rng.standard_normal(theta.shape))
+        ],
         # a step is w - amount * R'(w): R' is what the step takes away from w
         "penalties.l2_step": [_penalty(lambda w: (w * w).sum() / 2, penalties.l2_step, weights)],
         "penalties.l1_subgradient_step": [

@@ -273,6 +273,18 @@ class Sequential(Module):
 
 
 @contextlib.contextmanager
+def in_mode(model: Module, *, training: bool) -> Iterator[None]:
+    """Switch the mode of all modules inside, and give each its own back."""
+    before = [(module, module.training) for module in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+@contextlib.contextmanager
 def observe(observer: Observer) -> Iterator[None]:
     """Call ``observer(module, input, output)`` after every module's forward inside."""
     global _observer
@@ -292,4 +304,4 @@ def _like(value: Any, array: Any) -> Any:
     return array_module(array).asarray(to_numpy(np.asarray(value)), dtype=array.dtype)
 
 
-__all__ = ["Module", "Parameter", "Sequential", "is_observed", "observe"]
+__all__ = ["Module", "Parameter", "Sequential", "in_mode", "is_observed", "observe"]

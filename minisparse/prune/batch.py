@@ -27,6 +27,7 @@ from ..autodiff import Tensor, as_tensor, cross_entropy, gradients, no_grad
 from ..evaluation import Loss, in_mode
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Module, Parameter, record_layers
+from ..nn.names import joined
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -102,11 +103,6 @@ def layer_gradients(y: Tensor, layers: Sequence[LayerRecord], seeds: Any) -> lis
             )
     found = gradients(y, [r.output for r in layers], seeds, batched=True, retain_graph=True)
     return [d._array for d in found]
-
-
-def weight_of(record: LayerRecord) -> str:
-    """Return the name of the layer's weight in the model; the layer "" is the model itself."""
-    return f"{record.name}.weight" if record.name else "weight"
 
 
 def as_convolution(record: LayerRecord, delta: Any) -> tuple[Any, Any, Any, Any]:
@@ -333,15 +329,15 @@ class Batch:
             else:
                 x, delta, kernel_shape, geometry = as_convolution(record, delta)
                 squares = conv_squares(x, delta[None], kernel_shape, *geometry)
-            found[weight_of(record)] = squares.reshape(weight.shape) / len(x)
+            found[joined(record.name, "weight")] = squares.reshape(weight.shape) / len(x)
         return found
 
 
+__no_gradient__ = ("as_convolution", "conv_squares", "layer_gradients", "linear_squares")
 __all__ = [
     "Batch",
     "as_convolution",
     "conv_squares",
     "layer_gradients",
     "linear_squares",
-    "weight_of",
 ]

@@ -87,3 +87,6 @@ def _check(shape: tuple[int, ...], granularity: Any) -> None:
         raise ValueError(
             f"granularity is one of {', '.join(NAMES)}, or a block (r, c); got {granularity!r}"
         )
+
+
+__no_gradient__ = ("group_scores", "ungroup")

@@ -317,6 +317,7 @@ def _rectify(s: Any, law: Law) -> Any:
     return array_module(sbar).clip(sbar, 0.0, 1.0)
 
 
+__no_gradient__ = ("cdf", "clip_log_alpha", "initial_log_alpha", "mean", "noise")
 __all__ = [
     "EPS",
     "LAW",

@@ -189,4 +189,5 @@ class InsensitivityPruning(MaskedTraining):
         super().load_state_dict(state)
 
 
+__no_gradient__ = ("insensitivity",)
 __all__ = ["InsensitivityPruning", "Threshold", "insensitivity", "shrinkage"]

@@ -428,4 +428,5 @@ def _check_times(times: list[int], kind: str) -> None:
         )
 
 
+__no_gradient__ = ("choose", "kept_after", "sizes")
 __all__ = ["KINDS", "TARGETS", "LargeWeightPruning", "choose", "kept_after", "sizes"]

@@ -25,6 +25,7 @@ from typing import Any
 from ..arrays import array_module
 from .about import About
 from .insensitivity import InsensitivityPruning
+from .method import Run
 
 ABOUT = (
     About(
@@ -80,7 +81,7 @@ class LobsterPruning(InsensitivityPruning):
         See `InsensitivityPruning`.
     """
 
-    def after_backward(self, run: Any) -> None:
+    def after_backward(self, run: Run) -> None:
         """Take S from the gradients, at the weights at which they were taken."""
         if self.shrinks(run):
             self.shrink(

@@ -152,3 +152,6 @@ class HanPruning(MaskedTraining):
     def after_epoch(self, run: Run) -> None:
         """Prune if this epoch is one of `at`."""
         self._prune(run.finished)
+
+
+__no_gradient__ = ("han_threshold", "magnitude", "magnitude_mask")

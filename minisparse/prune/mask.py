@@ -242,3 +242,6 @@ def prunable(model: Module, names: list[str] | None = None) -> dict[str, Paramet
     if unknown:
         raise KeyError(f"the model has no {unknown}; it has {', '.join(parameters)}")
     return {n: parameters[n] for n in names}
+
+
+__no_gradient__ = ("prunable",)

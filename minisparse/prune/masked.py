@@ -171,4 +171,5 @@ def rewind(
         optimizer.reset()
 
 
+__no_gradient__ = ("rewind",)
 __all__ = ["FixedMask", "MaskedTraining", "rewind"]

@@ -32,8 +32,9 @@ from typing import Any
 from ..arrays import array_module
 from ..autodiff import softmax
 from ..kernels.dispatch import kernel
+from ..nn.names import joined
 from .about import About
-from .batch import Batch, as_convolution, conv_squares, layer_gradients, weight_of
+from .batch import Batch, as_convolution, conv_squares, layer_gradients
 from .score import ScorePruning
 
 ABOUT = (
@@ -154,7 +155,7 @@ def curvatures(batch: Batch) -> dict[str, Any]:
         else:
             x, delta, kernel_shape, geometry = as_convolution(record, delta)
             h = conv_curvature(x, delta, p, kernel_shape, *geometry)
-        found[weight_of(record)] = h.reshape(weight.shape)
+        found[joined(record.name, "weight")] = h.reshape(weight.shape)
     return found
 
 
@@ -173,6 +174,14 @@ class OBDPruning(ScorePruning):
         return {name: saliency(w, h[name]) for name, w in weights.items()}
 
 
+__no_gradient__ = (
+    "conv_curvature",
+    "curvatures",
+    "linear_curvature",
+    "output_curvature",
+    "recursion",
+    "saliency",
+)
 __all__ = [
     "OBDPruning",
     "conv_curvature",

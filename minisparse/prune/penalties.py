@@ -306,6 +306,7 @@ class GroupLasso(Penalty):
                 raise ValueError(f"'{name}': {error}") from None
 
 
+__no_gradient__ = ("l1_steps_to_zero",)
 __all__ = [
     "L1",
     "L2",

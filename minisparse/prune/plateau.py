@@ -358,6 +358,7 @@ class PlateauThreshold:
         self._best, self.finished = state["weights"], state["finished"]
 
 
+__no_gradient__ = ("largest_threshold", "thresholded_loss")
 __all__ = [
     "Found",
     "Plateau",

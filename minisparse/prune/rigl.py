@@ -147,4 +147,5 @@ class RigL(MaskedTraining):
             p.grad = None
 
 
+__no_gradient__ = ("drop_fraction", "rewire")
 __all__ = ["RigL", "drop_fraction", "rewire"]

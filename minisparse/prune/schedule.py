@@ -154,6 +154,15 @@ def wanted(schedule: Sparsity, t: float) -> float:
     return sparsity
 
 
+__no_gradient__ = (
+    "cubic_sparsity",
+    "end_of",
+    "gradual",
+    "iterative",
+    "iterative_sparsity",
+    "one_shot",
+    "wanted",
+)
 __all__ = [
     "Schedule",
     "Sparsity",

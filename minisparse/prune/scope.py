@@ -196,3 +196,6 @@ def keep_largest(
         densities = layer_densities(shapes, density, scope)
         keep = {n: top_k(g, count_for(densities[n], g.size)) for n, g in grouped.items()}
     return Mask({n: ungroup(keep[n], tuple(s.shape), granularity) for n, s in scores.items()})
+
+
+__no_gradient__ = ("count_for", "keep_largest", "keep_n_of_m", "layer_densities", "top_k")

@@ -33,6 +33,7 @@ from ..arrays import array_module
 from ..autodiff import Tensor, softmax
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
+from ..nn.names import joined
 from .about import About
 from .batch import as_convolution, layer_gradients
 from .insensitivity import InsensitivityPruning, Threshold
@@ -209,13 +210,13 @@ def sensitivity(
         module = record.module
         shape = module.weight.shape
         s = _formula(record, form)(record.input._array, d, alpha)
-        found[inside(record.name, "weight")] = s.reshape(shape)
+        found[joined(record.name, "weight")] = s.reshape(shape)
         if biases and module.bias is not None:  # a weight whose input is 1, at every position
             positions = math.prod(d.shape[2:-1])
             ones = array_module(d).ones((d.shape[1], positions, 1, 1), dtype=d.dtype)
             rule = conv_per_sample if form == "per-sample" else conv_batch_mean
             s = rule(ones, d.reshape(*d.shape[:2], positions, 1, -1), alpha, (1, 1))
-            found[inside(record.name, "bias")] = s.reshape(-1)
+            found[joined(record.name, "bias")] = s.reshape(-1)
     return found
 
 
@@ -269,11 +270,6 @@ def _formula(record: LayerRecord, form: str) -> Callable[[Any, Any, float], Any]
     return formula
 
 
-def inside(layer: str, name: str) -> str:
-    """Return the name of a layer's parameter in the model; the layer "" is the model itself."""
-    return f"{layer}.{name}" if layer else name
-
-
 def layer_parameters(model: Module, names: list[str] | None, biases: bool) -> list[str]:
     """Return the names of the parameters to treat: those named, or all that S is defined for.
 
@@ -284,9 +280,9 @@ def layer_parameters(model: Module, names: list[str] | None, biases: bool) -> li
         or Conv2d, or is a bias where `biases` is False.
     """
     layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)]
-    known = [inside(n, "weight") for n, _ in layers]
+    known = [joined(n, "weight") for n, _ in layers]
     if biases:
-        known += [inside(n, "bias") for n, m in layers if m.bias is not None]
+        known += [joined(n, "bias") for n, m in layers if m.bias is not None]
     chosen = known if names is None else list(prunable(model, names))
     if set(chosen) - set(known):
         raise ValueError(
@@ -360,3 +356,14 @@ class SensitivityPruning(InsensitivityPruning):
         self.shrink(
             sensitivity(logits, layers, labels, self.variant, self.form, self.output, self.biases)
         )
+
+
+__no_gradient__ = (
+    "conv_batch_mean",
+    "conv_per_sample",
+    "cotangents",
+    "layer_parameters",
+    "linear_batch_mean",
+    "linear_per_sample",
+    "output_gradients",
+)

@@ -29,10 +29,11 @@ import numpy as np
 from ..arrays import array_module
 from ..autodiff import Tensor
 from ..nn import LayerRecord
+from ..nn.names import joined
 from .about import About
 from .insensitivity import InsensitivityPruning, Threshold
 from .method import Run
-from .sensitivity import OUTPUTS, inside, layer_parameters, output_gradients
+from .sensitivity import OUTPUTS, layer_parameters, output_gradients
 
 ABOUT = (
     About(
@@ -156,7 +157,7 @@ class SerenePruning(InsensitivityPruning):
             return
         found = {}
         for layer, s in neuron_sensitivities(run.logits, run.layers, self.output).items():
-            found[inside(layer, "weight")] = found[inside(layer, "bias")] = s
+            found[joined(layer, "weight")] = found[joined(layer, "bias")] = s
         self.shrink(
             {
                 name: array_module(p._array).broadcast_to(found[name], p.shape)
@@ -166,4 +167,5 @@ class SerenePruning(InsensitivityPruning):
         )
 
 
+__no_gradient__ = ("neuron_sensitivity",)
 __all__ = ["SerenePruning", "neuron_sensitivities", "neuron_sensitivity"]

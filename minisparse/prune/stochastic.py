@@ -333,6 +333,15 @@ def _check_sigma(sigma: float, when: str) -> float:
     return sigma
 
 
+__no_gradient__ = (
+    "effective_threshold",
+    "erfc",
+    "exponential",
+    "gaussian",
+    "hard",
+    "survival",
+    "zeroed",
+)
 __all__ = [
     "FORMS",
     "Form",

@@ -20,11 +20,11 @@ from ..autodiff import Tensor
 from ..autodiff.ops import flatten, relu
 from ..definitions.csr import layer_table, padded_bias
 from ..kernels.arguments import flat
-from .at_once import AtOnce
 from .layers import BlockedLinear, CSRLinear
+from .past_the_tape import PastTheTape
 
 
-class Chain(AtOnce):
+class Chain(PastTheTape):
     """Sparse linear layers one after another, a relu after some of them.
 
     Parameters
@@ -80,7 +80,7 @@ class Chain(AtOnce):
         """The layers in their order."""
         return [vars(self)[name] for name in self.names]
 
-    def _at_once(self, x: Any) -> np.ndarray | None:
+    def _past_the_tape(self, x: Any) -> np.ndarray | None:
         array = x._array if isinstance(x, Tensor) else x
         if type(array) is not np.ndarray or not array.size:
             return None

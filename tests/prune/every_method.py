@@ -8,7 +8,7 @@ import numpy as np
 
 from minisparse import nn
 from minisparse.data import Split
-from minisparse.optim import SGD
+from minisparse.optim import SGD, Adam
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
@@ -20,6 +20,7 @@ from minisparse.prune.schedule import gradual, one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
 from minisparse.prune.snip import SNIP
+from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.stochastic import StochasticPruning
 
 EPOCHS, BATCH = 3, 10
@@ -77,13 +78,24 @@ def scored(kind, **more):
     )
 
 
+def layers_of(model):
+    return [n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+
+
 def gates(model, rng):
-    layers = [n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    add_gates(model, dict.fromkeys(layers, 0.5), rng)
+    add_gates(model, dict.fromkeys(layers_of(model), 0.5), rng)
     for m in model.modules():
         if getattr(m, "parametrization", None) is not None:
             with m.parametrization.log_alpha.writing() as a:
                 a[::3] = -4.0  # as after a long training: some are shut
+
+
+def variances(model, rng):
+    add_variances(model, layers_of(model), rng)
+    for _, p in model.named_parameters():
+        if p.name == "log_sigma2":
+            with p.writing() as v:
+                v[::3] = 0.5  # as after a long training: some are noise
 
 
 METHODS = {
@@ -105,6 +117,10 @@ METHODS = {
     ),
     "stochastic": Case(lambda: StochasticPruning(0.05, count_nodes=False)),
     "l0": Case(lambda: L0Method(0.5, len(data())), prepare=gates, holds=False),
+    "sparse-variational-dropout": Case(
+        lambda: SparseVariationalDropout(len(data()), warm_up=1.0), prepare=variances, holds=False,
+        optimizer=lambda model: Adam(model, 1e-3),
+    ),
     "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
 }  # fmt: skip

@@ -7,10 +7,10 @@ import pytest
 from every_method import BATCH, EPOCHS, METHODS, NETS, data
 from hooks import begin
 
+from minisparse import nn
 from minisparse.arrays import to_numpy
 from minisparse.autodiff import no_grad
 from minisparse.optim import Adam
-from minisparse.prune.l0 import harden
 from minisparse.prune.mask import Mask
 from minisparse.prune.method import Method
 from minisparse.sparse import shrink, sparsify
@@ -92,8 +92,9 @@ def outputs(model):
 
 def left_over(model, method):
     """Return a plain model that computes what the trained one does, and its mask."""
-    if any(getattr(m, "parametrization", None) is not None for m in model.modules()):
-        return harden(model)
+    if nn.parametrized(model, nn.Parametrization):
+        plain, kept = nn.harden(model)
+        return plain, Mask(kept)
     return model, method.mask()
 
 

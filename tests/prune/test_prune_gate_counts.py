@@ -8,10 +8,10 @@ from minisparse.nn import Conv2d, LeNet5, LeNet300, Linear, Module, Sequential
 from minisparse.prune.gate_counts import (
     GatedLayer,
     authors_counts,
-    chain,
     count_as_authors,
     count_chain,
     gate_counts,
+    layers_in_chain,
     total,
 )
 from minisparse.prune.l0 import Gate, add_gates, architecture, gated_layers, harden
@@ -236,7 +236,7 @@ def test_expected_counts_of_a_model_by_sampling_its_gates():
     model = lenet5()
     random_gates(model, 3, center=-2.0)
     expected = total(gate_counts(model, "expected"))
-    layers = chain(model)
+    layers = layers_in_chain(model)
     drawn = []
     model.train()
     for _ in range(300):
@@ -331,7 +331,7 @@ def test_only_chains_are_counted():
     with pytest.raises(ValueError, match="only a chain"):
         count_chain([GatedLayer("a", (1, 1, 4, 2)), GatedLayer("b", (3, 2))])
     with pytest.raises(ValueError, match='"expected" or "left"'):
-        chain(lenet5(), "right")
+        layers_in_chain(lenet5(), "right")
 
     class Twice(Module):
         def __init__(self):
@@ -341,10 +341,21 @@ def test_only_chains_are_counted():
             return self.fc(self.fc(x))
 
     with pytest.raises(ValueError, match="applied more than once"):
-        chain(Twice(), image_shape=(3,))
+        layers_in_chain(Twice(), image_shape=(3,))
+
+    class Around(Module):
+        def __init__(self):
+            self.a, self.b, self.c = (Linear(3, 3, rng=rng) for _ in range(3))
+
+        def forward(self, x):
+            h = self.a(x)
+            return self.c(h + self.b(h))
+
+    with pytest.raises(ValueError, match="'c' reads a, b, not b alone, and only a chain"):
+        layers_in_chain(Around(), image_shape=(3,))
 
 
 def test_image_shape_and_stride():
     rng = np.random.default_rng(0)
     model = Sequential(Conv2d(3, 4, 3, stride=2, rng=rng), Conv2d(4, 2, 3, rng=rng))
-    assert [a.positions for a in chain(model, image_shape=(16, 12, 3))] == [7 * 5, 5 * 3]
+    assert [a.positions for a in layers_in_chain(model, image_shape=(16, 12, 3))] == [7 * 5, 5 * 3]

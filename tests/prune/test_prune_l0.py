@@ -1,9 +1,9 @@
 import copy
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hooks import begin
 
 from minisparse import autodiff as ad
 from minisparse.autodiff import Tensor
@@ -465,23 +465,14 @@ def test_strengths_without_sense_are_refused(value):
 def test_a_number_of_images_without_sense_is_refused():
     with pytest.raises(ValueError, match="training images"):
         L0Method(0.1, 0)
-    for n, batch, steps, fits in [
-        (60, 20, 3, True),
-        (59, 20, 3, True),
-        (41, 20, 3, True),
-        (40, 20, 3, False),
-        (61, 20, 3, False),
-        (60_000, 20, 3, False),
-    ]:
+    for n, fits in ((20, True), (19, False), (60_000, False)):
         model, optimizer, rng, _ = gated_run()
         method = L0Method(0.1, n)
-        method.attach(model, optimizer, rng)
-        x = np.zeros((batch, 3, 4, 1))
-        run = SimpleNamespace(step=6, steps_per_epoch=steps, x=x)
+        run = begin(method, model, optimizer, rng=rng)  # of 20 images
         if fits:
             assert method.before_loss(run).item() > 0
         else:
-            with pytest.raises(ValueError, match=f"n = {n}, but an epoch is 3 batches of 20"):
+            with pytest.raises(ValueError, match=f"n = {n}, but this run trains on 20 images"):
                 method.before_loss(run)
 
 

@@ -14,6 +14,7 @@ from minisparse.nn import (
     Linear,
     MaxPool2d,
     ReLU,
+    Selected,
     Sequential,
 )
 from minisparse.optim import SGD
@@ -22,7 +23,6 @@ from minisparse.sparse import (
     BlockedLinear,
     Chain,
     CSRLinear,
-    Selected,
     SparseConv2d,
     densify,
     shrink,

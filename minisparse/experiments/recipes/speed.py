@@ -14,13 +14,13 @@ from minisparse.bench.quiet import Neighbours
 from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.setting import Classifier, Session
 from minisparse.nn import Module
+from minisparse.nn.graph import example_for
 from minisparse.optim import schedules
 from minisparse.processor import cpu_name
 from minisparse.prune.magnitude import MagnitudePruning
 from minisparse.prune.nodes import hidden_units, nodes_left, remove_dead_nodes
 from minisparse.prune.schedule import one_shot
 from minisparse.sparse import choose, report, shrink
-from minisparse.sparse.graph import example_for
 
 WEIGHTS, UNITS = "weights", "units"
 _AS_LONG_AS = 2  # epochs: for the progress bar, what the measurement of a point takes

@@ -2,7 +2,7 @@
 
 Layer by layer, each result passes through Python: a few microseconds that a batch does not notice,
 but a single image does.  `compiled` follows a model once, writes down its layers as a program
-(see packing.py), and from then on computes a forward without gradients in one call.
+(see program.py), and from then on computes a forward without gradients in one call.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import numpy as np
 
 from .. import kernels
 from ..autodiff import Tensor
-from ..nn import Module
-from .at_once import AtOnce
-from .graph import example_for
-from .packing import Packing
-from .selected import Selected
+from ..nn import Module, Selected
+from ..nn.graph import example_for
+from .past_the_tape import PastTheTape
+from .program import ModelProgram
 
 
-class Compiled(AtOnce):
+class Compiled(PastTheTape):
     """A model, and the program of its layers; made by `compiled`.
 
     The parameters are the model's own: training it, or writing to a parameter, changes both.  Where
@@ -34,17 +33,17 @@ class Compiled(AtOnce):
 
     def __init__(self, model: Module, example: np.ndarray) -> None:
         self.model = model
-        self._packing = Packing(model, example)
+        self._program = ModelProgram(model, example)
 
-    def _at_once(self, x: Any) -> np.ndarray | None:
+    def _past_the_tape(self, x: Any) -> np.ndarray | None:
         array = x._array if isinstance(x, Tensor) else x
-        packing = self._packing
-        if self.training or type(array) is not np.ndarray or array.shape[1:] != packing.in_shape:
+        own = self._program
+        if self.training or type(array) is not np.ndarray or array.shape[1:] != own.in_shape:
             return None
-        program = packing.current()
+        program = own.current()
         if program is None or program.numbers.dtype != array.dtype:
             return None
-        if packing.dropouts and any(dropout.training for dropout in packing.dropouts):
+        if any(dropout.training for dropout in own.dropouts):
             return None
         y: np.ndarray = kernels.run_program(array, program)
         return y

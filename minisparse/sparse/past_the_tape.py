@@ -12,7 +12,7 @@ from ..nn import Module
 from ..nn.module import is_observed
 
 
-class AtOnce(Module):
+class PastTheTape(Module):
     """A module that computes from array to array where nothing is recorded and nobody watches.
 
     For a single image the tape's doors cost as much as the arithmetic behind them.
@@ -20,9 +20,9 @@ class AtOnce(Module):
 
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the module; arrays become tensors."""
-        y = None if is_recording() or is_observed() else self._at_once(*inputs)
+        y = None if is_recording() or is_observed() else self._past_the_tape(*inputs)
         return super().__call__(*inputs) if y is None else wrap(y)
 
-    def _at_once(self, x: Any) -> np.ndarray | None:
+    def _past_the_tape(self, x: Any) -> np.ndarray | None:
         """Return the result for an array or a Tensor, or None where `forward` has to do it."""
         raise NotImplementedError

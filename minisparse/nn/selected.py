@@ -6,7 +6,7 @@ from typing import Any
 
 from ..autodiff import Tensor
 from ..autodiff.ops import flatten, getitem
-from ..nn import Module
+from .module import Module
 
 
 class Selected(Module):

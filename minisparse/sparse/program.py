@@ -1,6 +1,6 @@
 """A model as a program: its layers followed, its parameters packed one after another.
 
-See kernels/program.py for what a program is, and one_call.py and minisparse/one_step.py for what is
+See kernels/program.py for what a program is, and compiling.py and minisparse/one_step.py for what is
 done with it.
 """
 
@@ -17,7 +17,7 @@ from ..autodiff.ops import activations, pool, shape
 from ..autodiff.ops.pool import HALVING
 from ..definitions.program import Layer, Program
 from ..nn import Conv2d, Dropout, Linear, Module, Parameter
-from .graph import INPUT, Graph, Node, follow
+from ..nn.graph import INPUT, Graph, Node, follow
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -26,7 +26,7 @@ class NotCompilableError(ValueError):
     """The model is not one layer after another of the kinds that a program has."""
 
 
-class Packing:
+class ModelProgram:
     """The program of a model, kept up to date.
 
     Parameters
@@ -190,4 +190,4 @@ def _names(ops: list[Op]) -> str:
     return " of ".join(op.name for op in ops)
 
 
-__all__ = ["NotCompilableError", "Packing"]
+__all__ = ["ModelProgram", "NotCompilableError"]

@@ -34,9 +34,9 @@ def same(fast, model, x):
 
 def was_compiled(fast, x, monkeypatch):
     calls = []
-    run = sparse.one_call.kernels.run_program
+    run = sparse.compiling.kernels.run_program
     monkeypatch.setattr(
-        sparse.one_call.kernels, "run_program", lambda *a: calls.append(1) or run(*a)
+        sparse.compiling.kernels, "run_program", lambda *a: calls.append(1) or run(*a)
     )
     with no_grad():
         fast(x)
@@ -173,7 +173,7 @@ def test_a_shrunk_model():
     small, _ = sparse.shrink(mlp, Mask({"fc1.weight": kept}), example=images(1))
     fast = compiled(small.eval(), images(1))
     same(fast, small, images())
-    assert isinstance(fast, sparse.Selected) == isinstance(small, sparse.Selected)
+    assert isinstance(fast, nn.Selected) == isinstance(small, nn.Selected)
 
 
 class Residual(nn.Module):
