@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from minisparse.experiments.choosing import Choosing
+from minisparse.experiments.claims import Claim
 from minisparse.experiments.comparison import Comparison
 from minisparse.experiments.recipe import Outcome, Recipe
 
@@ -76,6 +78,10 @@ class Experiment:
         Its runs measure time: no other run may go on beside them.
     published : str
         The id whose file of published figures is this one's, too.
+    claims : sequence of Claim
+        Registered before the runs.
+    choose : callable, optional
+        Begins the choice of settings on held-out images; see `minisparse.experiments.choosing`.
     """
 
     id: str
@@ -93,6 +99,8 @@ class Experiment:
     columns: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict)
     alone: bool = False
     published: str = ""
+    claims: Sequence[Claim] = ()
+    choose: Callable[[], Choosing] | None = None
 
     def recipe(self, row: str, *, quick: bool) -> Recipe:
         """Return the recipe of a row, or its reduced version."""

@@ -202,8 +202,7 @@ def reproduce(
         with screen:
             screen.begin(sum(job.minutes for job in missing))
             write_what_is_complete()
-            finished = _in_turn if at_once == 1 or len(missing) == 1 else _at_once(at_once)
-            with closing(finished(missing, store, screen, force)) as runs:
+            with closing(do(missing, store, screen, at_once=at_once, force=force)) as runs:
                 for job, run in runs:
                     plan.finished[job.recipe, job.seed] = run
                     done += 1
@@ -229,6 +228,14 @@ def write(experiment: Experiment, results: Results, out: Path) -> None:
 
 
 Finished = Generator[tuple[Job, Run], None, None]
+
+
+def do(
+    jobs: Sequence[Job], store: Store, screen: Screen, *, at_once: int = 1, force: bool = False
+) -> Finished:
+    """Do jobs, so many at once, and yield each with its run when it is done."""
+    finished = _in_turn if at_once == 1 or len(jobs) <= 1 else _at_once(at_once)
+    return finished(jobs, store, screen, force)
 
 
 def _in_turn(jobs: Sequence[Job], store: Store, screen: Screen, force: bool) -> Finished:
