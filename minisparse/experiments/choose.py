@@ -1,7 +1,8 @@
 """Choose the settings of an experiment on held-out images; `choosing` has the rules.
 
-    python -m minisparse.experiments.choose ID [--out DIR] [--jobs N]
+    python -m minisparse.experiments.choose ID [NAME ...] [--out DIR] [--jobs N]
 
+What was chosen before stays; NAMEs are those of the experiment's `choose`, all if none is given.
 Trials are runs like all others: each is one file in DIR/runs and is never done twice.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from minisparse.experiments import catalogue
-from minisparse.experiments.choosing import Trials, chosen_file
+from minisparse.experiments.choosing import Trials, chosen, chosen_file, together
 from minisparse.experiments.experiment import Experiment
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.runner import Job, do
@@ -22,11 +23,16 @@ from minisparse.experiments.screen import Screen
 from minisparse.experiments.store import Store, to_json, write_atomically
 
 
-def choose(experiment: Experiment, store: Store, screen: Screen, at_once: int) -> dict[str, Any]:
-    """Do the trials that an experiment asks for, and return what it chooses."""
-    if experiment.choose is None:
-        raise ValueError(f"nothing is chosen for {experiment.id}")
-    choosing, answer = experiment.choose(), None
+def choose(
+    experiment: Experiment, names: Sequence[str], store: Store, screen: Screen, at_once: int
+) -> dict[str, Any]:
+    """Do the trials that these choices ask for, and return what they choose."""
+    if unknown := [name for name in names if name not in experiment.choose]:
+        raise ValueError(
+            f"{experiment.id} chooses {[*experiment.choose] or 'nothing'}, not {unknown}"
+        )
+    choosing = together({name: experiment.choose[name]() for name in names})
+    answer = None
     try:
         while True:
             trials = choosing.send(answer)  # type: ignore[arg-type]  # None begins
@@ -57,13 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Choose, and write what was chosen."""
     parser = argparse.ArgumentParser(prog="python -m minisparse.experiments.choose")
     parser.add_argument("id", metavar="ID")
+    parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("minisparse-results"), metavar="DIR")
     parser.add_argument("--jobs", type=int, default=1, metavar="N")
     args = parser.parse_args(arguments)
     experiment, screen = catalogue.find(args.id), Screen()
-    found = choose(experiment, Store(args.out / "runs", screen.warn), screen, args.jobs)
+    known = chosen(experiment.home, experiment.id)
+    names = [name for name in args.names or experiment.choose if name not in known]
+    found = choose(experiment, names, Store(args.out / "runs", screen.warn), screen, args.jobs)
     path = chosen_file(experiment.home, experiment.id)
-    write_atomically(path, to_json(found))
+    all_ = known | found
+    ordered = {name: all_[name] for name in experiment.choose if name in all_}
+    write_atomically(path, to_json(ordered))
     screen.say(f"written: {path}")
     return 0
 

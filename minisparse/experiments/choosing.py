@@ -1,9 +1,9 @@
 """Settings that are chosen on held-out images before the runs: by rules that are written down.
 
-An experiment's `choose` is a generator: it yields the trials that it wants, pairs of a recipe with
-`hold_out` images and a seed, gets their outcomes, and in the end returns what it has chosen.  That
-goes into ``<id>.chosen.json`` beside the experiment's module, which reads its settings there
-(`choose.py` does the trials).
+A choice is a generator: it yields the trials that it wants, pairs of a recipe with `hold_out` images
+and a seed, gets their outcomes, and in the end returns what it has chosen.  That goes, under the name
+that it has in the experiment's `choose`, into ``<id>.chosen.json`` beside the experiment's module,
+which reads its settings there.  `choose.py` does the trials.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 from minisparse.experiments.recipe import Outcome, Recipe
 
 Trials = Sequence[tuple[Recipe, int]]
-Choosing = Generator[Trials, Sequence[Outcome], dict[str, Any]]
+Choosing = Generator[Trials, Sequence[Outcome], Any]
 
 HELD_OUT = 10_000  # images of the training set
 
 
 def chosen(home: str, id: str) -> dict[str, Any]:
-    """Return what was chosen for an experiment, an empty dict if nothing was yet.
+    """Return what was chosen for an experiment, by name; an empty dict if nothing was yet.
 
     Parameters
     ----------

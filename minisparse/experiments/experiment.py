@@ -80,8 +80,9 @@ class Experiment:
         The id whose file of published figures is this one's, too.
     claims : sequence of Claim
         Registered before the runs.
-    choose : callable, optional
-        Begins the choice of settings on held-out images; see `minisparse.experiments.choosing`.
+    choose : mapping of name to callable
+        What is chosen on held-out images before the runs: each begins one choice; see
+        `minisparse.experiments.choosing`.
     """
 
     id: str
@@ -100,7 +101,7 @@ class Experiment:
     alone: bool = False
     published: str = ""
     claims: Sequence[Claim] = ()
-    choose: Callable[[], Choosing] | None = None
+    choose: Mapping[str, Callable[[], Choosing]] = field(default_factory=dict)
 
     def recipe(self, row: str, *, quick: bool) -> Recipe:
         """Return the recipe of a row, or its reduced version."""

@@ -8,6 +8,7 @@ depend on when one stops.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen
 from minisparse.experiments.claims import Claim
@@ -39,17 +40,11 @@ def _lasso(widths: str, strength: float) -> Gradual:
     return replace(UNITS, keep=WIDTHS[widths], group_lasso=(strength,))
 
 
-def choose() -> Choosing:
+def _choose(widths: str) -> Choosing:
     """Choose the group lasso's lambda, one seed."""
-    trials = [
-        (replace(_lasso(widths, s), hold_out=HELD_OUT), 0) for widths in WIDTHS for s in LASSO
-    ]
+    trials = [(replace(_lasso(widths, s), hold_out=HELD_OUT), 0) for s in LASSO]
     errors = [outcome.error for outcome in (yield trials)]
-    found = {}
-    for i, widths in enumerate(WIDTHS):
-        own = errors[i * len(LASSO) : (i + 1) * len(LASSO)]
-        found[widths] = {"strength": LASSO[own.index(min(own))], "errors": own}
-    return found
+    return {"strength": LASSO[errors.index(min(errors))], "errors": errors}
 
 
 def _rows() -> dict[str, Row]:
@@ -118,5 +113,5 @@ EXPERIMENT = Experiment(
     seeds=3,
     quick_minutes=1,
     claims=CLAIMS,
-    choose=choose,
+    choose={widths: partial(_choose, widths) for widths in WIDTHS},
 )

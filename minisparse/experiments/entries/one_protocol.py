@@ -9,6 +9,7 @@ of what magnitude gains over uniform ones at 50x and 100x.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen
 from minisparse.experiments.experiment import Experiment, Results, Row
@@ -39,14 +40,10 @@ SIGMAS = (0.001, 0.004, 0.01, 0.02, 0.03, 0.05, 0.08)
 _CHOSEN = chosen(__file__, ID)
 
 
-def choose() -> Choosing:
+def _shares(compression: float) -> Choosing:
     """Find out what magnitude leaves of each layer, one seed: the shares of a random control."""
-    trials = [(replace(MAGNITUDE, compression=c, hold_out=HELD_OUT), 0) for c in COMPRESSIONS]
-    outcomes = yield trials
-    return {
-        f"{c:g}": [kept for name, kept in outcome.kept.items() if is_weight(name)]
-        for c, outcome in zip(COMPRESSIONS, outcomes, strict=True)
-    }
+    (outcome,) = yield [(replace(MAGNITUDE, compression=compression, hold_out=HELD_OUT), 0)]
+    return [kept for name, kept in outcome.kept.items() if is_weight(name)]
 
 
 def _rows() -> dict[str, Row]:
@@ -101,5 +98,5 @@ EXPERIMENT = Experiment(
     sentence=_sentence,
     seeds=3,
     quick_minutes=0.07 * len(ROWS),
-    choose=choose,
+    choose={f"{c:g}": partial(_shares, c) for c in COMPRESSIONS},
 )

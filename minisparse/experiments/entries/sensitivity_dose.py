@@ -9,9 +9,10 @@ more the weights that are protected are protected from what would do them good, 
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen, matched, together
+from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen, matched
 from minisparse.experiments.claims import Claim
 from minisparse.experiments.experiment import Experiment, Results, Row
 from minisparse.experiments.recipe import Recipe
@@ -43,14 +44,9 @@ ARMS = _arms()
 _CHOSEN = chosen(__file__, ID)
 
 
-def choose() -> Choosing:
-    """Look for T of every arm."""
-    return together(
-        {
-            name: matched(replace(arm, hold_out=HELD_OUT), "threshold", TARGETS, (0.08, 0.17))
-            for name, arm in ARMS.items()
-        }
-    )
+def _threshold(arm: Sensitivity) -> Choosing:
+    """Look for T of an arm."""
+    return matched(replace(arm, hold_out=HELD_OUT), "threshold", TARGETS, (0.08, 0.17))
 
 
 def _recipe(name: str, target: int) -> Recipe:
@@ -110,5 +106,5 @@ EXPERIMENT = Experiment(
     seeds=5,
     quick_minutes=0.1 * len(ROWS),
     claims=_claims(),
-    choose=choose,
+    choose={name: partial(_threshold, arm) for name, arm in ARMS.items()},
 )

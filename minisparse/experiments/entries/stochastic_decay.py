@@ -10,6 +10,7 @@ as many; the architecture that is left, trained from new weights.
 
 import math
 from dataclasses import replace
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -58,12 +59,8 @@ def _rows() -> dict[str, Row]:
     return rows
 
 
-def choose() -> Choosing:
-    """Choose the point of the grid, and what leaves as many weights without one of its parts."""
-    return together({net: _choose(net) for net in grid.WIDTHS})
-
-
 def _choose(net: str) -> Choosing:
+    """Choose the point of the grid, and what leaves as many weights without one of its parts."""
     points = [(s, l2) for l2 in grid.STRENGTHS[1:] for s in grid.SIGMAS[1:]]
     trials = [(grid.point(net, *p), seed) for p in points for seed in range(grid.SEEDS[net])]
     outcomes = iter((yield trials))
@@ -163,5 +160,5 @@ EXPERIMENT = Experiment(
     details=grid.details,
     columns=grid.COLUMNS,
     claims=CLAIMS,
-    choose=choose,
+    choose={net: partial(_choose, net) for net in grid.WIDTHS},
 )
