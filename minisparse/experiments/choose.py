@@ -19,12 +19,12 @@ from minisparse.experiments.choosing import Trials, chosen, chosen_file, togethe
 from minisparse.experiments.experiment import Experiment
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.runner import Job, do
-from minisparse.experiments.screen import Screen
 from minisparse.experiments.store import Store, to_json, write_atomically
+from minisparse.progress import PlanProgress
 
 
 def choose(
-    experiment: Experiment, names: Sequence[str], store: Store, screen: Screen, at_once: int
+    experiment: Experiment, names: Sequence[str], store: Store, display: PlanProgress, at_once: int
 ) -> dict[str, Any]:
     """Do the trials that these choices ask for, and return what they choose."""
     if unknown := [name for name in names if name not in experiment.choose]:
@@ -36,14 +36,14 @@ def choose(
     try:
         while True:
             trials = choosing.send(answer)  # type: ignore[arg-type]  # None begins
-            answer = _outcomes(trials, experiment, store, screen, at_once)
+            answer = _outcomes(trials, experiment, store, display, at_once)
     except StopIteration as end:
         found: dict[str, Any] = end.value
     return found
 
 
 def _outcomes(
-    trials: Trials, experiment: Experiment, store: Store, screen: Screen, at_once: int
+    trials: Trials, experiment: Experiment, store: Store, display: PlanProgress, at_once: int
 ) -> list[Outcome]:
     known = {(r, s): found for r, s in trials if (found := store.load(r, s)) is not None}
     jobs = [
@@ -51,11 +51,11 @@ def _outcomes(
         for recipe, seed in dict.fromkeys(trials)
         if (recipe, seed) not in known
     ]
-    screen.say(f"{len(jobs)} of {len(trials)} trials to do")
-    for job, run in do(jobs, store, screen, at_once=at_once):
+    display.say(f"{len(jobs)} of {len(trials)} trials to do")
+    for job, run in do(jobs, store, display, at_once=at_once):
         known[job.recipe, job.seed] = run
         compression = run.outcome.compression("weights")
-        screen.say(f"{job}: {compression:.1f}x, {run.outcome.error:.2f} %")
+        display.say(f"{job}: {compression:.1f}x, {run.outcome.error:.2f} %")
     return [known[trial].outcome for trial in trials]
 
 
@@ -67,15 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("minisparse-results"), metavar="DIR")
     parser.add_argument("--jobs", type=int, default=1, metavar="N")
     args = parser.parse_args(arguments)
-    experiment, screen = catalogue.find(args.id), Screen()
+    experiment, display = catalogue.find(args.id), PlanProgress()
     known = chosen(experiment.home, experiment.id)
     names = [name for name in args.names or experiment.choose if name not in known]
-    found = choose(experiment, names, Store(args.out / "runs", screen.warn), screen, args.jobs)
+    found = choose(experiment, names, Store(args.out / "runs", display.warn), display, args.jobs)
     path = chosen_file(experiment.home, experiment.id)
     all_ = known | found
     ordered = {name: all_[name] for name in experiment.choose if name in all_}
     write_atomically(path, to_json(ordered))
-    screen.say(f"written: {path}")
+    display.say(f"written: {path}")
     return 0
 
 

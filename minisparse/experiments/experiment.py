@@ -10,14 +10,7 @@ from minisparse.experiments.choosing import Choosing
 from minisparse.experiments.claims import Claim
 from minisparse.experiments.comparison import Comparison
 from minisparse.experiments.recipe import Outcome, Recipe
-
-Results = dict[str, Any]  # what results.json holds
-
-
-def _draw(results: Results, path: Path) -> None:
-    from minisparse.experiments import plots  # Matplotlib: only when something is drawn
-
-    plots.draw(results, path)
+from minisparse.experiments.results import Results
 
 
 @dataclass(frozen=True)
@@ -63,8 +56,8 @@ class Experiment:
         In the order of the table.
     sentence : callable
         results -> what was found, in a sentence.
-    figure : callable
-        (results, path) draws a PNG; by default `plots.draw`, error over compression.
+    figure : callable, optional
+        (results, path) draws a PNG; if there is none, `plots.draw` does, error over compression.
     seeds : int
         How many by default: 0, 1, ...; a row may say otherwise.
     quick_minutes : float
@@ -93,7 +86,7 @@ class Experiment:
     minutes: float
     rows: Mapping[str, Row]
     sentence: Callable[[Results], str]
-    figure: Callable[[Results, Path], None] = _draw
+    figure: Callable[[Results, Path], None] | None = None
     seeds: int = 1
     quick_minutes: float = 1.0
     details: Callable[[Sequence[Outcome]], dict[str, Any]] | None = None

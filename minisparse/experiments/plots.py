@@ -1,64 +1,27 @@
 """The figures of the experiments, in one style; drawn from results.json alone.
 
 Ours: filled markers, sd over seeds as bars, a line through a series. Published: open markers, with
-a dot inside where the figure was checked; the legend says which are as recalled. Colours are those
-of Okabe and Ito, which stay apart for colour-blind readers; each series has its own marker as well.
+a dot inside where the figure was checked; the legend says which are as recalled. Each series has a
+marker of its own beside its colour.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from string import ascii_uppercase
 from textwrap import fill
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
+from minisparse.drawing import BLACK, COLOURS, GREY, drawing
 from minisparse.experiments.comparison import RECALLED
-from minisparse.experiments.experiment import Results
-from minisparse.experiments.results import seeds_of_rows
+from minisparse.experiments.results import Results, seeds_of_rows
 
-BLACK, GREY = "#000000", "#767676"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 7,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
-
-
-@contextmanager
-def drawing(
-    path: Path, width: float = 8.5, height: float = 4.8, **grid: Any
-) -> Iterator[tuple[Figure, Any]]:
-    """Give a figure in the common style and save it as a PNG at the end.
-
-    Parameters
-    ----------
-    path : Path
-    width, height : float
-        In inches, at 150 dots each.
-    **grid
-        For several axes: what `Figure.subplots` takes.
-    """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")  # Agg; no pyplot, no window
-        yield figure, figure.subplots(**grid)
-        figure.savefig(path, dpi=150)
 
 
 def draw(results: Results, path: Path) -> None:

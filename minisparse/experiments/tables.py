@@ -7,8 +7,7 @@ from textwrap import fill
 from typing import Any
 
 from minisparse.experiments.comparison import RECALLED
-from minisparse.experiments.experiment import Results
-from minisparse.experiments.results import seeds_of_rows
+from minisparse.experiments.results import Results, seeds_of_rows
 
 _HEAD = (
     "",

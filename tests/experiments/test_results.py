@@ -9,7 +9,7 @@ from fake_experiments import TOTAL, Fake, published
 from minisparse.experiments import results, runner, tables
 from minisparse.experiments.experiment import Row
 from minisparse.experiments.recipe import Outcome
-from minisparse.experiments.screen import Screen
+from minisparse.progress import PlanProgress
 
 FOUND = [(1.60, 80), (1.70, 90), (1.95, 120)]  # error and kept weights of seeds 0, 1, 2
 
@@ -26,7 +26,7 @@ def reproduce(publish, here):
     def run(rows, comparison=None, seeds=3, default_seeds=1, **settings):
         experiment = publish("some", rows, comparison, seeds=default_seeds)
         (found,) = runner.reproduce(
-            [experiment], out=here / "out", screen=Screen(), seeds=seeds, **settings
+            [experiment], out=here / "out", display=PlanProgress(), seeds=seeds, **settings
         )
         return found
 

@@ -7,8 +7,8 @@ from fake_experiments import Fake, published
 
 from minisparse.experiments import catalogue, plots, runner
 from minisparse.experiments.experiment import Row
-from minisparse.experiments.screen import Screen
 from minisparse.experiments.store import ResultsError
+from minisparse.progress import PlanProgress
 
 calls = []
 
@@ -34,7 +34,7 @@ def forget():
 def reproduce(*experiments, out="out", **settings):
     from pathlib import Path
 
-    return runner.reproduce(experiments, out=Path(out), screen=Screen(), **settings)
+    return runner.reproduce(experiments, out=Path(out), display=PlanProgress(), **settings)
 
 
 def test_a_finished_run_is_never_repeated(publish, here):

@@ -8,8 +8,9 @@ expect: magnitude has the error of the rows of the method, random masks have not
 from dataclasses import replace
 
 from minisparse.experiments.claims import Claim
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.gradual import Gradual
+from minisparse.experiments.results import Results
 
 ID = "controls-lenet300"
 BASE = Gradual(lr=0.2, weight_decay=5e-4, sparsify_epochs=200, finetune_epochs=30)

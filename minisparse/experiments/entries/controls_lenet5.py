@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from minisparse.experiments.claims import Claim
 from minisparse.experiments.entries.sensitivity_table2 import METHOD
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.gradual import Gradual
+from minisparse.experiments.results import Results
 
 ID = "controls-lenet5"
 # Weights that the unspecific rows of sensitivity-table2 and -table3 keep, by layer, and their T.

@@ -12,11 +12,12 @@ from functools import partial
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen
 from minisparse.experiments.claims import Claim
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.gradual import Gradual
 from minisparse.experiments.recipes.l0 import L0
 from minisparse.experiments.recipes.scratch import SCRATCH
+from minisparse.experiments.results import Results
 
 ID = "l0-controls"
 SCRATCH_TRAINING = Dense(lr=0.3, weight_decay=3e-4, epochs=90, decay_epochs=30)

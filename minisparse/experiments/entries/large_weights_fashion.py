@@ -6,11 +6,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.intervals import paired
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.large_weights import FRACTION, LargeWeights
-from minisparse.experiments.results import find_row
+from minisparse.experiments.results import Results, find_row
 
 TARGETS = {"small": "smallest", "random": "random", "large": "largest"}
 # The share of fc1's weights, and of the units of conv2 and fc1, that makes 85 % of all parameters.

@@ -12,11 +12,12 @@ from dataclasses import replace
 from functools import partial
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import is_weight
 from minisparse.experiments.recipes.gradual import Gradual
 from minisparse.experiments.recipes.sensitivity import Sensitivity
 from minisparse.experiments.recipes.stochastic import Stochastic
+from minisparse.experiments.results import Results
 
 ID = "one-protocol"
 COMPRESSIONS = (2, 5, 10, 20, 50, 100, 200, 500)

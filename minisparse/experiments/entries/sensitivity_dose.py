@@ -14,9 +14,10 @@ from typing import Any
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen, matched
 from minisparse.experiments.claims import Claim
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Recipe
 from minisparse.experiments.recipes.sensitivity import Sensitivity
+from minisparse.experiments.results import Results
 
 ID = "sensitivity-dose"
 TARGETS = (30, 100)

@@ -9,8 +9,9 @@ little more, and their errors differ by less than 0.1 points.
 from dataclasses import replace
 
 from minisparse.experiments.claims import Claim
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.sensitivity import Sensitivity
+from minisparse.experiments.results import Results
 
 ID = "sensitivity-recalled"
 EPOCHS = (100, 200, 400, 652, 1000, 1500)  # of the regularizer

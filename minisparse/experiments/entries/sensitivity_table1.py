@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.sensitivity import Sensitivity
+from minisparse.experiments.results import Results
 
 UNSPECIFIC = "unspecific"
 SPECIFIC = "specific"

@@ -17,9 +17,10 @@ from typing import Any
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen, matched, together
 from minisparse.experiments.claims import Claim
 from minisparse.experiments.entries import stochastic_grid as grid
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.scratch import SCRATCH
 from minisparse.experiments.recipes.stochastic import Stochastic
+from minisparse.experiments.results import Results
 
 ID = "stochastic-decay"
 ENOUGH = 50.0  # percent of the hidden nodes

@@ -13,10 +13,11 @@ from statistics import fmean
 from typing import Any
 
 from minisparse.experiments.choosing import HELD_OUT
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.stochastic import Stochastic
+from minisparse.experiments.results import Results
 
 ID = "stochastic-grid"
 SIGMAS = (0.0, 3e-3, 5e-3, 1e-2, 2e-2)

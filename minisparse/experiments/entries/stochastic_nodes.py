@@ -7,10 +7,10 @@ from statistics import fmean
 from typing import Any
 
 from minisparse.experiments.entries.sensitivity_table1 import DENSE
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome, is_weight
 from minisparse.experiments.recipes.stochastic import Stochastic
-from minisparse.experiments.results import find_row
+from minisparse.experiments.results import Results, find_row
 
 WIDTHS = {"fc1": 300, "fc2": 100}
 # Chosen on 10,000 held-out training images.  The last phase, and the network without pruning, have

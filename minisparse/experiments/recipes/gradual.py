@@ -16,7 +16,7 @@ import numpy as np
 
 from minisparse.arrays import to_numpy
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Session, by_layer
+from minisparse.experiments.recipes.session import Classifier, Session, by_layer
 from minisparse.nn import Module
 from minisparse.optim import Optimizer, schedules
 from minisparse.prune.granularity import group_scores, ungroup

@@ -11,7 +11,7 @@ from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.milestones import Milestones
 from minisparse.experiments.recipes.scratch import SCRATCH, from_scratch
-from minisparse.experiments.recipes.setting import Classifier, Session, by_layer
+from minisparse.experiments.recipes.session import Classifier, Session, by_layer
 from minisparse.nn import Module
 from minisparse.optim import EMA, schedules
 from minisparse.prune.gate_counts import authors_counts, gate_counts, total

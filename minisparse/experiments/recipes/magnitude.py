@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.experiments.recipes.session import Classifier, Session
 from minisparse.optim import schedules
 from minisparse.prune.magnitude import MagnitudePruning, one_shot
 

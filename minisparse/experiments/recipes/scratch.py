@@ -9,7 +9,7 @@ import numpy as np
 from minisparse.arrays import to_numpy
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.dense import Dense
-from minisparse.experiments.recipes.setting import Session
+from minisparse.experiments.recipes.session import Session
 from minisparse.nn import Module
 from minisparse.optim import Optimizer
 from minisparse.prune.magnitude import MaskedTraining

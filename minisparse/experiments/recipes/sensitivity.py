@@ -9,7 +9,7 @@ from typing import Any
 from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.dose import DosedSensitivity
 from minisparse.experiments.recipes.milestones import Milestones
-from minisparse.experiments.recipes.setting import Classifier, Ramp, Session
+from minisparse.experiments.recipes.session import Classifier, Ramp, Session
 from minisparse.optim import schedules
 from minisparse.prune.insensitivity import InsensitivityPruning
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.scratch import SCRATCH, from_scratch
-from minisparse.experiments.recipes.setting import Classifier, Ramp, Session, by_layer
+from minisparse.experiments.recipes.session import Classifier, Ramp, Session, by_layer
 from minisparse.optim import schedules
 from minisparse.prune.method import Method
 from minisparse.prune.nodes import hidden_units, nodes_left, remove_dead_nodes
