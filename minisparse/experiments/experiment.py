@@ -27,12 +27,15 @@ class Row:
         Which of the run's `Outcome.points` this row shows; None for its end.
     seeds : int, optional
         How many by default, if not as many as the experiment has.
+    control_of : str
+        The row whose method this one does without: would it pass for it?
     """
 
     recipe: Recipe
     series: str = ""
     point: str | None = None
     seeds: int | None = None
+    control_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,11 @@ class Experiment:
     published: str = ""
     claims: Sequence[Claim] = ()
     choose: Mapping[str, Callable[[], Choosing]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, row in self.rows.items():
+            if row.control_of and row.control_of not in self.rows:
+                raise ValueError(f"{name} is the control of {row.control_of!r}, which is no row")
 
     def recipe(self, row: str, *, quick: bool) -> Recipe:
         """Return the recipe of a row, or its reduced version."""

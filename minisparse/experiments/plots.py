@@ -1,7 +1,7 @@
 """The figures of the experiments, in one style; drawn from results.json alone.
 
 Ours: filled markers, sd over seeds as bars, a line through a series. Published: open markers, with
-a dot inside where the figure was checked; the legend says which are as recalled. Each series has a
+a dot inside where the figure was read or is quoted; the legend says which are as recalled. Each series has a
 marker of its own beside its colour.
 """
 
@@ -125,7 +125,7 @@ def _published(
 def _open_markers(status: str, color: str, marker: str) -> list[dict[str, Any]]:
     shared = {"color": color, "linestyle": "none", "zorder": 3}
     markers = [{**shared, "marker": marker, "markerfacecolor": "white", "markeredgewidth": 1.5}]
-    return markers + [{**shared, "marker": "."}] * (status == "verified")
+    return markers + [{**shared, "marker": "."}] * (status != "recalled")
 
 
 def _coincide(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -175,13 +175,12 @@ def _finish(
     labels.append(ours)
     shown = [row["published"] for row in results["rows"] if row["published"]] + [*others]
     present = {published["status"] for published in shown}
-    for status in filter(present.__contains__, _STATUS_LABELS):
-        keys.append(tuple(Line2D([], [], **m) for m in _open_markers(status, BLACK, "o")))
-        labels.append(_STATUS_LABELS[status])
+    checked = [_CHECKED[status] for status in _CHECKED if status in present]
+    for status, label in (("read", " or ".join(checked)), ("recalled", RECALLED)):
+        if present & (set(_CHECKED) if status == "read" else {"recalled"}):
+            keys.append(tuple(Line2D([], [], **m) for m in _open_markers(status, BLACK, "o")))
+            labels.append(f"published, {label}")
     figure.legend(keys, [fill(label, 30) for label in labels], loc="outside right center")
 
 
-_STATUS_LABELS = {
-    "verified": "published, checked",
-    "recalled": f"published, {RECALLED}",
-}
+_CHECKED = {"read": "read in the paper", "quoted": "quoted by another"}

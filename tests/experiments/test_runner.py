@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 
 import matplotlib.image
 import pytest
-from fake_experiments import Fake, published
+from fake_experiments import NOISE, Fake, published
 
 from minisparse.experiments import catalogue, plots, runner
 from minisparse.experiments.experiment import Row
@@ -226,7 +226,7 @@ def test_an_id_listed_wrongly_is_an_error(publish):
 
 def test_all_four_files_are_written(publish, here):
     comparison = {
-        "rows": {"a": {"published": published(1.5, 9.0), "bar": {"error": 2}}},
+        "rows": {"a": {"noise": NOISE, "published": published(1.5, 9.0), "bar": {"error": 2}}},
         "others": [{"name": "Somebody", **published(1.8, 9.99)}],
     }
     rows = {

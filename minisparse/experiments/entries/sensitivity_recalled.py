@@ -48,7 +48,7 @@ CLAIMS = [
         direction="below",
         registered="2026-11-28",
         control="sensitivity",
-        check=lambda one, other: (
+        check=lambda one, other, _: (
             None
             if min(one["ours"]["compression_mean"], other["ours"]["compression_mean"]) > 2
             else "one of the arms has kept more than half of the weights"

@@ -103,7 +103,7 @@ def _choose(net: str) -> Choosing:
     }
 
 
-def _check(one: dict[str, Any], other: dict[str, Any]) -> str | None:  # noqa: ARG001
+def _check(one: Any, other: Any, rows: Any) -> str | None:  # noqa: ARG001
     removed = one["details"]["removed"]
     return None if removed >= ENOUGH else f"{removed:.0f} % of the hidden nodes are removed"
 

@@ -40,6 +40,12 @@ class MagnitudeCurve(Classifier):
         """Return the number of epochs of the whole curve."""
         return self.dense_epochs + len(self.compressions) * self.retrain_epochs
 
+    def epoch_of(self, point: str | None) -> int:
+        """Return the last epoch of the dense training, or of the training after a pruning."""
+        places = [f"{c:g}x" for c in self.compressions]
+        done = 0 if point is None else 1 + places.index(point)
+        return self.dense_epochs + done * self.retrain_epochs
+
     def quick(self) -> MagnitudeCurve:
         """Return a version with few epochs on 6,000 images."""
         return self.reduced(dense_epochs=3, retrain_epochs=1)

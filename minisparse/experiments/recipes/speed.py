@@ -68,6 +68,13 @@ class Speed(Classifier):
         measured = _AS_LONG_AS * (1 + prunings)
         return self.dense_epochs + prunings * self.retrain_epochs + measured
 
+    def epoch_of(self, point: str | None) -> int:
+        """Return the last epoch of the dense training, or of the training after a pruning."""
+        places = [f"{WEIGHTS}, {c:g}x" for c in self.compressions]
+        places += [f"{UNITS}, {share:g}" for share in self.unit_shares]
+        done = 0 if point is None else 1 + places.index(point)
+        return self.dense_epochs + done * self.retrain_epochs
+
     def quick(self) -> Speed:
         """Return a version with all the points, on 1,000 images, without the largest batch."""
         return replace(
