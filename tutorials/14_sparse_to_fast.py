@@ -32,8 +32,8 @@ import numpy as np
 
 from minisparse import book, data, gradcheck, nn, optim, sparse, threads
 from minisparse.autodiff import Tensor, no_grad
-from minisparse.bench.quiet import Neighbours
 from minisparse.kernels import csr_panel
+from minisparse.machine import Neighbours
 from minisparse.optim import schedules
 from minisparse.prune import nodes
 from minisparse.prune.magnitude import MagnitudePruning

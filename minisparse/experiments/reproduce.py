@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         1 if a row FAILS, else 0.
     """
     from minisparse.experiments import results, runner, tables
-    from minisparse.experiments.screen import Screen
+    from minisparse.progress import PlanProgress
 
     if args.threads is not None:
         set_num_threads(args.threads)
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     written = runner.reproduce(
         experiments,
         out=out,
-        screen=Screen(),
+        display=PlanProgress(),
         seeds=args.seeds,
         quick=args.quick,
         force=args.force,

@@ -8,22 +8,23 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from minisparse.experiments import building, tables
 from minisparse.experiments import results as results_
-from minisparse.experiments import tables
 from minisparse.experiments.comparison import Comparison
 from minisparse.experiments.environment import environment
-from minisparse.experiments.experiment import Experiment, Results
+from minisparse.experiments.experiment import Experiment
 from minisparse.experiments.parallel import in_parallel
 from minisparse.experiments.recipe import Outcome, Progress, Recipe
-from minisparse.experiments.screen import Screen
+from minisparse.experiments.results import Results
 from minisparse.experiments.store import (
     ResultsError,
-    Run,
     Store,
+    StoredRun,
     replacing,
     to_json,
     write_atomically,
 )
+from minisparse.progress import PlanProgress
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Plan:
         Reduced versions.
     out : Path
         Folder of the results.
-    finished : dict of (recipe, seed) to Run
+    finished : dict of (recipe, seed) to StoredRun
         Runs that need not be done. Those that are done are added.
     """
 
@@ -62,7 +63,7 @@ class Plan:
     seeds: int | None
     quick: bool
     out: Path
-    finished: dict[tuple[Recipe, int], Run]
+    finished: dict[tuple[Recipe, int], StoredRun]
 
     def missing(self) -> list[Job]:
         """Return the jobs to do."""
@@ -148,7 +149,7 @@ def reproduce(
     experiments: Sequence[Experiment],
     *,
     out: Path,
-    screen: Screen,
+    display: PlanProgress,
     seeds: int | None = None,
     quick: bool = False,
     force: bool = False,
@@ -165,7 +166,7 @@ def reproduce(
         As for `make_plan`.
     out : Path
         Folder of the results.
-    screen : Screen
+    display : PlanProgress
         Where to report.
     at_once : int
         How many runs at a time, each in a process of its own (see parallel.py).
@@ -177,11 +178,11 @@ def reproduce(
     ResultsError
         The results cannot be written, or a reduced run would replace a full one.
     """
-    store = Store(out / "runs", screen.warn)
+    store = Store(out / "runs", display.warn)
     _check_folder(experiments, out, quick)
     plan = make_plan(experiments, store=store, out=out, seeds=seeds, quick=quick, force=force)
     for line in plan.lines():
-        screen.say(line)
+        display.say(line)
     missing = plan.missing()
     if any(experiment.alone for experiment, *_ in plan.parts):
         at_once = 1
@@ -192,22 +193,21 @@ def reproduce(
     def write_what_is_complete() -> None:
         while waiting and all(plan.has(job) for job in waiting[0][-1]):
             experiment, comparison, _ = waiting.pop(0)
-            results = results_.build(
+            results = building.build(
                 experiment, comparison, plan.finished, seeds=seeds, quick=quick
             )
             write(experiment, results, out)
             written.append(results)
 
     try:
-        with screen:
-            screen.begin(sum(job.minutes for job in missing))
+        with display:
+            display.begin(sum(job.minutes for job in missing))
             write_what_is_complete()
-            finished = _in_turn if at_once == 1 or len(missing) == 1 else _at_once(at_once)
-            with closing(finished(missing, store, screen, force)) as runs:
+            with closing(do(missing, store, display, at_once=at_once, force=force)) as runs:
                 for job, run in runs:
                     plan.finished[job.recipe, job.seed] = run
                     done += 1
-                    screen.say(f"[{done}/{len(missing)}] {job}: {_summary(run)}")
+                    display.say(f"[{done}/{len(missing)}] {job}: {_summary(run)}")
                     write_what_is_complete()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
@@ -225,24 +225,47 @@ def write(experiment: Experiment, results: Results, out: Path) -> None:
     write_atomically(folder / "table.csv", tables.to_csv(results))
     write_atomically(folder / "table.md", tables.to_markdown(results))
     with replacing(folder / "figure.png") as temporary:
-        experiment.figure(results, temporary)
+        draw(experiment, results, temporary)
 
 
-Finished = Generator[tuple[Job, Run], None, None]
+def draw(experiment: Experiment, results: Results, path: Path) -> None:
+    """Draw the figure of an experiment: its own, or error over compression."""
+    if experiment.figure is not None:
+        experiment.figure(results, path)
+        return
+    from minisparse.experiments import plots  # Matplotlib: only when something is drawn
+
+    plots.draw(results, path)
 
 
-def _in_turn(jobs: Sequence[Job], store: Store, screen: Screen, force: bool) -> Finished:
+Finished = Generator[tuple[Job, StoredRun], None, None]
+
+
+def do(
+    jobs: Sequence[Job],
+    store: Store,
+    display: PlanProgress,
+    *,
+    at_once: int = 1,
+    force: bool = False,
+) -> Finished:
+    """Do jobs, so many at once, and yield each with its run when it is done."""
+    finished = _in_turn if at_once == 1 or len(jobs) <= 1 else _at_once(at_once)
+    return finished(jobs, store, display, force)
+
+
+def _in_turn(jobs: Sequence[Job], store: Store, display: PlanProgress, force: bool) -> Finished:
     for job in jobs:
-        screen.job(job.name, job.minutes)
-        yield job, _run(job, store, screen.progress, force)
+        display.job(job.name, job.minutes)
+        yield job, _run(job, store, display.progress, force)
 
 
-def _at_once(count: int) -> Callable[[Sequence[Job], Store, Screen, bool], Finished]:
-    def finished(jobs: Sequence[Job], store: Store, screen: Screen, force: bool) -> Finished:
+def _at_once(count: int) -> Callable[[Sequence[Job], Store, PlanProgress, bool], Finished]:
+    def finished(jobs: Sequence[Job], store: Store, display: PlanProgress, force: bool) -> Finished:
         work = partial(_run_apart, folder=store.folder, force=force)
 
         def progress(minutes: float, job: Job, note: str) -> None:
-            screen.reached(minutes, job.name, note)
+            display.reached(minutes, job.name, note)
 
         for job in in_parallel(work, jobs, count, progress=progress):
             run = store.load(job.recipe, job.seed)
@@ -260,7 +283,7 @@ def _run_apart(job: Job, progress: Progress, folder: Path, force: bool) -> None:
     )
 
 
-def _run(job: Job, store: Store, progress: Progress, force: bool) -> Run:
+def _run(job: Job, store: Store, progress: Progress, force: bool) -> StoredRun:
     key = job.recipe.key(job.seed)
     for leftover in store.checkpoints(key) if force else ():
         leftover.unlink()
@@ -296,7 +319,7 @@ def _check_folder(experiments: Sequence[Experiment], out: Path, quick: bool) -> 
             )
 
 
-def _summary(run: Run) -> str:
+def _summary(run: StoredRun) -> str:
     outcome: Outcome = run.outcome
     points = f", {len(outcome.points)} other points" if outcome.points else ""
     resumed = " since it was resumed" if run.resumed else ""

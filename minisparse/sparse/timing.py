@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..processor import cpu_name
+from ..machine import cpu_name
 from ..threads import get_num_threads
 
 _SECONDS = 2e-4  # of a measurement, at least

@@ -88,8 +88,12 @@ def install(*experiments):
         catalogue.MODULES[experiment.id] = name
 
 
-def published(error, compression, status="recalled"):
-    return {"error": error, "compression": compression, "source": "Table 7", "status": status}
+NOISE = {"error": 0.05, "ratio": 0.02}
+
+
+def published(error, compression, status="recalled", **more):
+    known = {"source": "Table 7", "status": status}
+    return {"error": error, "compression": compression, **known, **more}
 
 
 def slow_recipe(pause):
@@ -100,8 +104,8 @@ def main():
     """Rows: one that is done at once and one that takes a while, then a result that FAILS."""
     home = Path(os.environ["FAKE_HOME"]) / "entry.py"
     slow = Row(slow_recipe(float(os.environ.get("FAKE_PAUSE", "0"))))
-    good = {"published": published(1.5, 10.0), "reason": "nobody knows"}
-    bad = {"published": published(1.0, 10.0), "bar": {"error": 1.2}}
+    good = {"published": published(1.5, 10.0), "noise": NOISE, "note": "nobody knows"}
+    bad = {"published": published(1.0, 10.0), "noise": NOISE, "bar": {"error": 1.2}}
     rows = {"at once": Row(Fake()), "slow": slow}
     install(
         make("headline", home, rows, {"rows": {"at once": good}}),

@@ -10,7 +10,9 @@ from typing import Any, Self
 import numpy as np
 
 from minisparse.data import Dataset, Split, load
+from minisparse.data.batching import Normalization
 from minisparse.experiments.recipe import Outcome, Progress, Recipe
+from minisparse.experiments.recipes.milestones import Milestones
 from minisparse.nn import LeNet5, LeNet300, Module, SmallCNN
 from minisparse.optim import EMA, SGD, Adam, Optimizer, Schedule
 from minisparse.prune.mask import Mask
@@ -18,8 +20,8 @@ from minisparse.prune.method import Method
 from minisparse.train import Run, evaluate, train
 
 # name -> (shape of an image, generator) -> network
-MODELS: dict[str, Callable[[Any, np.random.Generator], Module]] = {
-    "lenet300": lambda _, rng: LeNet300(rng=rng),
+MODELS: dict[str, Callable[..., Module]] = {
+    "lenet300": lambda _, rng, **widths: LeNet300(rng=rng, **widths),
     "lenet5": lambda _, rng: LeNet5(rng=rng),
     "small-cnn": lambda shape, rng: SmallCNN(shape, rng=rng),
     "small-cnn-dropout": lambda shape, rng: SmallCNN(shape, dropout=0.5, rng=rng),
@@ -49,6 +51,10 @@ class Classifier(Recipe):
     hold_out : int
         Keep so many training images apart and measure on them instead of the test images: for
         choosing settings.  0 trains on all and opens the test set, once.
+    inputs : tuple of float
+        Mean and standard deviation that pixels in [0, 1] are normalized by; empty for none.
+    widths : tuple of int
+        Hidden units of "lenet300"; empty for 300 and 100.
     """
 
     model: str = "lenet300"
@@ -61,6 +67,8 @@ class Classifier(Recipe):
     average: float = 0.0
     images: int | None = None
     hold_out: int = 0
+    inputs: tuple[float, ...] = ()
+    widths: tuple[int, ...] = ()
 
     def total_epochs(self) -> int:
         """Return how many epochs the whole recipe takes."""
@@ -88,6 +96,8 @@ class Session:
         Images to train on and to measure on.
     spare : Split or None
         Those that `recipe.images` leaves over.
+    normalize : "unit" or (float, float)
+        As `minisparse.train.train` takes it.
     """
 
     def __init__(self, recipe: Classifier, seed: int, checkpoint: Path, progress: Progress) -> None:
@@ -99,7 +109,14 @@ class Session:
         data: Dataset = load(recipe.dataset)
         self.training, self.measured, self.spare = _splits(data, recipe, seed)
         self.rng = np.random.default_rng(seed)
-        self.model = MODELS[recipe.model](data.train.images.shape[1:], self.rng)
+        self.normalize: Normalization = "unit"
+        if recipe.inputs:
+            mean, sd = recipe.inputs
+            self.normalize = (mean, sd)
+        if recipe.widths and recipe.model != "lenet300":
+            raise ValueError(f"{recipe.model} has its own widths, got {recipe.widths}")
+        widths = {"widths": recipe.widths} if recipe.widths else {}
+        self.model = MODELS[recipe.model](data.train.images.shape[1:], self.rng, **widths)
         self.history: list[dict[str, Any]] = []
         self.seed = seed
 
@@ -134,6 +151,7 @@ class Session:
             methods=methods,
             schedule=schedule,
             average=average,
+            normalize=self.normalize,
             checkpoint=self._file(self.phases),
             tag=f"{recipe.key(self.seed)}, phase {self.phases}",
             progress=tell,
@@ -147,7 +165,8 @@ class Session:
                 with p.writing() as w:
                     w[...] = a
             for method in methods:  # the average remembers what was removed within its window
-                method.mask().apply(self.model)
+                if not isinstance(method, Milestones):
+                    method.mask().apply(self.model)
         return run
 
     def _optimizer(self) -> Optimizer:
@@ -161,15 +180,21 @@ class Session:
             f"momentum {r.momentum}"
         )
 
-    def outcome(self, mask: Mask | None = None, **rest: Any) -> Outcome:
-        """Measure the model as it is now; `mask` is checked to be what the weights say."""
+    def outcome(
+        self, mask: Mask | None = None, *, model: Module | None = None, **rest: Any
+    ) -> Outcome:
+        """Measure the model, or another, as it is now.
+
+        `mask` is checked to be what the weights say.
+        """
+        model = self.model if model is None else model
         if mask is not None:
-            alive = Mask.of_nonzeros(self.model, list(mask))
+            alive = Mask.of_nonzeros(model, list(mask))
             for name, kept in mask.items():
                 if (alive[name] & ~kept).any():
                     raise RuntimeError(f"removed weights of '{name}' are not zero")
-        result = evaluate(self.model, self.measured)
-        return Outcome.of(self.model, error=result.error_percent, loss=result.loss, **rest)
+        result = evaluate(model, self.measured, normalize=self.normalize)
+        return Outcome.of(model, error=result.error_percent, loss=result.loss, **rest)
 
     def close(self) -> None:
         """Delete the state of the phases, once the outcome is known."""

@@ -1,14 +1,28 @@
-"""Is anybody else using the machine?  From /proc/stat, where there is one."""
+"""The machine: its processor, and whether anybody else is using it (from /proc, where there is one)."""
 
 from __future__ import annotations
 
+import functools
 import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 BUSY = 0.12  # share of the cores that others use
 _STAT = Path("/proc/stat")
+
+
+@functools.cache
+def cpu_name() -> str:
+    """Return the processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"
 
 
 class Neighbours:
