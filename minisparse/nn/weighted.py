@@ -93,8 +93,8 @@ class Parametrization(Module):
     ==========  =============================  ===================================================
 
     In evaluation the layer computes with what `forward` returns, whatever `apply` does.  So what
-    `minisparse.nn.harden` writes into the plain model computes the same by construction.  What only
-    training does, look at ``self.training`` for in `forward`, or do in `apply`.
+    `minisparse.nn.harden` writes into the plain model computes the same by construction.  What is
+    done in training alone belongs into `apply`, or in `forward` behind ``if self.training``.
 
     It is a module like any other.  Its own ``Parameter``\ s (scores, thresholds, variances) are among
     the model's as ``fc1.parametrization.scores``: make the optimizer and the average after
