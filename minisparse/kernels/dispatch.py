@@ -1,14 +1,12 @@
 """Choose the form of a kernel that fits an array."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minisparse import kernels
-
-_compiled = True
+from minisparse.switches import Setting, compiled
 
 
 def kernel(name: str, array: Any) -> Callable[..., Any]:
@@ -17,22 +15,16 @@ def kernel(name: str, array: Any) -> Callable[..., Any]:
     >>> kernel("conv2d", np.zeros(1)).__name__
     'conv2d'
     """
-    suffix = "" if type(array) is np.ndarray and _compiled else "_reference"
+    suffix = "" if type(array) is np.ndarray and compiled.get().value else "_reference"
     function: Callable[..., Any] = getattr(kernels, name + suffix)
     return function
 
 
-@contextmanager
-def definitions() -> Iterator[None]:
+def definitions() -> Setting[bool]:
     """Compute with the twins inside: for a single image nobody should wait for a compiler.
 
     >>> with definitions():
     ...     kernel("conv2d", np.zeros(1)).__name__
     'conv2d_reference'
     """
-    global _compiled
-    before, _compiled = _compiled, False
-    try:
-        yield
-    finally:
-        _compiled = before
+    return compiled(False)

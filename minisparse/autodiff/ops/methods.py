@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from .. import chain_rule
 from ..tape import Tensor
 from . import activations, arithmetic, broadcast, elementwise, linalg, reduce, shape
 from ._pair import astype
 
+Tensor.backward = chain_rule.backward
 Tensor.__add__ = arithmetic.add
 Tensor.__radd__ = lambda self, other: arithmetic.add(other, self)
 Tensor.__sub__ = arithmetic.sub
