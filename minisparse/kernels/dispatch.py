@@ -1,15 +1,12 @@
 """Choose the form of a kernel that fits an array."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minisparse import definitions, kernels
-
-_by_definition = ContextVar("by_definition", default=False)
+from minisparse.switches import Setting, compiled
 
 
 def kernel(name: str, array: Any) -> Callable[..., Any]:
@@ -18,13 +15,12 @@ def kernel(name: str, array: Any) -> Callable[..., Any]:
     >>> kernel("conv2d", np.zeros(1)).__module__
     'minisparse.kernels.conv'
     """
-    compiled = type(array) is np.ndarray and not _by_definition.get()
-    function: Callable[..., Any] = getattr(kernels if compiled else definitions, name)
+    fast = type(array) is np.ndarray and compiled.get().value
+    function: Callable[..., Any] = getattr(kernels if fast else definitions, name)
     return function
 
 
-@contextmanager
-def by_definition() -> Iterator[None]:
+def by_definition() -> Setting[bool]:
     """Compute with the definitions inside: for a single image nobody should wait for a compiler.
 
     That holds for the thread that says so, and for no other.
@@ -33,8 +29,4 @@ def by_definition() -> Iterator[None]:
     ...     kernel("conv2d", np.zeros(1)).__module__
     'minisparse.definitions.conv'
     """
-    before = _by_definition.set(True)
-    try:
-        yield
-    finally:
-        _by_definition.reset(before)
+    return compiled(False)

@@ -3,7 +3,7 @@
 LOSES = ("after_all_uses", "together")
 
 
-def _order(y):
+def order(y):
     order, seen = [y], {id(y)}
     for t in order:
         for x in t.inputs:

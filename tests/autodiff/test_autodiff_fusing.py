@@ -1,4 +1,4 @@
-"""Operations that wait for what follows: the same numbers and gradients as one after the other."""
+"""Operations that are fused with what follows: the same numbers and gradients as one after the other."""
 
 import numpy as np
 import pytest
@@ -8,18 +8,21 @@ from minisparse.autodiff import (
     Tensor,
     WriteError,
     conv2d,
+    enable_grad,
+    fusing,
     gradients,
     linear,
     max_pool2d,
     no_grad,
-    pending,
     record_branches,
     relu,
 )
+from minisparse.autodiff.chain_rule import order
+from minisparse.autodiff.fusing import Unfused
+from minisparse.autodiff.fusing import fusing as fused
+from minisparse.autodiff.ops.affine import Affine
 from minisparse.autodiff.ops.conv_block import ConvBlock
-from minisparse.autodiff.ops.linalg import Affine
-from minisparse.autodiff.pending import Pending, waiting
-from minisparse.nn import Conv2d, LeNet5, Linear, Module, record_layers
+from minisparse.nn import Conv2d, LeNet5, LeNet300, Linear, Module, Parameter, record_layers
 
 
 def leaf(rng, *shape):
@@ -33,7 +36,7 @@ def rng():
 
 @pytest.fixture(autouse=True)
 def small_results_wait_too(monkeypatch):
-    monkeypatch.setattr(pending, "SMALL", 0)
+    monkeypatch.setattr(fusing, "SMALL", 0)  # where nothing is recorded
 
 
 CHAINS = {  # name: (kind, what follows, the operation that they become)
@@ -76,9 +79,9 @@ def make(rng, name, geometry, bias):
 def test_together_is_one_after_the_other(rng, name, geometry, bias):
     f, args = make(rng, name, geometry, bias)
     apart = f(*args)
-    with waiting():
+    with fused():
         together = f(*args)
-        assert type(together) is Pending
+        assert type(together) is Unfused
         assert (together.shape, together.ndim, together.size, together.dtype) == (
             *(apart.shape, apart.ndim, apart.size, apart.dtype),
         )
@@ -106,7 +109,7 @@ def test_gradients_of_first_and_second_order(rng, name, geometry, bias):
     f, args = make(rng, name, geometry, bias)
 
     def together(*xs):
-        with waiting():
+        with fused():
             y = f(*xs)
         return y
 
@@ -135,13 +138,13 @@ def test_only_the_wanted_gradients_are_computed(rng, monkeypatch):
 def test_a_relu_of_zeros_passes_nothing(rng):
     x, w, b = leaf(rng, 3, 4), Tensor(np.zeros((4, 5)), requires_grad=True), leaf(rng, 5)
     b.data[...] = [0, 1, -1, 0, 2]
-    with waiting():
+    with fused():
         y = relu(linear(x, w, b))
     y.backward(np.ones((3, 5)))
     np.testing.assert_array_equal(b.grad.numpy(), [0, 3, 0, 0, 3])
     images, filters = leaf(rng, 2, 4, 4, 1), Tensor(np.zeros((1, 1, 1, 2)), requires_grad=True)
     bias = Tensor(np.array([0.0, 1.0]), requires_grad=True)
-    with waiting():
+    with fused():
         z = relu(max_pool2d(conv2d(images, filters, bias=bias)))
     z.backward(np.ones(z.shape))
     np.testing.assert_array_equal(bias.grad.numpy(), [0, 8])
@@ -149,7 +152,7 @@ def test_a_relu_of_zeros_passes_nothing(rng):
 
 def test_branches_are_those_of_the_merged_operation(rng):
     f, args = make(rng, "conv pool relu", (1, 0), True)
-    with record_branches() as log, waiting():
+    with record_branches() as log, fused():
         y = f(*args)
     ((op, signature),) = log
     assert op is y.op
@@ -161,14 +164,74 @@ def test_branches_are_those_of_the_merged_operation(rng):
 # ---- what is looked at --------------------------------------------------------------------------
 
 
-def test_small_results_do_not_wait(rng, monkeypatch):
+def test_small_results_that_nobody_records_do_not_wait(rng, monkeypatch):
     f, args = make(rng, "linear", None, True)
-    monkeypatch.setattr(pending, "SMALL", 24)  # 6 x 4
-    with waiting():
-        assert type(f(*args)) is Tensor
-    monkeypatch.setattr(pending, "SMALL", 23)
-    with waiting():
-        assert type(f(*args)) is Pending
+    for size, kind in ((24, Tensor), (23, Unfused)):  # 6 x 4
+        monkeypatch.setattr(fusing, "SMALL", size)
+        with fused(), no_grad():
+            assert type(f(*args)) is kind
+        with fused():
+            assert type(f(*map(Tensor.detach, args))) is kind
+            assert type(f(*args)) is Unfused
+            with record_branches():
+                assert type(f(*map(Tensor.detach, args))) is Unfused
+
+
+def operations(t):
+    """Return the names of all operations that led to a tensor, and their settings."""
+    return [
+        (s.op.name, getattr(s.op, "relu", None), getattr(s.op, "pool", None))
+        for s in order(t)
+        if s.op is not None
+    ]
+
+
+class Plain(Module):
+    """Two layers without modules inside: all of it in one forward."""
+
+    def __init__(self, rng):
+        self.filters, self.bias = (
+            Parameter(rng.standard_normal((3, 3, 1, 4))),
+            Parameter(np.ones(4)),
+        )
+        self.weight, self.shift = Parameter(rng.standard_normal((4, 3))), Parameter(np.ones(3))
+
+    def forward(self, x):
+        h = relu(max_pool2d(conv2d(x, self.filters, bias=self.bias)))
+        return relu(linear(h.reshape(-1, 4), self.weight, self.shift))
+
+
+@pytest.mark.parametrize("net", [Plain, LeNet5, LeNet300], ids=lambda net: net.__name__)
+def test_one_model_has_one_graph(rng, net, monkeypatch):
+    """Whatever the number of images; 4096 is what the module itself has."""
+    monkeypatch.setattr(fusing, "SMALL", 1 << 12)
+    model = net(rng) if net is Plain else net(rng=rng)
+    graphs, logs = [], []
+    for n in (1, 2, 100):
+        with record_branches() as log:
+            y = model(rng.standard_normal((n, 28, 28, 1)).astype(np.float32))
+        graphs.append(operations(y))
+        logs.append([op.name for op, _ in log])
+    assert graphs[0] == graphs[1] == graphs[2]
+    assert logs[0] == logs[1] == logs[2]
+    assert ("Affine", True, None) in graphs[0]
+
+
+def test_what_is_not_recorded_is_not_fused_with_what_is(rng):
+    """The graph ends where recording stops, at any size."""
+
+    class Half(Module):
+        def __init__(self, first):
+            self.layer, self.first = Linear(5, 4, rng=rng), first
+
+        def forward(self, x):
+            with enable_grad() if self.first else no_grad():
+                h = self.layer(x)
+            with no_grad() if self.first else enable_grad():
+                return relu(h)
+
+    for first in (True, False):
+        assert not Half(first)(rng.standard_normal((3, 5))).requires_grad
 
 
 def test_outside_nothing_waits(rng):
@@ -190,7 +253,7 @@ def test_a_result_that_is_looked_at_is_computed_and_still_counts(rng):
 
     expected = gradients(f(early=True), [x, w, b])
     for early in (True, False):
-        with waiting():
+        with fused():
             loss = f(early)
         for a, g in zip(expected, gradients(loss, [x, w, b]), strict=True):
             np.testing.assert_allclose(g.numpy(), a.numpy(), rtol=1e-12)
@@ -213,13 +276,24 @@ LOOKS = {
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_look_computes(rng, look):
     f, args = make(rng, "linear relu", None, True)
-    with waiting():
+    with fused():
         y = f(*args)
         LOOKS[look](y)
         assert type(y) is Tensor
         assert y.op is not None
     y.backward(np.ones(y.shape))
     assert args[1].grad is not None
+
+
+def test_a_result_keeps_its_name(rng):
+    f, args = make(rng, "linear", None, True)
+    with fused():
+        h = f(*args)
+        h.name = "h"
+        y = relu(h)
+        y.name = "y"
+    assert (h.name, y.name) == ("h", "y")
+    assert not {"plan", "guard", "_shape"} & vars(y).keys()
 
 
 class Hidden(Module):
@@ -284,7 +358,7 @@ def test_without_recording_a_pending_result_has_no_graph(rng, build):
 
 def test_what_a_pending_result_needs_cannot_be_written(rng):
     array = rng.standard_normal((3, 5))
-    with waiting(), no_grad():
+    with fused(), no_grad():
         x, w, b = Tensor(array), leaf(rng, 5, 4), leaf(rng, 4)
         y = linear(x, w, b)
         with pytest.raises(ValueError, match="read-only"):
@@ -297,7 +371,7 @@ def test_what_a_pending_result_needs_cannot_be_written(rng):
 
 def test_a_write_through_a_tensor_is_found(rng):
     w, b = leaf(rng, 5, 4), leaf(rng, 4)
-    with waiting():
+    with fused():
         y = linear(leaf(rng, 3, 5), w, b)
         z = relu(y)
         w.data = np.zeros((5, 4))
