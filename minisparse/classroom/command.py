@@ -12,21 +12,13 @@ from pathlib import Path
 from minisparse.progress import Progress
 from minisparse.threads import cores
 
-from . import (
-    checking,
-    cohort,
-    gradescope,
-    listing,
-    manifest,
-    probe,
-    selftest,
-    starter,
-    submissions,
-)
 from .errors import ClassroomError
-from .grading import Grader
-from .material import Material
-from .patience import Limits
+from .grading import checking, cohort, gradescope, selftest, submissions
+from .grading.grading import Grader
+from .handing_out import listing, manifest, starter
+from .handing_out.material import Material
+from .walls import probe
+from .walls.limits import Limits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,8 @@ def sample_derivative(a, u):
     return np.where((sbar > 0) & (sbar < 1), 1.8 * s * (1 - s), 0)
 """
 
+HALF = RIGHT.replace("1.8 * s", "0.9 * s")
+
 
 def both(body, before=""):
     """Return a file whose two functions have this body."""

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from minisparse.classroom.judging import exact, number
-from minisparse.classroom.properties import close, gradient_holds, prop, require
+from minisparse.classroom.properties import close, exact, gradient_holds, number, prop, require
 
 SHAPES = ((), (3,), (2, 4))
 

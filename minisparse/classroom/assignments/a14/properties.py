@@ -4,8 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minisparse.classroom.judging import array
-from minisparse.classroom.properties import close, prop, require
+from minisparse.classroom.properties import array, close, prop, require
 
 
 def holes(rng, shape, density=0.4):

@@ -6,8 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minisparse.classroom.judging import array, number
-from minisparse.classroom.properties import close, prop, require
+from minisparse.classroom.properties import array, close, number, prop, require
 
 # ---- 2.1 ----------------------------------------------------------------------------------------
 

@@ -4,8 +4,15 @@ import math
 
 import numpy as np
 
-from minisparse.classroom.judging import array, exact
-from minisparse.classroom.properties import close, gradient_holds, prop, refuses, require
+from minisparse.classroom.properties import (
+    array,
+    close,
+    exact,
+    gradient_holds,
+    prop,
+    refuses,
+    require,
+)
 
 
 def layer(rng, level):

@@ -2,8 +2,15 @@
 
 import numpy as np
 
-from minisparse.classroom.judging import array, exact
-from minisparse.classroom.properties import close, gradient_holds, prop, refuses, require
+from minisparse.classroom.properties import (
+    array,
+    close,
+    exact,
+    gradient_holds,
+    prop,
+    refuses,
+    require,
+)
 
 GEOMETRIES = (((1, 1), (0, 0)), ((2, 1), (1, 0)), ((1, 3), (0, 2)), ((2, 2), (1, 1)))
 

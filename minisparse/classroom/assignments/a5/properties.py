@@ -6,8 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from minisparse.classroom.judging import number
-from minisparse.classroom.properties import close, prop, refuses, require
+from minisparse.classroom.properties import close, number, prop, refuses, require
 
 FORMS = ("weight", "unit", "input", "kernel", (2, 3))
 

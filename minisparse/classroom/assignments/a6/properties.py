@@ -5,8 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from minisparse.classroom.judging import array
-from minisparse.classroom.properties import close, gradient_holds, prop, refuses
+from minisparse.classroom.properties import array, close, gradient_holds, prop, refuses
 
 GROUPS = {"unit": (0,), "input": (1,)}  # of a matrix: the axes that a group runs over
 

@@ -4,8 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from minisparse.classroom.judging import array
-from minisparse.classroom.properties import close, gradient_holds, prop, refuses
+from minisparse.classroom.properties import array, close, gradient_holds, prop, refuses
 
 
 def layer(rng, outputs=None):

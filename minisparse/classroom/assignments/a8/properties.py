@@ -4,8 +4,17 @@ import math
 
 import numpy as np
 
-from minisparse.classroom.judging import array, exact, number
-from minisparse.classroom.properties import Rng, close, gradient_holds, prop, refuses, require
+from minisparse.classroom.properties import (
+    Rng,
+    array,
+    close,
+    exact,
+    gradient_holds,
+    number,
+    prop,
+    refuses,
+    require,
+)
 
 USUAL = (2 / 3, -0.1, 1.1)  # beta, gamma, zeta
 

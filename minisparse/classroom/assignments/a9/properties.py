@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from minisparse.classroom.judging import array, number
-from minisparse.classroom.properties import close, prop, refuses, require
+from minisparse.classroom.properties import array, close, number, prop, refuses, require
 
 NAMES = ("gaussian", "exponential", "erfc", "hard")
 

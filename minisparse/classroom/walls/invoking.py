@@ -1,0 +1,127 @@
+"""Call one function of a submission: what is sent to it, and what is said about its failures.
+
+This file is also loaded where a submission runs: it imports only `errors` and its neighbour
+`protocol`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..errors import CallFailed
+from . import protocol
+
+LONGEST = 2_000  # characters of a message
+NOT_WRITTEN = "is not written yet"
+
+
+def invoke(
+    module: ModuleType, driver: ModuleType | None, name: str, mode: str, args: Any, kwargs: Any
+) -> dict[str, Any]:
+    """Call a function.
+
+    Parameters
+    ----------
+    module, driver : module
+        A function of the driver comes first; it receives the module as its first argument.
+    name : str
+    mode : {"copies", "frozen", "inplace"}
+    args, kwargs : tuple, dict
+        Belong to the function from now on.
+
+    Returns
+    -------
+    dict
+        ``{"ok": result}``, or ``{"error": message, "kind": name of the exception's type}``.
+    """
+    if mode == "frozen":
+        args, kwargs = frozen(args), frozen(kwargs)
+    try:
+        result = find(module, driver, name)(*args, **kwargs)
+    except CallFailed as failure:
+        return {"error": str(failure), "kind": ""}
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a student's code raises)
+        message = describe(f"{name} raised", error)
+        if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
+            asked = str(error).rpartition(": ")[2]  # not `name`, which may be a driver's
+            message = f"{asked} {NOT_WRITTEN} ({error})"
+        if isinstance(error, PermissionError):
+            message += ": no files, processes or network while your file is graded"
+        if mode == "frozen" and "read-only" in message:
+            message += ": it writes to its argument, which must stay as it is"
+        return {"error": message, "kind": type(error).__name__}
+    answer = {"ok": (result, tuple(args)) if mode == "inplace" else result}
+    try:
+        protocol.pack(answer)
+    except protocol.ProtocolError as error:
+        return {"error": f"{name} returned {error}", "kind": ""}
+    return answer
+
+
+def find(module: ModuleType, driver: ModuleType | None, name: str) -> Callable[..., Any]:
+    """Return the function that a name means.
+
+    Raises
+    ------
+    CallFailed
+        There is none.
+    """
+    if driver is not None and hasattr(driver, name):
+        of_driver = getattr(driver, name)
+        return lambda *args, **kwargs: of_driver(module, *args, **kwargs)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise CallFailed(f"there is no function {name} in your file")
+    return function  # type: ignore[no-any-return]
+
+
+def describe(what: str, error: BaseException) -> str:
+    """Return what was raised, and on which line of the student's file."""
+    if isinstance(error, SyntaxError):
+        return f"{what} {type(error).__name__}: {error.msg} (line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [f for f in frames if f.filename.endswith(".py") and "/" not in f.filename]
+    where = f" (line {inside[-1].lineno} of {inside[-1].filename})" if inside else ""
+    text = f"{what} {type(error).__name__}"
+    try:
+        return f"{text}: {error}{where}"[:LONGEST]
+    except Exception:  # noqa: BLE001  (an error that cannot be printed)
+        return text + where
+
+
+def frozen(value: Any) -> Any:
+    """Return a value whose arrays cannot be written to, nor be made so."""
+    if isinstance(value, np.ndarray):
+        return np.frombuffer(value.tobytes(), value.dtype).reshape(value.shape)
+    if isinstance(value, (tuple, list)):
+        return type(value)(frozen(part) for part in value)
+    if isinstance(value, dict):
+        return {key: frozen(part) for key, part in value.items()}
+    return value
+
+
+def result(name: str, answer: Any) -> Any:
+    """Return the result that an answer brings.
+
+    Raises
+    ------
+    CallFailed
+        The answer brings an error, or is none.
+    """
+    if type(answer) is dict and answer.keys() == {"ok"}:
+        return answer["ok"]
+    if type(answer) is dict and answer.keys() == {"error", "kind"}:
+        message, kind = answer["error"], answer["kind"]
+        if type(message) is str and type(kind) is str:
+            raise CallFailed(printable(message), kind[:100])
+    raise CallFailed(f"{name} did not answer as functions do")
+
+
+def printable(text: str) -> str:
+    """Return a text that a submission wrote, without control characters and not too long."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text[:LONGEST])
