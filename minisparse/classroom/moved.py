@@ -31,9 +31,9 @@ NOW = {name: f"{room}.{name}" for room, names in ROOMS.items() for name in names
 class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds a module under its old name, if nothing else does."""
 
-    def find_spec(self, fullname: str, *_: Any) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(self, fullname: str, *_more: Any) -> importlib.machinery.ModuleSpec | None:
         """Find a module that has moved."""
-        package, _, name = fullname.rpartition(".")
+        package, _dot, name = fullname.rpartition(".")
         if package != PACKAGE or name not in NOW:
             return None
         return importlib.machinery.ModuleSpec(fullname, self)

@@ -206,7 +206,7 @@ def sample_derivative(a, u):
     h = 1e-6
     return (gate(a + h, u) - gate(a - h, u)) / (2 * h)
 """,
-        4,
+        7,  # right to ten digits, and this assignment asks for no more: a note, for people
         "difference quotient",
     ),
     "lies on the wire": (

@@ -1,17 +1,24 @@
-"""The student's own check: the properties that grade, on public inputs, in this process."""
+"""The student's own check: the properties that grade, on public inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import ClassroomError
 from ..handing_out import manifest
 from ..handing_out.manifest import Assignment
 from ..handing_out.material import Material, local
+from ..properties import Property
+from ..walls.allowed import exists_here
+from ..walls.calling import Functions
 from ..walls.invoking import describe
 from ..walls.limits import Limits, Timed, TimeUp, no_answer, within
 from . import running, submissions
+from .grading import asked_for_gradients, behind_walls, estimates
 from .recognise import analyse
 from .running import Outcome
 
@@ -42,18 +49,21 @@ def assignment_of(folder: Path) -> Assignment:
 def check(folder: Path, exercise: str | None = None, limits: Limits | None = None) -> bool:
     """Try the properties of all exercises, or of one, and print what is found.
 
+    They are tried in this process, where what is printed is seen; those that hold are tried again as
+    grading does it, behind walls: it is the same code that says here and there what is refused.
+
     Parameters
     ----------
     folder : Path
     exercise : str, optional
         Its number.
     limits : Limits, optional
-        Those of grading, but for memory and processes.
+        Those of grading; in this process without memory and processor time.
 
     Returns
     -------
     bool
-        Whether all hold, and the file has nothing in it that would be refused.
+        Whether all hold, here and behind walls, and no foreign framework is imported.
     """
     limits = limits or Limits()
     assignment = assignment_of(folder)
@@ -62,7 +72,7 @@ def check(folder: Path, exercise: str | None = None, limits: Limits | None = Non
     submission = submissions.read("you", folder, assignment)
     if submission.problem:
         raise ClassroomError(submission.problem)
-    found = analyse(submission.text, [a for e in wanted for a in material.asked(e.number)])
+    found = analyse(submission.text, asked_for_gradients(material))
     if found["error"]:
         raise ClassroomError(f"{material.main}: {found['error']}")
     try:
@@ -73,27 +83,67 @@ def check(folder: Path, exercise: str | None = None, limits: Limits | None = Non
     except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a student's file raises)
         raise ClassroomError(describe(f"importing {material.main} raised", error)) from None
     good = True
-    for e in wanted:
-        mine = [p for p in material.properties if p.exercise == e.number]
-        print(f"{e.number} {e.title}", flush=True)
-        outcomes = running.run(mine, student, material.reference, _SEED, "public")
-        good &= _print(outcomes)
-    warnings = [*found["foreign"], *found["quotients"].values()]
-    for warning in warnings:
+    with _as_graded(material, submission.text, found, limits) as graded:
+        for e in wanted:
+            mine = [p for p in material.properties if p.exercise == e.number]
+            print(f"{e.number} {e.title}", flush=True)
+            held = _print(running.run(mine, student, material.reference, _SEED, "public"))
+            good &= len(held) == len(mine)
+            if graded is not None:
+                again = running.run(held, graded, material.reference, _SEED, "public")
+                good &= _print_graded(again)
+    for warning in found["foreign"]:
         print(f"note: {warning}")
-    if good and not warnings:
+    for note in estimates(material, found):
+        print(f"note: {note}")
+    good &= not found["foreign"]
+    if graded is None:
+        strangers = [i for i in found["imports"] if i["top"] and not exists_here(i["module"])]
+        refused = dict.fromkeys((i["line"], i["module"].partition(".")[0]) for i in strangers)
+        for line, module in refused:
+            print(f"note: line {line} imports {module}, which is not there when graded: 0 points")
+        good &= not refused
+    if good:
         print("public checks passed; grading uses other seeds and shapes")
-    return good and not warnings
+    return good
 
 
-def _print(outcomes: Iterable[Outcome]) -> bool:
-    good = True
+@contextlib.contextmanager
+def _as_graded(
+    material: Material, text: str, found: dict[str, Any], limits: Limits
+) -> Iterator[Functions | None]:
+    """Give the functions as grading calls them, where that is possible on this system."""
+    if os.name != "posix":
+        yield None
+        return
+    with behind_walls(material, text, found, limits) as student:
+        yield student
+
+
+def _print(outcomes: Iterable[Outcome]) -> list[Property]:
+    """Print what came out; return the properties that hold."""
+    held = []
     said = set()
     for o in outcomes:
         mark = "ok    " if o.passed else "FAILED"
         print(f"  {mark}  {o.of.name} ({o.of.kind}, {o.of.points:g})", flush=True)
         if o.message and o.message not in said:
-            print("\n".join(f"          {line}" for line in o.message.splitlines()))
+            _print_message(o.message)
         said.add(o.message)
-        good &= o.passed
-    return good
+        held += [o.of] if o.passed else []
+    return held
+
+
+def _print_graded(outcomes: Iterable[Outcome]) -> bool:
+    """Print what holds here and would not when graded."""
+    lost = [o for o in outcomes if not o.passed]
+    said = dict.fromkeys(o.message for o in lost)
+    for message in said:
+        names = [o.of.name for o in lost if o.message == message]
+        print(f"  FAILED  when graded: {'; '.join(names)}", flush=True)
+        _print_message(message)
+    return not lost
+
+
+def _print_message(message: str) -> None:
+    print("\n".join(f"          {line}" for line in message.splitlines()))

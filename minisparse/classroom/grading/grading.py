@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import PropertyFailed
+from ..errors import ClassroomError, PropertyFailed, SubmissionLost
 from ..handing_out.material import Material
+from ..walls.allowed import may_be_loaded
 from ..walls.invoking import NOT_WRITTEN
 from ..walls.limits import Limits
 from ..walls.remote import Remote
 from . import running
-from .recognise import may_be_loaded
 from .running import Outcome
 from .submissions import Submission
 
 _RECOGNISE = Path(__file__).with_name("recognise.py")
+_TEXTS = 50  # that one process looks at; the next ones get another
+_LONG = 1.0  # seconds that a text may take until nobody comes after it
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Grader:
     ) -> None:
         self.material, self.seed = material, seed
         self.limits, self.slot = limits or Limits(), slot
-        self._recogniser = self._new_recogniser()
+        self._recogniser: Remote | None = None
+        self._looked_at = 0  # texts, by this recogniser
 
     def grade(self, submission: Submission) -> Grade:
         """Grade a submission, whatever it is."""
@@ -86,7 +89,9 @@ class Grader:
 
     def close(self) -> None:
         """End the processes."""
-        self._recogniser.close()
+        if self._recogniser is not None:
+            self._recogniser.close()
+            self._recogniser = None
 
     def __enter__(self) -> Self:
         return self
@@ -99,13 +104,7 @@ class Grader:
         if found["error"]:
             problem = f"{material.main}: {found['error']}"
             return self._nothing(problem), [problem]
-        with Remote(
-            material.with_text(text),
-            material.assignment.id,
-            self.limits,
-            self.slot,
-            tuple(m for m in found["imports"] if may_be_loaded(m)),
-        ) as student:
+        with behind_walls(material, text, found, self.limits, self.slot) as student:
             outcomes = list(
                 running.run(material.properties, student, material.reference, self.seed, "grading")
             )
@@ -114,42 +113,76 @@ class Grader:
             notes.append(student.failed)
         if all(NOT_WRITTEN in o.message for o in outcomes):
             notes.append("nothing is written: every function is as it was handed out")
-        notes += self._refuse_quotients(outcomes, found["quotients"])
-        return outcomes, notes
-
-    def _refuse_quotients(self, outcomes: list[Outcome], quotients: dict[str, str]) -> list[str]:
-        """Take the points for a gradient from difference quotients, in place; return the notes."""
-        notes = []
-        for i, outcome in enumerate(outcomes):
-            if outcome.of.kind != "gradient":
-                continue
-            asked = self.material.asked(outcome.of.exercise)
-            if outcome.of.function:
-                asked = [a for a in asked if a == outcome.of.function] or asked
-            found = [quotients[a] for a in asked if a in quotients]
-            notes += found
-            if found and outcome.passed:
-                outcomes[i] = replace(outcome, passed=False, message=found[0])
-        return list(dict.fromkeys(notes))
+        return outcomes, notes + estimates(material, found)
 
     def _nothing(self, problem: str) -> list[Outcome]:
         return [Outcome(p, False, problem) for p in self.material.properties]
 
     # ---- recognising ----------------------------------------------------------------------------
 
-    def _new_recogniser(self) -> Remote:
-        files = {"recognise.py": _RECOGNISE.read_text(encoding="utf-8")}
-        return Remote(files, "recognise", self.limits, self.slot)
-
     def _recognise(self, text: str) -> dict[str, Any]:
-        wanted = [
-            a for e in self.material.assignment.exercises for a in self.material.asked(e.number)
-        ]
-        try:
-            found = self._recogniser.analyse(text, wanted)
-        except PropertyFailed:  # a text that crashes a parser
-            self._recogniser.close()
-            self._recogniser = self._new_recogniser()
-            return {"error": "not a Python file: it cannot be parsed"}
-        assert isinstance(found, dict)
-        return found
+        """Look at a text.  Nobody's verdict depends on who was looked at before.
+
+        One process looks at many texts, but only a process of its own may find a fault with one.
+        """
+        while True:
+            fresh = self._recogniser is None or self._looked_at >= _TEXTS
+            if fresh:
+                self._renew()
+            assert self._recogniser is not None
+            start = time.monotonic()
+            try:
+                found = self._recogniser.analyse(text, asked_for_gradients(self.material))
+                assert isinstance(found, dict)
+            except PropertyFailed as failure:  # a text that crashes a parser
+                if fresh and isinstance(failure, SubmissionLost) and failure.late:
+                    raise ClassroomError(f"the text could not be looked at ({failure})") from None
+                found = {"error": f"its text cannot be looked at: {failure}"}
+            self._looked_at += 1
+            if found["error"] or time.monotonic() - start > _LONG:
+                self._looked_at = _TEXTS
+            if fresh or not found["error"]:
+                return found
+
+    def _renew(self) -> None:
+        self.close()
+        files = {"recognise.py": _RECOGNISE.read_text(encoding="utf-8")}
+        self._recogniser = Remote(files, "recognise", self.limits, self.slot)
+        self._looked_at = 0
+
+
+def behind_walls(
+    material: Material, text: str, found: dict[str, Any], limits: Limits, slot: int = 0
+) -> Remote:
+    """Return the functions of a submission as grading calls them; to be closed.
+
+    Parameters
+    ----------
+    material : Material
+    text : str
+    found : dict
+        What `recognise.analyse` found in it.
+    limits : Limits
+    slot : int
+    """
+    named = [i["module"] for i in found["imports"] if may_be_loaded(i["module"])]
+    files = material.with_text(text)
+    return Remote(files, material.assignment.id, limits, slot, tuple(dict.fromkeys(named)))
+
+
+def asked_for_gradients(material: Material) -> list[str]:
+    """Return the functions that gradients are asked of, as a text names them."""
+    wanted = []
+    for p in material.properties:
+        if p.kind == "gradient":
+            asked = material.asked(p.exercise)
+            wanted += [a for a in asked if a == p.function] or asked
+    return list(dict.fromkeys(wanted))
+
+
+def estimates(material: Material, found: dict[str, Any]) -> list[str]:
+    """Return a note for each gradient that seems to be estimated; it costs nothing by itself."""
+    return [
+        f"{material.main}, {sentence}. No points are taken for that by itself: whoever grades may look"
+        for sentence in dict.fromkeys(found["quotients"].values())
+    ]

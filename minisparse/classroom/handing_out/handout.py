@@ -40,9 +40,12 @@ inputs; grading tries the same properties with other seeds and shapes.
 
 * Only NumPy and Python's standard library are available when your file is graded. It can open no
   files, start no processes and use no network there; what it prints is thrown away.
-* A gradient is derived, not estimated: difference quotients in its place earn no points for it.
-* Other frameworks, and this library itself, are not there: an `import torch` at the top of the file,
-  used or not, and no function can be called: 0 points.
+* Nothing else is there, neither other frameworks nor plotting nor this library itself: an
+  `import torch` or `import matplotlib` at the top of the file, used or not, and no function can be
+  called: 0 points. The check runs your file in the same way, and says so.
+* A gradient is derived, not estimated. Most difference quotients are found out by their digits; where
+  the text looks like one (two values of a function at shifted arguments, a complex step), that is
+  noted for whoever grades.
 * Hand in `{id}.py` alone.
 """
 

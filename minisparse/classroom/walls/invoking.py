@@ -45,13 +45,11 @@ def invoke(
         result = find(module, driver, name)(*args, **kwargs)
     except CallFailed as failure:
         return {"error": str(failure), "kind": ""}
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a student's code raises)
+    except BaseException as error:  # noqa: BLE001  (whatever a student's code raises)
         message = describe(f"{name} raised", error)
         if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
             asked = str(error).rpartition(": ")[2]  # not `name`, which may be a driver's
             message = f"{asked} {NOT_WRITTEN} ({error})"
-        if isinstance(error, PermissionError):
-            message += ": no files, processes or network while your file is graded"
         if mode == "frozen" and "read-only" in message:
             message += ": it writes to its argument, which must stay as it is"
         return {"error": message, "kind": type(error).__name__}
@@ -82,16 +80,29 @@ def find(module: ModuleType, driver: ModuleType | None, name: str) -> Callable[.
 
 def describe(what: str, error: BaseException) -> str:
     """Return what was raised, and on which line of the student's file."""
-    if isinstance(error, SyntaxError):
-        return f"{what} {type(error).__name__}: {error.msg} (line {error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    inside = [f for f in frames if f.filename.endswith(".py") and "/" not in f.filename]
-    where = f" (line {inside[-1].lineno} of {inside[-1].filename})" if inside else ""
-    text = f"{what} {type(error).__name__}"
+    name = type.__dict__["__name__"].__get__(type(error))  # whatever its class says of itself
     try:
-        return f"{text}: {error}{where}"[:LONGEST]
-    except Exception:  # noqa: BLE001  (an error that cannot be printed)
-        return text + where
+        if isinstance(error, SyntaxError):
+            line = f" (line {error.lineno})" if error.lineno else ""
+            return f"{what} {name}: {error.msg}{line}"[:LONGEST]
+        hint = (
+            ": no files, processes or network while your file is graded"
+            if isinstance(error, PermissionError)
+            else ""
+        )
+        return f"{what} {name}: {error}{_place(error)}{hint}"[:LONGEST]
+    except BaseException:  # noqa: BLE001  (an error that cannot be printed)
+        return f"{what} {name}, which cannot be printed{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [
+        f
+        for f in frames
+        if f.filename.endswith(".py") and "/" not in f.filename and f.filename != "driver.py"
+    ]
+    return f" (line {inside[-1].lineno} of {inside[-1].filename})" if inside else ""
 
 
 def frozen(value: Any) -> Any:
@@ -125,3 +136,9 @@ def result(name: str, answer: Any) -> Any:
 def printable(text: str) -> str:
     """Return a text that a submission wrote, without control characters and not too long."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text[:LONGEST])
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    """Return the same in one line, for lists of many students: nobody writes lines of others."""
+    flat = " ".join(printable(text).split())
+    return flat if len(flat) <= longest else f"{flat[: longest - 4]} ..."

@@ -56,6 +56,7 @@ class Patience:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._losses: Counter[str] = Counter()
+        self._last: dict[str, str] = {}  # function -> how its last call was lost
         self._wasted = self._spent = 0.0
 
     @contextlib.contextmanager
@@ -65,10 +66,11 @@ class Patience:
         Raises
         ------
         SubmissionLost
-            The function gave no answer twice, or all calls took too long.
+            The function was lost twice, or all calls took too long.
         """
         if self._losses[name] >= 2:
-            raise SubmissionLost(f"{name} gave no answer twice and is not called again")
+            last = self._last[name].removeprefix(f"{name}: ")
+            raise SubmissionLost(f"{name} was lost twice and is not called again; last, {last}")
         if self._wasted > self._limits.lost:
             raise SubmissionLost("too much time went by without answers; nothing more is called")
         if self._spent > self._limits.total:
@@ -79,9 +81,10 @@ class Patience:
         finally:
             self._spent += time.monotonic() - start
 
-    def lost(self, name: str, seconds: float = 0.0) -> None:
-        """Count a call that was not answered, and the time that was waited for nothing."""
+    def lost(self, name: str, how: str, seconds: float = 0.0) -> None:
+        """Count a call that was not answered: how, and the time that was waited for nothing."""
         self._losses[name] += 1
+        self._last[name] = how
         self._wasted += seconds
 
 
@@ -121,8 +124,9 @@ class Timed(Functions):
                     self._limits.call, lambda: self._functions.call(name, mode, args, kwargs)
                 )
             except TimeUp:
-                self._patience.lost(name, self._limits.call)
-                raise SubmissionLost(no_answer(name, self._limits.call)) from None
+                how = no_answer(name, self._limits.call)
+                self._patience.lost(name, how, self._limits.call)
+                raise SubmissionLost(how) from None
 
 
 class TimeUp(BaseException):

@@ -1,6 +1,6 @@
 """Modules from texts in memory: a submission, a reference, and the engine that they import.
 
-This file is also loaded where a submission runs: it imports nothing of the package.
+This file is also loaded where a submission runs: it imports only its neighbour `allowed`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping
 from types import CodeType, ModuleType
 from typing import Any
+
+from . import allowed
 
 
 class Texts(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -57,13 +59,21 @@ class Texts(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 
 class Refuser(importlib.abc.MetaPathFinder):
-    """The last finder: says what is there instead."""
+    """The last finder: says why a module is not there when a file is graded."""
 
     def find_spec(self, fullname: str, *_: Any) -> None:
         """Refuse."""
-        raise ImportError(
-            f"{fullname} is not available here: only NumPy and Python's standard library are, and "
-            "your file stands alone"
+        if allowed.may_be_loaded(fullname):
+            why = (
+                "what your file needs of NumPy and the standard library is loaded before it runs, by "
+                f"its import statements. Write `import {fullname}` at the top of your file"
+            )
+        elif allowed.exists_here(fullname):
+            why = "this part of NumPy or of the standard library is not loaded for submissions"
+        else:
+            why = "only NumPy and Python's standard library are, and your file stands alone"
+        raise ModuleNotFoundError(
+            f"{fullname} is not available when your file is graded: {why}", name=fullname
         )
 
 

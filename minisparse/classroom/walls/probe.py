@@ -6,15 +6,16 @@ could; the results of a class say so.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
-from ..errors import PropertyFailed
+from ..errors import PropertyFailed, SubmissionLost
 from .limits import Limits
 from .remote import Remote
 
 _PROGRAM = '''
-import mmap, os, socket
+import _thread, mmap, os, socket
 
 def _possible(attempts):
     """Return the names of the attempts that no error ended."""
@@ -27,18 +28,33 @@ def _possible(attempts):
         done.append(name)
     return done
 
-def files(folder):
-    kept, new = folder + "/kept", folder + "/new"
-    return _possible({
-        "reading": lambda: os.open(kept, os.O_RDONLY),
-        "writing": lambda: os.open(kept, os.O_WRONLY),
-        "creating": lambda: os.open(new, os.O_WRONLY | os.O_CREAT),
-        "listing": lambda: os.listdir(folder),
-        "a new folder": lambda: os.mkdir(new),
-        "a link": lambda: os.symlink(kept, new + "link"),
-        "emptying": lambda: os.truncate(kept, 0),
-        "renaming": lambda: os.rename(kept, new + "name"),
-        "removing": lambda: os.unlink(kept),
+def files(folder, attributes):
+    attempts = {
+        "reading": lambda at: os.open(at, os.O_RDONLY),
+        "writing": lambda at: os.open(at, os.O_WRONLY),
+        "listing": lambda at: os.listdir(folder),
+        "looking at": lambda at: os.stat(at),
+        "creating": lambda at: os.open(at + "new", os.O_WRONLY | os.O_CREAT),
+        "a new folder": lambda at: os.mkdir(at + "new"),
+        "a pipe with a name": lambda at: os.mkfifo(at + "new"),
+        "a symbolic link": lambda at: os.symlink(at, at + "new"),
+        "a second name": lambda at: os.link(at, at + "new"),
+        "emptying": lambda at: os.truncate(at, 0),
+        "renaming": lambda at: os.rename(at, at + "new"),
+        "removing": lambda at: os.unlink(at),
+        "changing rights": lambda at: os.chmod(at, 0o700),
+        "changing times": lambda at: os.utime(at, (1, 1)),
+        "changing the owner": lambda at: os.chown(at, 4242, 4242),
+        "the working folder": lambda at: os.chdir(folder),
+    }
+    if attributes:
+        attempts["reading an attribute"] = lambda at: os.getxattr(at, attributes)
+        attempts["writing an attribute"] = lambda at: os.setxattr(at, attributes + "2", b"x")
+    return _possible({  # each has a file of its own: what one does must not hide the next
+        name: lambda name=name, attempt=attempt: attempt(
+            folder + "/" + name.replace(" ", "_")
+        )
+        for name, attempt in attempts.items()
     })
 
 def network():
@@ -55,7 +71,11 @@ def processes():
     return _possible({
         "fork": fork,
         "a program": lambda: os.posix_spawn("/bin/true", ["true"], {}),
+        "a thread": lambda: _thread.start_new_thread(int, ()),
     })
+
+def become(program):
+    os.execv(program, [program])  # where that is possible, nobody returns from here
 
 def others():
     return _possible({
@@ -67,6 +87,22 @@ def memory(size):
     return _possible({"more than the limit": lambda: mmap.mmap(-1, size)})
 '''
 
+# One file for each attempt of `files` at one, under its name.
+_FILES = (
+    "reading",
+    "writing",
+    "looking_at",
+    "a_second_name",
+    "emptying",
+    "renaming",
+    "removing",
+    "changing_rights",
+    "changing_times",
+    "changing_the_owner",
+    "reading_an_attribute",
+    "writing_an_attribute",
+)
+_ATTRIBUTE = "user.minisparse"
 FORBIDDEN = ": forbidden"  # how the sentence about a closed door ends
 DOORS = {
     "files": "opening, changing or removing files",
@@ -104,21 +140,49 @@ def probe(
     ):
         folder = Path(name)
         folder.chmod(0o777)  # not the rights of a user are to keep the program out
-        (folder / "kept").write_text("kept")
-        (folder / "kept").chmod(0o666)
+        for what in _FILES:
+            (folder / what).write_text("kept")
+            (folder / what).chmod(0o666)
+        before = _contents(folder)
+        attributes = _ATTRIBUTE if all(_with_attribute(folder / what) for what in _FILES) else ""
         possible = {
-            "files": _tried(lambda: inside.files(name)),
+            "files": _tried(lambda: inside.files(name, attributes)),
             "network": _tried(lambda: inside.network()),
             "processes": _tried(lambda: inside.processes()),
             "others": _tried(lambda: inside.others()),
             "memory": _tried(lambda: inside.memory(limits.memory << 20)),
             "time": "" if inside.walls.get("limits") is True else "no limit of processor time",
         }
-        if [p.name for p in folder.iterdir()] != ["kept"] or (
-            folder / "kept"
-        ).read_text() != "kept":
+        if _contents(folder) != before:
             possible["files"] = possible["files"] or "changing files"
+        if _is_replaced(inside):
+            instead = "becoming another program"
+            possible["processes"] = ", ".join(filter(None, [possible["processes"], instead]))
     return possible
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    return {p.name: p.read_text() if p.is_file() else "" for p in sorted(folder.iterdir())}
+
+
+def _with_attribute(path: Path) -> bool:
+    """Give a file an extended attribute, where there are such things."""
+    try:
+        os.setxattr(path, _ATTRIBUTE, b"secret")
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _is_replaced(inside: Remote) -> bool:
+    """Tell whether the process may become another program: it does not come back, then."""
+    try:
+        inside.become("/bin/sh")
+    except SubmissionLost:
+        return True
+    except PropertyFailed:
+        return False
+    return True
 
 
 def _tried(attempt: object) -> str:

@@ -54,12 +54,16 @@ def encode(value: Any, payload: list[bytes], depth: int = 0) -> Any:
     """
     if depth > _DEPTH:
         raise ProtocolError(f"a value nested more than {_DEPTH} deep")
-    if value is None or type(value) in (bool, str):
+    if value is None or type(value) is bool:
         return value
-    if type(value) is int:
-        return {"int": str(value)} if abs(value) > 2**53 else value
-    if type(value) is float:
-        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, str):  # of a subclass, such as an enumeration's: what it is made of
+        return str.__str__(value)
+    if isinstance(value, int):
+        whole = int.__int__(value)
+        return {"int": str(whole)} if abs(whole) > 2**53 else whole
+    if isinstance(value, float) and not isinstance(value, np.generic):
+        number = float.__float__(value)
+        return number if math.isfinite(number) else {"float": str(number)}
     if isinstance(value, (np.ndarray, np.generic)):
         array = np.asarray(value)
         dtype = array.dtype.newbyteorder("=")
@@ -69,12 +73,16 @@ def encode(value: Any, payload: list[bytes], depth: int = 0) -> Any:
             raise ProtocolError(f"an array of {array.nbytes >> 20} MiB; the limit is 64 MiB")
         payload.append(np.ascontiguousarray(array, dtype).tobytes())
         return {"array": [dtype.str, *map(int, array.shape)]}
-    if type(value) in (tuple, list):
-        return {type(value).__name__: [encode(v, payload, depth + 1) for v in value]}
-    if type(value) is dict and all(type(k) is str for k in value):
-        return {"dict": [[k, encode(v, payload, depth + 1)] for k, v in value.items()]}
+    if isinstance(value, (tuple, list)):  # a NamedTuple is a tuple
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [encode(v, payload, depth + 1) for v in value]}
+    if isinstance(value, dict) and all(isinstance(k, str) for k in value):
+        return {"dict": [[str.__str__(k), encode(v, payload, depth + 1)] for k, v in value.items()]}
     if type(value).__name__ == "Rng":  # of whichever copy of this module
         return {"rng": int(value.seed)}
+    if isinstance(value, dict):
+        (odd,) = {type(k).__name__ for k in value if not isinstance(k, str)} or {"?"}
+        raise ProtocolError(f"a dict with keys of type {odd}; expected strings as keys")
     raise ProtocolError(
         f"a value of type {type(value).__name__}; expected arrays, numbers, strings, bools, None, "
         "or tuples, lists, dicts of them"

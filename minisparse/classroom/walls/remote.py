@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Self
+
+import numpy as np
 
 from ..errors import ClassroomError, PropertyFailed, SubmissionLost
 from . import protocol
@@ -25,16 +29,19 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+_LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # where NumPy may find what it is linked with
 # This room and the errors form a package of their own there: the library is not imported.
 _START = f"""
 import sys, types
 package = types.ModuleType("_worker")
 package.__path__ = [{str(Path(__file__).parents[1])!r}]
 sys.modules["_worker"] = package
+sys.path.append({str(Path(np.__file__).parents[1])!r})  # it may be found by PYTHONPATH only
 from _worker.walls.worker import main
 main()
 """
 _START_SECONDS = 60.0
+_ENDS = 2.0  # seconds that a process has to end after its pipe is closed
 
 
 class Remote(Functions):
@@ -124,22 +131,23 @@ class Remote(Functions):
             raise SubmissionLost(self.failed)
         if self._process is not None:
             return
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-X", "utf8", "-c", _START],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_ENVIRONMENT,
-            cwd="/",
-            bufsize=0,
-            start_new_session=True,
-        )
-        try:  # up to here it is our own code that runs there, nothing of the submission
-            self.walls = self._ask(self._job, "", _START_SECONDS)["walls"]
-        except SubmissionLost as failure:
-            raise ClassroomError(
-                f"a process for submissions could not be started ({failure}); is memory short?"
-            ) from failure
+        with tempfile.TemporaryFile() as said:  # until the worker closes it, before it hears of us
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-B", "-X", "utf8", "-c", _START],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                env=_ENVIRONMENT | {k: os.environ[k] for k in _LIBRARIES if k in os.environ},
+                cwd="/",
+                bufsize=0,
+                start_new_session=True,
+            )
+            try:  # up to here it is our own code that runs there, nothing of the submission
+                self.walls = self._ask(self._job, "", _START_SECONDS)["walls"]
+            except SubmissionLost as failure:
+                said.seek(0)
+                last = said.read().decode(errors="replace").strip().rpartition("\n")[2]
+                raise ClassroomError(_not_started(last, failure)) from failure
         try:
             result("your file", self._answer("", self._limits.call))
         except PropertyFailed as failure:
@@ -196,10 +204,14 @@ class Remote(Functions):
         """Give the process up, and say so; `seconds` were waited for nothing."""
         process = self._process
         assert process is not None
-        self.close()  # what has ended already keeps its exit code
-        self._patience.lost(name, seconds)
-        why = why or f"{_subject(name)} {_end(process.returncode, self._limits)}"
-        raise SubmissionLost(printable(why))
+        if not why:  # its pipe is closed: it ends by itself, or goes on without us
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_ENDS)
+            why = f"{_subject(name)} {_end(process.returncode, self._limits)}"
+        self.close()
+        why = printable(why)
+        self._patience.lost(name, why, seconds)
+        raise SubmissionLost(why, late=seconds > 0)
 
 
 def _subject(name: str) -> str:
@@ -211,13 +223,28 @@ def _ready(read: list[int], write: list[int], deadline: float) -> bool:
     return seconds > 0 and any(select.select(read, write, [], seconds))
 
 
-def _end(code: int, limits: Limits) -> str:
-    """Say how a process came to its end, by its exit code."""
+def _end(code: int | None, limits: Limits) -> str:
+    """Say how a process came to its end, by its exit code; None if it goes on."""
+    if code is None:
+        return "closed the connection to the grader"
     if code >= 0:
         return f"ended the process by itself (exit code {code})"
-    if -code in (signal.SIGXCPU, signal.SIGKILL):
+    if -code == signal.SIGXCPU:
+        return f"was stopped: it took more than {limits.cpu} s of processor time"
+    if -code == signal.SIGKILL:
         return (
-            f"was stopped: it took more than {limits.cpu} s of processor time or too much memory, "
-            "or closed the connection to the grader"
+            f"was stopped by the system: it took more than {limits.cpu} s of processor time or too "
+            "much memory"
         )
-    return f"crashed the process ({signal.Signals(-code).name})"
+    names = {int(s): s.name for s in signal.Signals}
+    return f"crashed the process ({names.get(-code, f'signal {-code}')})"
+
+
+def _not_started(last: str, failure: SubmissionLost) -> str:
+    """Say why there is no process for submissions; `last` is the last line that it wrote."""
+    if "Error" in last and "MemoryError" not in last:
+        return (
+            f"a process for submissions could not be started: {last}. It is an isolated one "
+            f"(`{sys.executable} -I`): it finds Python's library and NumPy, and nothing else"
+        )
+    return f"a process for submissions could not be started ({failure}); is memory short?"

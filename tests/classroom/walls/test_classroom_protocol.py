@@ -1,8 +1,11 @@
+import collections
 import contextlib
+import enum
 import io
 import json
 import math
 import struct
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -81,6 +84,41 @@ def test_subclasses_arrive_as_what_they_pretend_to_be():
     got = sent(np.arange(3.0).view(Same))
     assert type(got) is np.ndarray
     np.testing.assert_array_equal(got, [0, 1, 2])
+
+
+class Result(NamedTuple):
+    losses: np.ndarray
+    count: int
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Word(str):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (Result(np.arange(2.0), 1), (np.arange(2.0), 1)),
+        (collections.OrderedDict(b=1, a=(2,)), {"b": 1, "a": (2,)}),
+        (collections.defaultdict(int, a=1), {"a": 1}),
+        (collections.Counter("aab"), {"a": 2, "b": 1}),
+        (Level.HIGH, 3),
+        (Word("unit"), "unit"),
+        (np.str_("input"), "input"),
+        ({Word("k"): [Word("v")]}, {"k": ["v"]}),
+    ],
+)
+def test_what_is_a_plain_value_by_another_name_is_sent_as_one(value, plain):
+    assert equal(sent(value), plain)
+
+
+def test_keys_are_strings():
+    with pytest.raises(ProtocolError, match="a dict with keys of type int; expected strings"):
+        pack({1: 2})
 
 
 def test_sizes_are_bounded(monkeypatch):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minisparse
 from minisparse.classroom.errors import CallFailed, ClassroomError, SubmissionLost
 from minisparse.classroom.properties import Rng
 from minisparse.classroom.walls import probe
@@ -51,10 +52,14 @@ def test_all_doors_are_closed(built):
 
 # What each wall closes without any of the others.
 ALONE = {
-    "limits": {"memory", "time", "network", "processes"},
+    "limits": {"memory", "time", "network"},  # and new processes: see below
     "seccomp": {"files", "network", "processes", "others"},
-    "landlock": {"files"},
 }
+# Landlock has no word about looking at files, their rights, times and attributes.
+BEYOND_LANDLOCK = {
+    "looking at", "changing rights", "changing times", "changing the owner", "the working folder",
+    "reading an attribute", "writing an attribute",
+}  # fmt: skip
 
 
 @linux
@@ -67,6 +72,8 @@ def test_each_wall_stands_alone(built, wall):
     keep = (wall, "user") if wall == "limits" else (wall,)  # root may start processes without limit
     found = probe.probe(limits=LIMITS, without=tuple(w for w in WALLS if w not in keep))
     assert closed(found) >= ALONE[wall], found
+    if wall == "limits":  # a process more is refused; in its own place another program may run
+        assert found["processes"] == "becoming another program"
 
 
 @linux
@@ -76,7 +83,47 @@ def test_one_wall_may_be_missing(built, wall):
     if not {"limits", "seccomp", "landlock"} <= built:
         pytest.skip(f"this system has only {sorted(built)}")
     found = probe.probe(limits=LIMITS, without=(wall,))
-    assert closed(found) >= {"files", "network", "processes", "memory", "time"}, found
+    assert closed(found) >= {"network", "processes", "memory", "time"}, found
+    if wall == "seccomp":
+        assert set(filter(None, found["files"].split(", "))) <= BEYOND_LANDLOCK
+    else:
+        assert not found["files"]
+
+
+@linux
+def test_landlock_stands_alone(built):
+    if "landlock" not in built:
+        pytest.skip("this system has no landlock")
+    found = probe.probe(limits=LIMITS, without=("user", "limits", "seccomp"))
+    assert set(found["files"].split(", ")) == BEYOND_LANDLOCK
+
+
+@linux
+@pytest.mark.parametrize("without", [("user", "seccomp", "landlock"), ("user", "seccomp")])
+@pytest.mark.parametrize(
+    ("call", "door", "word"),
+    [
+        ("os.unlink(p)", "files", "removing"),
+        ("os.chmod(p, 0o777)", "files", "changing rights"),
+        ("os.utime(p, (1, 1))", "files", "changing times"),
+        ("os.stat(p) and None", "files", "looking at"),
+        ("os.link(p, p + 'x')", "files", "a second name"),
+        ("os.execv('/bin/sh', ['sh'])", "processes", "becoming another program"),
+    ],
+)
+def test_what_is_possible_is_said(tmp_path, without, call, door, word):
+    """What a submission can do where walls are missing stands in the results of a class."""
+    (tmp_path / "victim").write_text("x")
+    said = probe.probe(limits=LIMITS, without=without)[door].split(", ")
+    with remote(f"import os\ndef f(p): {call}", "os", without=without) as r:
+        try:
+            r.f(str(tmp_path / "victim"))
+            possible = True
+        except SubmissionLost:  # it became another program
+            possible = True
+        except CallFailed:
+            possible = False
+    assert possible == (word in said)
 
 
 def test_what_is_lacking_is_said():
@@ -107,7 +154,9 @@ def late(): import minisparse
     with remote(text) as r:
         assert not [m for m in r.loaded() if m.partition(".")[0] == "minisparse"]
         assert r.path() == []
-        with pytest.raises(CallFailed, match="minisparse is not available here"):
+        with pytest.raises(
+            CallFailed, match="minisparse is not available when your file is graded"
+        ):
             r.late()
 
 
@@ -231,5 +280,72 @@ def test_the_worker_needs_only_its_room_and_the_errors():
                 queue += [node.module] if node.module else [a.name for a in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert not node.module.startswith("minisparse")
-    assert seen == {"worker", "invoking", "loading", "protocol", "sandbox"}
+    assert seen == {"worker", "allowed", "invoking", "loading", "protocol", "sandbox"}
     assert "import" not in (folder / "__init__.py").read_text()
+
+
+ENDS = {
+    "an interrupt": ("raise KeyboardInterrupt", "f raised KeyboardInterrupt"),
+    "an end of its own kind": (
+        "class Stop(BaseException): pass\n    raise Stop('no')",
+        "raised Stop: no",
+    ),
+    "the end of a generator": ("raise GeneratorExit('x')", "f raised GeneratorExit: x"),
+    "an error that cannot be printed": (
+        "class B(Exception):\n        def __str__(self): raise B()\n    raise B()",
+        "f raised B, which cannot be printed (line 6 of a.py)",
+    ),
+    "an exit": ("os._exit(3)", "ended the process by itself (exit code 3)"),
+    "a crash": ("ctypes.string_at(8)", "crashed the process (SIGSEGV)"),
+    "a kill": ("os.kill(os.getpid(), 9)", "stopped by the system"),
+    "a closed pipe": ("os.closerange(0, 99)\n    while True: pass", "closed the connection"),
+    "processor time": ("while True: pass", "no answer within"),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_an_end_is_called_what_it_is(how):
+    body, said = ENDS[how]
+    limits = Limits(call=3.0, lost=9.0, cpu=30, memory=1024)
+    with remote(
+        f"import os, ctypes\ndef f():\n    {body}", "os", "ctypes", limits=limits,
+        without=("seccomp", "landlock", "limits", "user"),
+    ) as r, pytest.raises(CallFailed if "raised" in said else SubmissionLost) as end:  # fmt: skip
+        r.f()
+    assert said in str(end.value)
+    assert ("processor time" in str(end.value)) == (how == "a kill")
+
+
+def test_a_function_that_was_lost_twice_says_how():
+    with remote("import os\ndef f(): os._exit(5)") as r:
+        for _ in range(2):
+            with pytest.raises(SubmissionLost):
+                r.f()
+        with pytest.raises(SubmissionLost, match=r"lost twice .*last, the function ended .*code 5"):
+            r.f()
+
+
+def test_numpy_is_found_wherever_the_grader_has_it(tmp_path):
+    """By PYTHONPATH alone, say: the isolated process does not read that."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    places = {str(Path(m.__file__).parents[1]) for m in (minisparse, np)}
+    program = (
+        "from minisparse.classroom.walls.remote import Remote\n"
+        "with Remote({'a.py': 'import numpy as np\\ndef f(): return float(np.ones(3).sum())'}, 'a') as r:\n"
+        "    print(r.f())"
+    )
+    done = subprocess.run(
+        [tmp_path / "bare" / "bin" / "python", "-c", program],
+        env={"PYTHONPATH": os.pathsep.join(places)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "3.0\n", done.stderr
+
+
+def test_why_a_process_does_not_start(monkeypatch):
+    monkeypatch.setattr(
+        "minisparse.classroom.walls.remote._START", "raise ModuleNotFoundError('No module numpy')"
+    )
+    with remote("def f(): return 1") as r:
+        with pytest.raises(ClassroomError, match=r"No module numpy.*isolated") as error:
+            r.f()
+        assert "memory" not in str(error.value)
