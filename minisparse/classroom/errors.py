@@ -44,3 +44,7 @@ class SubmissionLost(PropertyFailed):
     def __init__(self, message: str, late: bool = False) -> None:
         super().__init__(message)
         self.late = late
+
+
+class TimeUp(BaseException):
+    """Work took too long.  No `Exception`: a student's ``except Exception`` must not stop it."""

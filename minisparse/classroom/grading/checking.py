@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import ClassroomError
+from ..errors import ClassroomError, TimeUp
 from ..handing_out import manifest
 from ..handing_out.manifest import Assignment
 from ..handing_out.material import Material, local
@@ -16,7 +16,7 @@ from ..properties import Property
 from ..walls.allowed import exists_here
 from ..walls.calling import Functions
 from ..walls.invoking import describe
-from ..walls.limits import Limits, Timed, TimeUp, no_answer, within
+from ..walls.limits import Limits, Timed, no_answer, within
 from . import running, submissions
 from .grading import asked_for_gradients, behind_walls, estimates
 from .recognise import analyse
@@ -80,7 +80,9 @@ def check(folder: Path, exercise: str | None = None, limits: Limits | None = Non
         student = Timed(within(limits.call, lambda: local(assignment.id, files)), limits)
     except TimeUp:
         raise ClassroomError(no_answer("", limits.call)) from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a student's file raises)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (whatever a student's file raises)
         raise ClassroomError(describe(f"importing {material.main} raised", error)) from None
     good = True
     with _as_graded(material, submission.text, found, limits) as graded:

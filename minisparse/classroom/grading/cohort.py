@@ -4,16 +4,19 @@ OUT/students/NAME/results.json   Gradescope's schema; its extra_data says what e
 OUT/students/NAME/feedback.md    a page for the student
 OUT/class.csv                    one line per student
 OUT/summary.txt                  what an instructor reads first
-OUT/class.json                   the assignment and the seed of this class: keep it secret
+OUT/class.json                   the assignment and the seed of this class: for its owner alone
 OUT/selftest.txt                 versions of the assignment that were found in order
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
+import os
 import secrets
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +31,7 @@ from ..handing_out import manifest
 from ..handing_out.manifest import Assignment
 from ..handing_out.material import Material
 from ..walls import sandbox
-from ..walls.invoking import printable
+from ..walls.invoking import one_line
 from ..walls.limits import Limits
 from . import reports
 from .grading import Grade, Grader
@@ -37,6 +40,27 @@ from .submissions import Submission
 STUDENTS = "students"
 _ATTEMPTS = 2  # at a submission over which the grader itself dies
 _DEATHS = 3  # of graders in a row, without a submission graded: it is not the submissions
+
+
+@dataclass(frozen=True)
+class Secret:
+    """The seed of a class, and a name for it that tells nothing about it.
+
+    Attributes
+    ----------
+    seed : int
+        Of the inputs.  Who knows it can look answers up, so results do not hold it.
+    id : str
+        Results of the same seed have the same.
+    """
+
+    seed: int
+    id: str
+
+    @classmethod
+    def of(cls, seed: int | None = None) -> Secret:
+        """Return a secret with this seed, or with a new one."""
+        return cls(secrets.randbits(64) if seed is None else seed, secrets.token_hex(8))
 
 
 @dataclass(frozen=True)
@@ -50,12 +74,15 @@ class Setting:
     limits : Limits
     walls : tuple of str
         Sentences about what submissions are kept from.
+    id : str
+        Stands for the seed in results.
     """
 
     material: Material
     seed: int
     limits: Limits
     walls: tuple[str, ...]
+    id: str = ""
 
     def extra(self, submission: Submission) -> dict[str, Any]:
         """Return what a result belongs to."""
@@ -64,13 +91,13 @@ class Setting:
             "assignment": self.material.assignment.id,
             "version": self.material.version,
             "minisparse": minisparse.__version__,
-            "seed": self.seed,
+            "class": self.id,
             "submission": submission.hash,
         }
 
 
-def seed_of(out: Path, assignment: Assignment, seed: int | None) -> int:
-    """Return the class's seed: the one that is given, the one of before, or a new secret one.
+def kept(out: Path, assignment: Assignment) -> Secret | None:
+    """Return the secret that a class was graded with before.
 
     Raises
     ------
@@ -90,15 +117,35 @@ def seed_of(out: Path, assignment: Assignment, seed: int | None) -> int:
         raise ClassroomError(
             f"{out} holds the results of {known.get('assignment')}; choose another --out"
         )
-    chosen = int(seed if seed is not None else known.get("seed", secrets.randbits(31)))
-    if chosen != known.get("seed"):
-        reports.write(path, reports.as_json({"assignment": assignment.id, "seed": chosen}))
-    return chosen
+    if not isinstance(known.get("seed"), int):
+        return None
+    return Secret(known["seed"], str(known.get("id") or Secret.of().id))
 
 
-def finished(out: Path, setting: Setting, submission: Submission) -> dict[str, Any] | None:
+def keep(out: Path, assignment: Assignment, secret: Secret) -> None:
+    """Keep a secret with which the assignment is in order."""
+    content = {"assignment": assignment.id, "seed": secret.seed, "id": secret.id}
+    reports.write(out / "class.json", reports.as_json(content), private=True)
+
+
+def folders(out: Path, submissions: Sequence[Submission]) -> dict[str, Path]:
+    """Return the folder of every student, another one for each.
+
+    On some systems Alice and alice, or two spellings of Zoë, are the same folder: then all but the
+    first have a mark behind the name.
+    """
+    found: dict[str, Path] = {}
+    taken = set()
+    for student in sorted(s.student for s in submissions):
+        looks = unicodedata.normalize("NFC", student).casefold()
+        mark = f"~{hashlib.sha256(os.fsencode(student)).hexdigest()[:8]}" if looks in taken else ""
+        taken.add(looks)
+        found[student] = out / STUDENTS / f"{student}{mark}"
+    return found
+
+
+def finished(folder: Path, setting: Setting, submission: Submission) -> dict[str, Any] | None:
     """Return a student's result if it was made before, of the same things."""
-    folder = out / STUDENTS / submission.student
     try:
         row = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         extra = dict(row["extra_data"])
@@ -150,8 +197,8 @@ def _pool(
     slots = context.Queue()
     for slot in range(jobs):
         slots.put(slot)
-    material = setting.material
-    arguments = (material.assignment.folder, setting.seed, setting.limits, setting.walls, slots)
+    folder = setting.material.assignment.folder
+    arguments = (folder, setting.seed, setting.limits, setting.walls, setting.id, slots)
     pool = ProcessPoolExecutor(jobs, context, _begin, arguments)
     waiting, futures = list(todo), dict[Future[Any], str]()
     try:
@@ -175,11 +222,13 @@ def _pool(
 _here: tuple[Setting, Grader] | None = None
 
 
-def _begin(folder: Path, seed: int, limits: Limits, walls: tuple[str, ...], slots: Any) -> None:
+def _begin(
+    folder: Path, seed: int, limits: Limits, walls: tuple[str, ...], id: str, slots: Any
+) -> None:
     global _here
     sandbox.guard_grader()
     material = Material(manifest.read(folder))
-    _here = Setting(material, seed, limits, walls), Grader(material, seed, limits, slots.get())
+    _here = Setting(material, seed, limits, walls, id), Grader(material, seed, limits, slots.get())
 
 
 def _grade(submission: Submission) -> tuple[dict[str, Any], str]:
@@ -213,7 +262,12 @@ def _written(
 
 
 def grade_class(
-    setting: Setting, submissions: Sequence[Submission], out: Path, jobs: int, progress: Any
+    setting: Setting,
+    submissions: Sequence[Submission],
+    out: Path,
+    jobs: int,
+    progress: Any,
+    left_out: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Grade a class and write all files; students who are finished are not graded again.
 
@@ -223,18 +277,20 @@ def grade_class(
         The students' results, in the order of `submissions`.
     """
     start = time.monotonic()
-    rows = {s.student: finished(out, setting, s) for s in submissions}
+    places = folders(out, submissions)
+    rows = {s.student: finished(places[s.student], setting, s) for s in submissions}
     todo = [s for s in submissions if rows[s.student] is None]
     for submission, row, text in grade(setting, todo, min(jobs, len(todo)) or 1):
-        folder = out / STUDENTS / submission.student
+        folder = places[submission.student]
         reports.write(folder / "feedback.md", text)
         reports.write(folder / "results.json", reports.as_json(row))  # last: it says "finished"
         rows[submission.student] = row
         done = sum(row is not None for row in rows.values())
-        said = f"{done} of {len(rows)}, {printable(submission.student)}"
+        said = f"{done} of {len(rows)}, {one_line(submission.student)}"
         progress.advance(lambda: said)  # noqa: B023  (asked for at once)
     found = [row for row in rows.values() if row is not None]
     assignment, seconds = setting.material.assignment, time.monotonic() - start
     reports.write(out / "class.csv", reports.table(assignment, found))
-    reports.write(out / "summary.txt", reports.summary(assignment, found, setting.walls, seconds))
+    summary = reports.summary(assignment, found, setting.walls, seconds, left_out)
+    reports.write(out / "summary.txt", summary)
     return found

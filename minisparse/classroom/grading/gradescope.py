@@ -74,7 +74,8 @@ def archive(assignment: Assignment, seed: int) -> bytes:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as into:
         for name, content in files.items():
             info = zipfile.ZipInfo(name, _TIME)
-            info.external_attr = (0o755 if "." not in name or name == "setup.sh" else 0o644) << 16
+            mode = 0o755 if "." not in name or name == "setup.sh" else 0o644
+            info.external_attr = (0o600 if name == _SETTING else mode) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
             into.writestr(info, content)
     return out.getvalue()

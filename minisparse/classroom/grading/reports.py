@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from ..errors import ClassroomError
 from ..handing_out.manifest import Assignment
-from ..walls.invoking import printable
+from ..walls.invoking import LONGEST, one_line, printable
 from ..walls.probe import FORBIDDEN
 from .grading import Grade
 
@@ -34,7 +35,7 @@ def results(grade: Grade, extra: dict[str, Any], walls: Sequence[str]) -> dict[s
     return {
         "score": grade.score,
         "execution_time": round(grade.seconds, 2),
-        "output": "\n".join([*grade.notes, *_walls(walls)]),
+        "output": "\n".join([*(one_line(n, LONGEST) for n in grade.notes), *_walls(walls)]),
         "visibility": "visible",
         "stdout_visibility": "hidden",
         "extra_data": extra,
@@ -109,9 +110,16 @@ def table(assignment: Assignment, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def summary(
-    assignment: Assignment, rows: Sequence[dict[str, Any]], walls: Sequence[str], seconds: float
+    assignment: Assignment,
+    rows: Sequence[dict[str, Any]],
+    walls: Sequence[str],
+    seconds: float,
+    left_out: Sequence[str] = (),
 ) -> str:
-    """Return what an instructor reads first."""
+    """Return what an instructor reads first.
+
+    What students wrote stands in one line each, and odd names in quotes: nobody writes the others'.
+    """
     scores = [row["score"] for row in rows]
     possible = sum(t["max_score"] for t in rows[0]["tests"])
     lines = [
@@ -130,13 +138,28 @@ def summary(
         lines += ["", "look at these:"]
         for row in noted:
             student, notes = row["extra_data"]["student"], row["extra_data"]["notes"]
-            lines.append(f"  {printable(student)}: {printable(notes[0])}")
+            lines.append(f"  {named(student)}: {one_line(notes[0])}")
+    if left_out:
+        lines += ["", "left out, not graded:", *(f"  {named(name)}" for name in left_out)]
     lines += ["", "while submissions ran:", *(f"  {wall}" for wall in walls), ""]
     return "\n".join(lines)
 
 
-def write(path: Path, text: str) -> None:
+def named(student: str) -> str:
+    """Return a name for a list of many, in quotes if it could be taken for more than a name."""
+    flat = one_line(student, 80)
+    return flat if re.fullmatch(r"[\w@+,'/.-]+(?: [\w@+,'/.-]+)*", flat) else f'"{flat}"'
+
+
+def write(path: Path, text: str, private: bool = False) -> None:
     """Write a file whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    text : str
+    private : bool
+        Nobody but its owner may read it.
 
     Raises
     ------
@@ -147,6 +170,7 @@ def write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Odd bytes in a file's name become \\udcXX, which JSON understands too.
+        temporary.touch(0o600 if private else 0o666)
         with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
             file.flush()
@@ -173,7 +197,7 @@ def _sum(row: dict[str, Any], number: str) -> str:
 
 def _cell(text: str) -> str:
     """Keep a spreadsheet from computing what a student wrote."""
-    text = printable(text)
+    text = one_line(text, LONGEST)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 

@@ -84,7 +84,11 @@ def _not_caught(material: Material, name: str, text: str, grade: Grade) -> list[
     return found
 
 
-def check(grader: Grader, verdicts: Path | None = None) -> str:
+class SelftestFailed(ClassroomError):
+    """The assignment is not in order, with this seed."""
+
+
+def check(grader: Grader, verdicts: Path | None = None, of: str = "") -> str:
     """Refuse to grade with an assignment that is not in order.
 
     Parameters
@@ -92,6 +96,8 @@ def check(grader: Grader, verdicts: Path | None = None) -> str:
     grader : Grader
     verdicts : Path, optional
         A file that remembers which version of the assignment was in order.
+    of : str
+        With which seed: its name.
 
     Returns
     -------
@@ -100,21 +106,22 @@ def check(grader: Grader, verdicts: Path | None = None) -> str:
 
     Raises
     ------
-    ClassroomError
+    SelftestFailed
         Something is not as it should be.
     """
     material = grader.material
     name = f"{material.assignment.id} {material.version}"
+    line = f"{name} {of}".strip()
     n = len(material.wrong)
-    if verdicts is not None and verdicts.is_file() and name in verdicts.read_text().splitlines():
+    if verdicts is not None and verdicts.is_file() and line in verdicts.read_text().splitlines():
         return f"selftest of {name}: was in order before ({n} wrong solutions)"
     found = trouble(grader)
     if found:
-        raise ClassroomError(
+        raise SelftestFailed(
             f"selftest of {name} fails, so nothing is graded with it:\n  " + "\n  ".join(found)
         )
     if verdicts is not None:
         verdicts.parent.mkdir(parents=True, exist_ok=True)
         with verdicts.open("a", encoding="utf-8") as file:
-            file.write(name + "\n")
+            file.write(line + "\n")
     return f"selftest of {name}: in order, {n} wrong solutions were caught"

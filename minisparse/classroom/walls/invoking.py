@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CallFailed
+from ..errors import CallFailed, TimeUp
 from . import protocol
 
 LONGEST = 2_000  # characters of a message
@@ -28,7 +28,8 @@ def invoke(
     Parameters
     ----------
     module, driver : module
-        A function of the driver comes first; it receives the module as its first argument.
+        A function of the driver comes first; it receives the module as its first argument.  If it
+        has an attribute ``about``, that is the function of the student that messages speak of.
     name : str
     mode : {"copies", "frozen", "inplace"}
     args, kwargs : tuple, dict
@@ -41,24 +42,32 @@ def invoke(
     """
     if mode == "frozen":
         args, kwargs = frozen(args), frozen(kwargs)
+    about = getattr(getattr(driver, name, None), "about", name)  # what a student knows it as
     try:
         result = find(module, driver, name)(*args, **kwargs)
-    except CallFailed as failure:
-        return {"error": str(failure), "kind": ""}
+    except CallFailed as refused:
+        return {"error": str(refused), "kind": ""}
+    except (KeyboardInterrupt, TimeUp):  # here that is the user, or the clock
+        raise
     except BaseException as error:  # noqa: BLE001  (whatever a student's code raises)
-        message = describe(f"{name} raised", error)
-        if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
-            asked = str(error).rpartition(": ")[2]  # not `name`, which may be a driver's
-            message = f"{asked} {NOT_WRITTEN} ({error})"
-        if mode == "frozen" and "read-only" in message:
-            message += ": it writes to its argument, which must stay as it is"
-        return {"error": message, "kind": type(error).__name__}
+        return failure(about, mode, error)
     answer = {"ok": (result, tuple(args)) if mode == "inplace" else result}
     try:
         protocol.pack(answer)
     except protocol.ProtocolError as error:
-        return {"error": f"{name} returned {error}", "kind": ""}
+        return {"error": f"{about} returned {error}", "kind": ""}
     return answer
+
+
+def failure(name: str, mode: str, error: BaseException) -> dict[str, Any]:
+    """Return the answer of a function that raised."""
+    message = describe(f"{name} raised", error)
+    if isinstance(error, NotImplementedError) and str(error).startswith("exercise "):
+        asked = str(error).rpartition(": ")[2]  # not `name`, which may be a driver's
+        message = f"{asked} {NOT_WRITTEN} ({error})"
+    if mode == "frozen" and "read-only" in message:
+        message += ": it writes to its argument, which must stay as it is"
+    return {"error": message, "kind": type.__dict__["__name__"].__get__(type(error))}
 
 
 def find(module: ModuleType, driver: ModuleType | None, name: str) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import SubmissionLost
+from ..errors import SubmissionLost, TimeUp
 from .calling import Functions
 
 _LETS_GO = 5.0  # seconds more that code has to end after it was told to
@@ -127,10 +127,6 @@ class Timed(Functions):
                 how = no_answer(name, self._limits.call)
                 self._patience.lost(name, how, self._limits.call)
                 raise SubmissionLost(how) from None
-
-
-class TimeUp(BaseException):
-    """Work took too long.  No `Exception`: a student's ``except Exception`` must not stop it."""
 
 
 def within(seconds: float, work: Callable[[], Any]) -> Any:

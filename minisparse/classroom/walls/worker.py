@@ -39,8 +39,12 @@ def main() -> None:
         os._exit(0)
     write({"ok": None})
     while True:
-        request = protocol.unpack(read)
-        write(invoking.invoke(module, driver, *request))
+        name, mode, args, kwargs = protocol.unpack(read)
+        try:
+            answer = invoking.invoke(module, driver, name, mode, args, kwargs)
+        except KeyboardInterrupt as error:  # nobody interrupts but the submission itself
+            answer = invoking.failure(name, mode, error)
+        write(answer)
 
 
 def _pipes() -> tuple[Any, Any]:

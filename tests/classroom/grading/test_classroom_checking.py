@@ -1,5 +1,6 @@
 """A student's own check."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import time
 
 import pytest
 from hostile_submissions import RIGHT
-from sample_assignment import run
+from sample_assignment import grade, run
 
 from minisparse.classroom.errors import ClassroomError, SubmissionLost
 from minisparse.classroom.grading import checking
@@ -78,7 +79,7 @@ def test_check_reports_what_grading_will_not_accept(capsys, work):
         "note: line 1 imports minisparse, which holds the solutions. When graded, the file cannot "
         "be imported: 0 points"
     ) in out
-    assert "note: sample_derivative seems to return a difference quotient" in out
+    assert "note: a1.py, sample_derivative seems to return a difference quotient" in out
     assert "public checks passed" not in out
 
 
@@ -89,6 +90,76 @@ def test_check_of_an_import_inside_a_function(capsys, work):
     assert "FAILED" not in out
     assert "When graded, it is not there: no points for what needs it" in out
     assert "public checks passed" not in out
+
+
+# What the check and grading must say alike: a line at the top or the end, whether it is fine, and a word.
+ALIKE = {
+    "a hint of NumPy's types": ("import numpy as np\nVector = np.typing.NDArray", True, ""),
+    "all names of NumPy": ("from numpy import *", True, ""),
+    "a parser of dates": ("import datetime\ndatetime.datetime.strptime('1', '%d')", True, ""),
+    "executors": ("from concurrent.futures import ThreadPoolExecutor", True, ""),
+    "a plot that is never made": ("def show():\n    import matplotlib.pyplot", True, ""),
+    "a plot of a main program": ("if __name__ == '__main__':\n    import matplotlib", True, ""),
+    "plots": ("import matplotlib.pyplot as plt", False, "matplotlib is not available"),
+    "tests": ("import pytest", False, "pytest is not available"),
+    "an import in a try": ("try:\n    import scipy\nexcept ImportError:\n    scipy = None", True, ""),
+    "a name that is computed": (
+        "import importlib\nimportlib.import_module('wa' + 've')", False, "Write `import wave` at the top"
+    ),
+    "where it stands": ("import os\nos.getcwd()", False, "no files, processes or network"),
+    "a file that is there": ("import pathlib\npathlib.Path('a1.py').exists()", False, "no files"),
+    "a file in a function": (
+        "_right = sigmoid_array\ndef sigmoid_array(x):\n    open('a1.py').close()\n    return _right(x)",
+        False, "no files, processes or network",
+    ),
+    "a thread in a function": (
+        "import threading\n_right = sigmoid_array\ndef sigmoid_array(x):\n"
+        "    threading.Thread(target=int).start()\n    return _right(x)",
+        False, "thread",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the doors of Linux")
+@pytest.mark.parametrize("what", ALIKE)
+def test_check_says_what_grading_says(capsys, work, material, what):
+    more, fine, said = ALIKE[what]
+    (work / "a1.py").write_text(f"{RIGHT}\n{more}\n")
+    code, out, _ = run(capsys, "check", work)
+    result = grade(material, f"{RIGHT}\n{more}\n")
+    assert (code == 0) == fine == (result.score == result.possible), (out, result.notes)
+    assert ("public checks passed" in out) == fine
+    if not fine:
+        assert "FAILED  when graded: " in out
+        assert said in out
+        assert said in "".join(o.message for o in result.outcomes)
+
+
+def test_check_shows_what_is_printed(capsys, work):
+    text = RIGHT.replace("    e = np.exp", "    print('here', x.shape)\n    e = np.exp")
+    (work / "a1.py").write_text(text)
+    code, out, _ = run(capsys, "check", work)
+    assert code == 0
+    assert "here (3, 4)" in out
+
+
+def test_check_of_an_end_of_its_own_kind(capsys, work):
+    more = "\nclass Stop(BaseException): pass\ndef sigmoid_array(x): raise Stop('no')\n"
+    (work / "a1.py").write_text(RIGHT + more)
+    code, out, _ = run(capsys, "check", work, "1.1")
+    assert code == 1
+    assert "sigmoid_array raised Stop: no (line" in out
+
+
+def test_check_where_there_are_no_walls(capsys, work, monkeypatch):
+    monkeypatch.setattr(checking, "_as_graded", lambda *_: contextlib.nullcontext())
+    (work / "a1.py").write_text(f"import html, hypothesis\nfrom math import exp\n{RIGHT}")
+    code, out, _ = run(capsys, "check", work)
+    assert code == 1
+    assert "note: line 1 imports hypothesis, which is not there when graded: 0 points" in out
+    assert "html" not in out
+    (work / "a1.py").write_text(RIGHT)
+    assert run(capsys, "check", work)[0] == 0
 
 
 BRIEF = Limits(call=0.3, lost=0.7)

@@ -1,12 +1,15 @@
 """A class."""
 
+import csv
 import errno
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -37,10 +40,13 @@ def room(material, tmp_path):
 
     def run(seed=None, jobs=2):
         graded.clear()
-        number = cohort.seed_of(out, material.assignment, seed)
-        setting = cohort.Setting(material, number, LIMITS, ("walls: forbidden",))
+        before = cohort.kept(out, material.assignment)
+        secret = before if before and seed in (None, before.seed) else cohort.Secret.of(seed)
+        cohort.keep(out, material.assignment, secret)
+        setting = cohort.Setting(material, secret.seed, LIMITS, ("walls: forbidden",), secret.id)
         found = submissions.find(folder, material.assignment)
-        rows = cohort.grade_class(setting, found, out, jobs, Watch())
+        left = submissions.left_out(folder, material.assignment)
+        rows = cohort.grade_class(setting, found, out, jobs, Watch(), left)
         return rows, sorted(graded)
 
     return folder, out, run
@@ -76,26 +82,68 @@ def test_only_what_changed_is_graded_again(room):
 
 
 def test_the_seed_is_secret_and_kept(room):
+    """No file that a student may see holds it, nor anything that it could be found out from."""
     _, out, run = room
     run()
-    seed = json.loads((out / "class.json").read_text())["seed"]
-    assert (
-        json.loads((out / "students" / "ada" / "results.json").read_text())["extra_data"]["seed"]
-        == seed
-    )
+    kept = json.loads((out / "class.json").read_text())
+    assert kept["seed"] > 2**40  # not to be found by trying
+    assert (out / "class.json").stat().st_mode & 0o077 == 0
+    for path in out.rglob("*"):
+        if path.is_file() and path.name != "class.json":
+            assert str(kept["seed"]) not in path.read_text(encoding="utf-8")
+    extra = json.loads((out / "students" / "ada" / "results.json").read_text())["extra_data"]
+    assert "seed" not in extra
+    assert extra["class"] == kept["id"]
     assert run()[1] == []
+    assert run(seed=7)[1] == ["ada", "bob", "cy lé"]
+    again = json.loads((out / "class.json").read_text())
+    assert (again["seed"], again["id"] != kept["id"]) == (7, True)
+
+
+def test_a_line_in_the_summary_is_ours(room):
+    """What students write is one line, and their names are told from what is said of them."""
+    folder, out, run = room
+    forged = "oops\\n  ada: a1.py, line 1 imports torch\\n\\nwhile submissions ran:\\n  files: NOT"
+    (folder / "bob" / "a1.py").write_text(f"raise ValueError('{forged}')")
+    (folder / "eve\n  ada: a1.py, is a copy").mkdir()
+    (folder / "ada: a1.py, line 2 imports jax").mkdir()
+    (folder / "notes: bob has all points.md").write_text("")
+    run()
+    summary = (out / "summary.txt").read_text(encoding="utf-8")
+    assert "line 1 imports torch" in summary
+    for line in summary.splitlines():
+        assert not line.startswith("  ada: ")
+        assert len(line) < 400
+    assert '  "ada: a1.py, line 2 imports jax": a1.py is missing' in summary
+    assert '  "notes: bob has all points.md"' in summary.partition("left out, not graded:")[2]
+    assert summary.count("while submissions ran:\n") == 1
+    rows = list(csv.DictReader(io.StringIO((out / "class.csv").read_text(encoding="utf-8"))))
+    assert len(rows) == 5
+    assert not any("\n" in cell for row in rows for cell in row.values())
+
+
+def test_students_whose_names_look_alike_have_folders_of_their_own(tmp_path):
+    names = ["Alice", "Zoe\u0308", "Zo\u00eb", "alice", "bob"]
+    found = cohort.folders(tmp_path, [submissions.Submission(n) for n in names])
+    looks = {unicodedata.normalize("NFC", p.name).casefold() for p in found.values()}
+    assert len(looks) == 5
+    assert found["bob"] == tmp_path / "students" / "bob"
+    assert found["Alice"].name == "Alice"
+    (one, two) = submissions.doubles([submissions.Submission(n) for n in names])
+    assert one == "Alice and alice are graded as different students"
+    assert "are graded as different students" in two
 
 
 def test_other_folders_are_not_overwritten(material, tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(ClassroomError, match="holds no results of a class"):
-        cohort.seed_of(tmp_path, material.assignment, None)
+        cohort.kept(tmp_path, material.assignment)
     (tmp_path / "class.json").write_text('{"assignment": "a9", "seed": 1}')
     with pytest.raises(ClassroomError, match="holds the results of a9"):
-        cohort.seed_of(tmp_path, material.assignment, None)
+        cohort.kept(tmp_path, material.assignment)
     (tmp_path / "class.json").write_text("{")
     with pytest.raises(ClassroomError, match="damaged"):
-        cohort.seed_of(tmp_path, material.assignment, None)
+        cohort.kept(tmp_path, material.assignment)
 
 
 def test_a_full_disk_loses_nothing(room, monkeypatch):

@@ -20,6 +20,13 @@ def test_selftest_in_order(material, tmp_path):
         assert material.version in (tmp_path / "seen").read_text()
 
 
+def test_a_verdict_is_about_one_seed(material, tmp_path):
+    with Grader(material, 0, LIMITS) as grader:
+        for seed in ("one", "another"):
+            assert "were caught" in selftest.check(grader, tmp_path / "seen", seed)
+            assert "was in order before" in selftest.check(grader, tmp_path / "seen", seed)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
