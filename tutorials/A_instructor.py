@@ -46,8 +46,8 @@ from pathlib import Path
 
 import minisparse
 from minisparse import book
-from minisparse.classroom import manifest
-from minisparse.classroom.material import Material
+from minisparse.classroom.handing_out import manifest
+from minisparse.classroom.handing_out.material import Material
 
 assignment = "a3"
 terminal = book.Terminal()  # an empty folder
@@ -437,7 +437,7 @@ terminal.run("minisparse classroom new a10 --out ../a10", at="copy")
 
 # %% [markdown]
 # From here on everything is as with the others: `list`, `new`, `check`, `grade`. The keys of a manifest
-# are described in `minisparse/classroom/manifest.py`, what properties are written with in
+# are described in `minisparse/classroom/handing_out/manifest.py`, what properties are written with in
 # `minisparse/classroom/properties.py`; the folders of the other assignments are examples of all of it.
 # If you run the library's tests, they make the round trip of every assignment, so of yours as well. (And
 # they want its exercises to stand at the end of the chapter with its number.)

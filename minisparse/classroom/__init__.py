@@ -1,20 +1,23 @@
 """The classroom: assignments over the library's own functions; hand out, check, grade.
 
 An assignment is a folder ``assignments/aN``: a manifest, properties that a solution must have, and
-stored wrong solutions.  Nothing is marked inside the library.
+stored wrong solutions.  Nothing is marked inside the library.  `properties` is what properties are
+written with, `command` the command line.  The rest stands in three rooms:
 
-==================================  ================================================================
-hand out                            `manifest` reads ``assignment.toml``; `sources`, `closure` and
-                                    `rendering` take functions out of the library by the syntax tree;
-                                    `starter` and `handout` make the student's folder of them
-judge                               `properties` and `judging`: what properties are written with;
-                                    `running` tries them on `calling.Functions`
-run what cannot be trusted          `proxy` here, `worker` there; between them `protocol`; around the
-                                    worker `sandbox`, and `probe` finds out what that is worth;
-                                    `patience` limits the time of calls
-grade                               `submissions` are read, `recognise` looks at their text,
-                                    `grading` grades one, `cohort` a class, `reports` writes it down;
-                                    `selftest` comes first; `gradescope` takes it elsewhere
-check                               `checking`: the same for a student, without walls
-==================================  ================================================================
+``handing_out/``   from the library's text to a student's folder
+    `manifest` reads ``assignment.toml``; `sources`, `needs` and `rendering` take functions out of
+    the library by the syntax tree; `starter` and `handout` make the student's folder of them;
+    `material` is all of it, made once, and `listing` the list of the assignments
+
+``walls/``         is it safe?  This is all that runs what cannot be trusted
+    `remote` here, `worker` there; between them `protocol`; around the worker `sandbox`, and `probe`
+    finds out what that is worth; `limits` are those of memory and time.  `calling` and `invoking`
+    are the two ends of a call, `loading` imports texts
+
+``grading/``       from submissions to points
+    `submissions` are read, `recognise` looks at their text, `running` tries the properties,
+    `grading` grades one, `cohort` a class, `reports` writes it down; `selftest` comes first;
+    `checking` is the same for a student, without walls; `gradescope` takes it elsewhere
 """
+
+from . import moved as _moved  # noqa: F401  (the names of before)

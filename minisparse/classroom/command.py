@@ -12,21 +12,17 @@ from pathlib import Path
 from minisparse.progress import Progress
 from minisparse.threads import cores
 
-from . import (
-    checking,
-    cohort,
-    gradescope,
-    listing,
-    manifest,
-    probe,
-    selftest,
-    starter,
-    submissions,
-)
 from .errors import ClassroomError
-from .grading import Grader
-from .material import Material
-from .patience import Limits
+from .grading import checking, cohort, gradescope, reports, selftest, submissions
+from .grading.grading import Grader
+from .grading.submissions import Submission
+from .handing_out import listing, manifest, starter
+from .handing_out.material import Material
+from .walls import probe
+from .walls.invoking import one_line
+from .walls.limits import Limits
+
+_DRAWS = 5  # of a secret seed, until one is in order
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
     one.add_argument("--jobs", type=_at_least_1, metavar="N", help="at a time (default: the cores)")
     one.add_argument(
-        "--seed", type=int, metavar="N", help="of the inputs (default: a secret one, kept in DIR)"
+        "--seed",
+        type=_at_least_0,
+        metavar="N",
+        help="of the inputs (default: a secret one, kept in DIR)",
     )
     one.add_argument(
         "--gradescope", type=Path, metavar="FILE", help="write the autograder's archive there"
@@ -124,32 +123,37 @@ def _grade(args: argparse.Namespace) -> int:
     if args.submissions is None and args.gradescope is None:
         raise ClassroomError("which submissions? `grade ID SUBMISSIONS --out DIR`, or --gradescope")
     material = Material(manifest.load(args.assignment))
-    handed_in = []
+    handed_in: list[Submission] = []
+    left_out: list[str] = []
     if args.submissions is not None:
         out, source = args.out.resolve(), args.submissions.resolve()
         if out.is_relative_to(source) or source.is_relative_to(out):
             raise ClassroomError("the results and the submissions need folders apart")
         handed_in = submissions.find(args.submissions, material.assignment)
+        left_out = submissions.left_out(args.submissions, material.assignment)
         for warning in submissions.doubles(handed_in):
             print(f"warning: {warning}", file=sys.stderr)
-    seed = cohort.seed_of(args.out, material.assignment, args.seed)
+        if left_out:
+            names = ", ".join(map(reports.named, left_out))
+            print(f"warning: left out, not graded: {names}", file=sys.stderr)
     limits = Limits()
     walls = tuple(probe.statements(probe.probe(limits=limits)))
     for wall in walls:
         if "NOT" in wall:
             print(f"warning: {wall}", file=sys.stderr)
-    with Grader(material, seed, limits) as grader:
-        print(selftest.check(grader, args.out / "selftest.txt"), flush=True)
+    secret = _in_order(material, args.out, args.seed, limits)
     if args.gradescope is not None:
         args.gradescope.parent.mkdir(parents=True, exist_ok=True)
-        args.gradescope.write_bytes(gradescope.archive(material.assignment, seed))
+        args.gradescope.write_bytes(gradescope.archive(material.assignment, secret.seed))
         print(f"{args.gradescope}: upload it as the autograder of a programming assignment")
     if handed_in:
-        setting = cohort.Setting(material, seed, limits, walls)
-        done = sum(cohort.finished(args.out, setting, s) is not None for s in handed_in)
+        setting = cohort.Setting(material, secret.seed, limits, walls, secret.id)
+        places = cohort.folders(args.out, handed_in)
+        done = sum(cohort.finished(places[s.student], setting, s) is not None for s in handed_in)
         progress = Progress(len(handed_in), done, unit="submission")
         try:
-            cohort.grade_class(setting, handed_in, args.out, args.jobs or cores(), progress)
+            jobs = args.jobs or cores()
+            cohort.grade_class(setting, handed_in, args.out, jobs, progress, left_out)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("Who was graded stays graded; run it again to go on") from None
         finally:
@@ -159,7 +163,50 @@ def _grade(args: argparse.Namespace) -> int:
     return 0
 
 
-def _at_least_1(given: str) -> int:
-    if not given.isascii() or not given.isdecimal() or int(given) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number, at least 1, got {given!r}")
+def _in_order(material: Material, out: Path, seed: int | None, limits: Limits) -> cohort.Secret:
+    """Return the secret of a class with which the assignment is in order, and keep it.
+
+    A seed that was given is the only one that is tried.  A secret one that lets a wrong solution
+    pass, or takes points from the reference, is never used: another one is drawn.
+
+    Raises
+    ------
+    ClassroomError
+        The selftest fails; nothing is kept, and nothing is graded.
+    """
+    before = cohort.kept(out, material.assignment)
+    if seed is not None:
+        tries = [before if before and before.seed == seed else cohort.Secret.of(seed)]
+    else:
+        tries = [before or cohort.Secret.of(), *(cohort.Secret.of() for _ in range(_DRAWS - 1))]
+    for secret in tries:
+        try:
+            with Grader(material, secret.seed, limits) as grader:
+                said = selftest.check(grader, out / "selftest.txt", secret.id)
+        except selftest.SelftestFailed as error:
+            failure = error
+            print(f"warning: {one_line(str(error))}", file=sys.stderr)
+            continue
+        print(said, flush=True)
+        if before and secret.seed != before.seed and seed is None:
+            print("warning: the seed kept before failed; all are graded again", file=sys.stderr)
+        cohort.keep(out, material.assignment, secret)
+        return secret
+    what = "choose another --seed, or leave it out" if seed is not None else "tell its authors"
+    raise ClassroomError(f"{failure}\n{len(tries)} seeds were tried: {what}")
+
+
+def _at_least(least: int, given: str) -> int:
+    if not given.isascii() or not given.isdecimal() or int(given) < least:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number, at least {least}, got {given!r}"
+        )
     return int(given)
+
+
+def _at_least_0(given: str) -> int:
+    return _at_least(0, given)
+
+
+def _at_least_1(given: str) -> int:
+    return _at_least(1, given)

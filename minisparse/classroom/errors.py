@@ -32,4 +32,19 @@ class CallFailed(PropertyFailed):
 
 
 class SubmissionLost(PropertyFailed):
-    """The submission's process is gone: it ran out of time or memory, or ended by itself."""
+    """The submission's process is gone: it ran out of time or memory, or ended by itself.
+
+    Parameters
+    ----------
+    message : str
+    late : bool
+        It gave no answer in time.
+    """
+
+    def __init__(self, message: str, late: bool = False) -> None:
+        super().__init__(message)
+        self.late = late
+
+
+class TimeUp(BaseException):
+    """Work took too long.  No `Exception`: a student's ``except Exception`` must not stop it."""

@@ -26,10 +26,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .calling import Functions
 from .errors import CallFailed, ClassroomError, PropertyFailed, SubmissionLost
-from .manifest import Assignment
-from .protocol import Rng
+from .handing_out.manifest import Assignment
+from .walls.calling import Functions
+from .walls.protocol import Rng
 
 Level = Literal["public", "grading"]
 KINDS = ("forward", "gradient", "edge")
@@ -209,7 +209,8 @@ def _close_arrays(got: Any, want: Any, rtol: float, atol: float, what: str, dtyp
         of = f"{int(wrong.sum())} of {g.size} elements are wrong, the worst at {at}: " if at else ""
         exactly = atol == 0 and g.dtype.kind == "f" and w[at] == 0
         verdict = "should be exactly 0" if exactly else "is not right"
-        raise PropertyFailed(f"{what}: {of}{shown} {verdict}{_factor(g, w, wrong)}")
+        hint = _factor(g, w, wrong) or _digits(g[at], w[at])
+        raise PropertyFailed(f"{what}: {of}{shown} {verdict}{hint}")
 
 
 def _factor(got: Any, want: Any, wrong: Any) -> str:
@@ -227,10 +228,69 @@ def _factor(got: Any, want: Any, wrong: Any) -> str:
     return f" (all wrong elements are {ratio[0]:.4g} times what they should be)"
 
 
+def _digits(got: Any, want: Any) -> str:
+    """Say how many digits are right, where some are: then it is a question of rounding."""
+    if got.dtype.kind != "f" or want == 0:
+        return ""
+    error = abs(float(got) - float(want)) / abs(float(want))
+    if not 0 < error < 1e-2:
+        return ""
+    return f": right to a relative {error:.0e} only. Are digits lost, where numbers nearly cancel?"
+
+
 def same(got: Any, want: Any, *, what: str = "the result") -> None:
     """Demand the same plain value, of the same type."""
     require(
         type(got) is type(want) and got == want, f"{what}: expected {want!r}, got {_short(got)}"
+    )
+
+
+def number(got: Any, what: str) -> float:
+    """Return a single real number that a submission gave, as a float.
+
+    Raises
+    ------
+    PropertyFailed
+        It is something else, or not finite.
+    """
+    plain = isinstance(got, int | float) and not isinstance(got, bool)
+    array = isinstance(got, np.ndarray) and got.ndim == 0 and got.dtype.kind in "iuf"
+    require(plain or array, f"{what}: expected a single number")
+    require(bool(np.isfinite(got)), f"{what} is {float(got)}")
+    return float(got)
+
+
+def array(got: Any, shape: tuple[int, ...], what: str, dtype: Any = np.float64) -> np.ndarray:
+    """Return an array that a submission gave, if it has this shape and dtype and is finite.
+
+    Raises
+    ------
+    PropertyFailed
+        It is something else.
+    """
+    require(isinstance(got, np.ndarray), f"{what}: expected an array")
+    require(got.shape == shape, f"{what}: expected shape {shape}, got {got.shape}")
+    require(got.dtype == dtype, f"{what}: expected dtype {np.dtype(dtype)}, got {got.dtype}")
+    require(bool(np.isfinite(got).all()), f"{what}: some elements are not finite")
+    return np.asarray(got)
+
+
+def exact(got: Any, want: np.ndarray, what: str) -> None:
+    """Demand a float64 result to rounding: what a formula gives, and a difference quotient does not.
+
+    Raises
+    ------
+    PropertyFailed
+        It differs; where it has some digits right, the message says what that looks like.
+    """
+    found = array(got, want.shape, what)
+    scale = float(np.abs(want).max(initial=0.0))
+    far = float(np.abs(found - want).max(initial=0.0))
+    close(found, want, rtol=1e-4, atol=1e-4 * scale, what=what)
+    require(
+        far <= 1e-12 * scale,
+        f"{what}: right to a relative {far / max(scale, 1e-300):.0e} only, where a formula is right to "
+        "1e-15. Is it a difference quotient, or computed in float32? Derive the formula and use it",
     )
 
 
@@ -250,9 +310,7 @@ def refuses(
     raise PropertyFailed(f"{wanted}, but it returned a result")
 
 
-def gradient_holds(
-    forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any, seed: int = 0
-) -> None:
+def gradient_holds(forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> None:
     """Demand that a hand-written gradient is the forward's, by `minisparse.gradcheck`.
 
     Parameters
@@ -263,8 +321,7 @@ def gradient_holds(
     backward : function
         ``backward(cotangent, *inputs)`` returns one gradient for each floating-point array.
     *inputs : arrays and plain values
-        Give float64 arrays.
-    seed : int
+        Give float64 arrays, other ones for every seed: cotangents and directions follow from them.
 
     Raises
     ------
@@ -286,6 +343,7 @@ def gradient_holds(
 
         return call
 
+    seed = zlib.crc32(b"".join(np.asarray(x).tobytes() for x in inputs))
     report = gradcheck(noted(forward), *inputs, backward=noted(backward), seed=seed)
     for failure in failures:
         if isinstance(failure, SubmissionLost):
@@ -321,9 +379,12 @@ __all__ = [
     "Property",
     "PropertyFailed",
     "Rng",
+    "array",
     "close",
+    "exact",
     "gradient_holds",
     "load",
+    "number",
     "prop",
     "refuses",
     "require",

@@ -53,16 +53,17 @@ def second_order_of(problem: Problem, seed: int) -> Problem:
     return second_order(problem, seed)
 
 
-def suspects(problem: Problem, seed: int, order: int) -> list[str]:
-    """Say which operations of a failing function of tensors fail by themselves."""
+def suspects(
+    problem: Problem, seed: int, order: int, check: Callable[[Problem], object]
+) -> list[str]:
+    """Say which operations of a failing function of tensors fail by themselves, by `check`."""
     if isinstance(problem, NumpyProblem):
         return []
     from .adapt_tensor import TensorProblem, second_order
-    from .check import run
 
     assert isinstance(problem, TensorProblem)
     found = problem.suspects(
-        lambda alone: run(second_order(alone, seed) if order == 2 else alone, seed)
+        lambda alone: check(second_order(alone, seed) if order == 2 else alone)
     )
     return [f"the operation {name} fails by itself: its backward is at {at}" for name, at in found]
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from . import contract, kinks, localise, precision, project
+from . import contract, directions, kinks, localise, precision
+from .adapt import problem_for, rerun_command, second_order_of, suspects
 from .causes import diagnose
+from .directions import Comparison, Table
 from .examination import Examination, relative
 from .numeric import RATIO, dot
 from .problem import Array, Fault, GradcheckError, Problem
-from .project import Comparison, Table
 from .report import ArgumentReport, Report, Worst
 
 
@@ -45,9 +46,13 @@ def run(problem: Problem, seed: int, rerun: str = "", dtype: str | None = None) 
             passed.append("linearity")
             precision.check_precision(exam)
             passed.append("precision")
-            found = project.compare(exam)
+            found = directions.compare(exam)
             failing = [c for c in found if c.troubles]
-            if failing and all(c.only_crossings for c in failing) and kinks.legal_by_parts(exam):
+            if (
+                failing
+                and all(c.only_crossings for c in failing)
+                and kinks.legal_by_parts(exam, lambda part: run(part, seed))
+            ):
                 failing = []
                 problem.notes.append("kinks meet in some outputs: judged operation by operation")
             if failing:
@@ -225,8 +230,6 @@ def gradcheck(
     >>> gradcheck(forward, x, backward=lambda g, x: 2 * g * (1 - np.tanh(x) ** 2)).cause
     'constant-factor'
     """
-    from .adapt import problem_for, rerun_command, second_order_of, suspects
-
     if order not in (1, 2):
         raise GradcheckError(f"order is 1 or 2, got {order!r}")
     if dtype is not None:
@@ -242,5 +245,5 @@ def gradcheck(
         report = run(problem, seed, command)
         report.order = 2
     if not report:
-        report.notes += suspects(problem, seed, report.order)
+        report.notes += suspects(problem, seed, report.order, lambda part: run(part, seed))
     return report

@@ -52,9 +52,9 @@ class Examination:
         self.outputs: tuple[Array, ...] = ()  # at the point; set by the contract
         self.evaluations, self._seconds = 0, 0.0
         self.first_call: list[Array] | None = None  # where the functions were first called
-        self._at_kink: dict[int, bool] = {}
         self._rows: dict[int, Cotangent] = {}
         self._shorter: tuple[Array, Slope] | None = None  # the last one
+        self.kinked: dict[int, bool] = {}  # argument -> is it at a kink?  See kinks.py
         self.nearby: tuple[Array, tuple[Floats, Floats]] | None = None  # the last one, see kinks.py
 
     def at(self, values: list[Array]) -> Examination | None:
@@ -215,14 +215,6 @@ class Examination:
     def pace(self) -> float:
         """Seconds that one evaluation has taken so far, on average."""
         return self._seconds / max(self.evaluations, 1)
-
-    def at_kink(self, argument: int) -> bool:
-        """Tell whether the point lies on a kink, as seen when this argument moves."""
-        if argument not in self._at_kink:
-            from .kinks import neighbours_differ
-
-            self._at_kink[argument] = neighbours_differ(self, argument)
-        return self._at_kink[argument]
 
     def moved(self, argument: int, step: Array) -> list[Array]:
         """Return the point with one argument moved."""

@@ -12,12 +12,13 @@ convex hull of the gradients nearby (Clarke 1983), which is sampled.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
 from .examination import Examination, move, spread
 from .numeric import DEEPEST, RATIO, SAFETY, TINY, Bools, Floats, Slope, dot
-from .problem import Array
+from .problem import Array, Problem
 from .randomness import own_stream
 
 NEARBY = 2.0**-24  # how far away the neighbours lie, in units of each element
@@ -149,7 +150,7 @@ def excused(exam: Examination, argument: int, u: Array, vector: Floats, claimed:
     Where more than two pieces meet, the function can be smooth along u and yet have a kink: the
     median of three equal numbers follows the median of u, and a legal gradient any one of them.
     """
-    if not exam.at_kink(argument):
+    if not at_kink(exam, argument):
         return False
     slopes, rounding = nearby_slopes(exam, argument, u)
     used = vector != 0
@@ -164,7 +165,14 @@ def excused(exam: Examination, argument: int, u: Array, vector: Floats, claimed:
     return bool(bends and low[0] <= claimed <= high[0])
 
 
-def neighbours_differ(exam: Examination, argument: int) -> bool:
+def at_kink(exam: Examination, argument: int) -> bool:
+    """Tell whether the point lies on a kink, as seen when this argument moves."""
+    if argument not in exam.kinked:
+        exam.kinked[argument] = _neighbours_differ(exam, argument)
+    return exam.kinked[argument]
+
+
+def _neighbours_differ(exam: Examination, argument: int) -> bool:
     """Tell whether the gradient jumps between points next to the one being checked."""
     x = exam.values[argument]
     u = exam.own_units[argument] * spread(x.shape, own_stream(11))
@@ -210,14 +218,14 @@ def _sum_is_legal(exam: Examination, argument: int, u: Array, s: Slope) -> bool:
     return not (claimed < low[0] - slack or claimed > high[0] + slack)
 
 
-def legal_by_parts(exam: Examination) -> bool:
+def legal_by_parts(exam: Examination, check: Callable[[Problem], object]) -> bool:
     """Judge a function of several operations whose gradient is illegal at kinks only.
 
     relu(x) - relu(-x) is x, smooth, and yet the sum of two legal gradients at 0 is 0: what every
     operation may choose, the whole may not.  So each operation with a kink is judged alone, at
     its own inputs, and the whole at a point nearby where it is smooth.
     """
-    if not exam.problem.parts_hold():
+    if not exam.problem.parts_hold(check):
         return False
     rng = own_stream(17)
     nearby = exam.at(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .directions import Comparison, Table, gap, tabulate
 from .examination import Examination, spread
 from .numeric import Floats
-from .project import Comparison, Table, gap, tabulate
 
 MANY = 256  # elements to check one by one, if the function is fast enough
 PATIENCE = 4.0  # seconds for one argument

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .directions import Table
 from .examination import Examination
 from .numeric import Bools, Floats
 from .problem import Array
-from .project import Table
 
 
 @dataclass(frozen=True)

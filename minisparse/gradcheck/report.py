@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -125,9 +127,28 @@ class Report:
 
     def figure(self) -> Figure:
         """Draw analytic against numeric, and the error against the step h."""
-        from .figure import draw
+        from matplotlib.figure import Figure
 
-        return draw(self)
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        numeric = np.array([n for _, n in self.pairs])
+        analytic = np.array([a for a, _ in self.pairs])
+        if numeric.size:
+            ends = [min(numeric.min(), analytic.min()), max(numeric.max(), analytic.max())]
+            left.plot(ends, ends, color="0.7", linewidth=1, label="equal")
+            left.plot(numeric, analytic, "o", markersize=4, alpha=0.7, label="one element")
+            left.legend()
+        left.set_xlabel("numeric derivative")
+        left.set_ylabel("analytic derivative (backward)")
+        verdict = "holds" if self.ok else self.cause
+        left.set_title(f"{self.name}: {verdict}")
+        if self.curve:
+            steps, errors = np.array(self.curve).T
+            right.loglog(steps, np.maximum(errors, 1e-17), "o-", markersize=4)
+        right.set_xlabel("step h")
+        right.set_ylabel("relative error of the central difference")
+        right.set_title("curvature on the right, rounding on the left")
+        return figure
 
 
 def _success(r: Report) -> str:

@@ -14,6 +14,8 @@ def sample_derivative(a, u):
     return np.where((sbar > 0) & (sbar < 1), 1.8 * s * (1 - s), 0)
 """
 
+HALF = RIGHT.replace("1.8 * s", "0.9 * s")
+
 
 def both(body, before=""):
     """Return a file whose two functions have this body."""
@@ -204,7 +206,7 @@ def sample_derivative(a, u):
     h = 1e-6
     return (gate(a + h, u) - gate(a - h, u)) / (2 * h)
 """,
-        4,
+        7,  # right to ten digits, and this assignment asks for no more: a note, for people
         "difference quotient",
     ),
     "lies on the wire": (

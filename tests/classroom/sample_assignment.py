@@ -1,7 +1,13 @@
 """A small assignment of two exercises, written into a folder, for the tests of the classroom."""
 
-from minisparse.classroom import manifest
-from minisparse.classroom.material import Material
+from minisparse.classroom.grading.grading import Grader
+from minisparse.classroom.grading.submissions import Submission
+from minisparse.classroom.handing_out import manifest
+from minisparse.classroom.handing_out.material import Material
+from minisparse.classroom.walls.limits import Limits
+from minisparse.cli import main
+
+LIMITS = Limits(call=5.0, lost=5.0, cpu=20, memory=1024)
 
 MANIFEST = """
 id = "a1"
@@ -73,3 +79,16 @@ def write(root, wrong=WRONG, properties=PROPERTIES, text=MANIFEST):
 def material(root, **given):
     """Return the assignment with all that belongs to it."""
     return Material(write(root, **given))
+
+
+def grade(material, text, seed=3):
+    """Grade one text."""
+    with Grader(material, seed, LIMITS) as grader:
+        return grader.grade(Submission("ada", text))
+
+
+def run(capsys, *arguments):
+    """Type a command; return the exit code and what was said."""
+    code = main(["classroom", *map(str, arguments)])
+    said = capsys.readouterr()
+    return code, said.out, said.err

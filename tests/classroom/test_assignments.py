@@ -8,11 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from minisparse.classroom import manifest, running
-from minisparse.classroom.calling import Functions
-from minisparse.classroom.grading import Grader
-from minisparse.classroom.material import Material, local
-from minisparse.classroom.submissions import Submission
+from minisparse.classroom.grading import Grader, running
+from minisparse.classroom.grading.submissions import Submission
+from minisparse.classroom.handing_out import manifest
+from minisparse.classroom.handing_out.material import Material, local
+from minisparse.classroom.walls.calling import Functions
 
 NAMES = manifest.names()
 

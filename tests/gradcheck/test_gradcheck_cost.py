@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minisparse import Tensor, autodiff, gradcheck, nn
-from minisparse.gradcheck import project
+from minisparse.gradcheck import directions
 
 
 class WrongBias(autodiff.Op):
@@ -86,7 +86,7 @@ def test_one_wrong_element_of_many_is_found_by_halving():
 
 
 def test_slow_functions_get_fewer_single_elements(monkeypatch):
-    monkeypatch.setattr(project, "PATIENCE", 0.0)
+    monkeypatch.setattr(directions, "PATIENCE", 0.0)
     x = np.random.default_rng(6).standard_normal(100)
     report = gradcheck(np.sin, x, backward=lambda g, x: g * np.cos(x))
     assert report

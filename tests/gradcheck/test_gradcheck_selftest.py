@@ -105,20 +105,20 @@ def each_element(x):
 
 def without(stage, monkeypatch):
     """Return the verifier with one of its functions replaced by nothing."""
-    from minisparse.gradcheck import causes, contract, kinks, localise, precision, project
+    from minisparse.gradcheck import causes, contract, directions, kinks, localise, precision
 
     module, name, replacement = {
         "contract": (contract, "check_contract", keeps_outputs),
         "linearity": (contract, "check_linearity", lambda exam: None),
         "precision": (precision, "check_precision", lambda exam: None),
-        "projections": (project, "compare", lambda exam: []),
+        "projections": (directions, "compare", lambda exam: []),
         "kinks": (kinks, "legal", lambda exam, i, u, s, claimed: ~(s.kink | s.lost)),
         "kinks, generous": (
             kinks,
             "legal",
             lambda exam, i, u, s, claimed: np.ones(s.kink.shape, bool),
         ),
-        "elements": (project, "_chosen_elements", lambda exam, i: np.arange(0)),
+        "elements": (directions, "_chosen_elements", lambda exam, i: np.arange(0)),
         "localising": (localise, "localise", lambda exam, found: found.table),
         "explanations": (causes, "EXPLANATIONS", ()),
     }[stage]

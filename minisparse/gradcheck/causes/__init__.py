@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..directions import Comparison
 from ..examination import Examination
 from ..problem import Fault
-from ..project import Comparison
 from .elements import missing_terms, wrong_elements, wrong_formula
 from .evidence import Evidence
 from .factor import constant_factor, missing_factor

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..directions import Comparison, Table, tabulate
 from ..examination import SMALL, Examination, move
 from ..numeric import Bools, Floats
 from ..problem import Fault
-from ..project import Comparison, Table, tabulate
 from ..randomness import own_stream
 from ..regions import Region, matching
 from .evidence import FIT, Evidence

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import numeric
+from ..directions import Comparison, Table
 from ..examination import Examination, move
 from ..numeric import SAFETY, TINY, Floats, Slope, dot, length
 from ..problem import Array, flat
-from ..project import Comparison, Table
 
 FIT = 1e-6  # how well an explanation must fit, relative
 

@@ -20,7 +20,7 @@ def rule(student, name, settings, g, *arrays):
         op = getattr(student, name)(*settings)
         inputs = [Tensor(a) for a in arrays]
         found = op.backward(Tensor(g), op(*inputs), *inputs)
-        found = found if isinstance(found, tuple) else (found,)
+        found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
         if len(found) != len(inputs):
             raise TypeError(f"{name}.backward returned {len(found)} for {len(inputs)} inputs")
         found = tuple(r() if callable(r) and not isinstance(r, Tensor) else r for r in found)
@@ -35,10 +35,10 @@ def summed(student, g, shape, ndim):
 
 
 def graph(program):
-    """Return the tensors of a program: (None, wants a gradient) is a leaf, (i, j) a sum of two."""
+    """Return the tensors of a program: (-1, wants a gradient) is a leaf, (i, j) a sum of two."""
     tensors = []
-    for i, j in program:
-        leaf = i is None
+    for i, j in program.tolist():
+        leaf = i < 0
         tensors.append(
             Tensor(np.ones(1), requires_grad=bool(j)) if leaf else tensors[i] + tensors[j]
         )
@@ -49,15 +49,13 @@ def order(student, program):
     """Return the order, as positions in the program, in which its last tensor's backward goes."""
     tensors = graph(program)
     place = {id(t): k for k, t in enumerate(tensors)}
-    return [place[id(t)] for t in student.order(tensors[-1])]
+    found = student.order(tensors[-1])
+    if not isinstance(found, (list, tuple)):
+        raise TypeError(f"order returned {type(found).__name__}; expected a list of tensors")
+    return [place.get(id(t), -1) for t in found]
 
 
-def length_of_chain(student, n):
-    """Return the length of the order for n additions, one after the other."""
-    y = Tensor(np.ones(1), requires_grad=True)
-    for _ in range(n):
-        y = y + 0.5
-    return len(student.order(y))
+order.about = "order"
 
 
 # ---- all parts together -------------------------------------------------------------------------

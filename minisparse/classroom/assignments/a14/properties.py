@@ -4,8 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minisparse.classroom.judging import array
-from minisparse.classroom.properties import close, prop, require
+from minisparse.classroom.properties import array, close, prop, require
 
 
 def holes(rng, shape, density=0.4):
@@ -73,21 +72,25 @@ def constant_inputs(student, reference, rng, level):
 
 @prop("14.2", "forward", points=1, name="one place that differs is enough")
 def one_place(student, reference, rng, level):
-    seen = np.full((4, 3, 3, 5), 1.5)
-    unit = int(rng.integers(5))
-    seen[(*(int(rng.integers(n)) for n in (4, 3, 3)), unit)] += 1e-6
-    got = student.foldable(seen, np.ones((2, 2, 5, 3)), 5, zeros_only=False)
-    close(got, np.arange(5) != unit, what="the units, of which one differs at one place")
+    """At the corners of the image, and somewhere inside it."""
+    inside = tuple(int(v) for v in rng.integers(1, 3, 2))
+    for place in ((0, 0), (3, 3), (0, 3), inside):
+        seen = np.full((4, 4, 4, 5), float(rng.uniform(1, 2)))
+        unit = int(rng.integers(5))
+        seen[(int(rng.integers(4)), *place, unit)] += 1e-6
+        got = student.foldable(seen, rng.uniform(1, 2, (2, 2, 5, 3)), 5, zeros_only=False)
+        close(got, np.arange(5) != unit, what=f"the units, of which one differs at {place}")
 
 
 @prop("14.2", "edge", points=1, name="the last bits, zeros only, weights that ignore")
 def conditions(student, reference, rng, level):
     for dtype in (np.float32, np.float64):
-        seen = np.full((5, 4), 3.7, dtype)
-        seen[2, 1] = np.nextafter(dtype(3.7), dtype(4))  # rounding
+        value = dtype(rng.uniform(3, 4))
+        seen = np.full((5, 4), value, dtype)
+        seen[2, 1] = np.nextafter(value, dtype(9))  # rounding
         seen[:, 2] = 0
-        seen[1, 3] = 4.0
-        w = np.ones((4, 2), dtype)
+        seen[1, 3] = value + dtype(0.25)
+        w = rng.uniform(1, 2, (4, 2)).astype(dtype)
         got = student.foldable(seen, w, 4, zeros_only=False)
         close(got, np.array([True, True, True, False]), what="units, one of them off by rounding")
         got = student.foldable(seen, w, 4, zeros_only=True)
@@ -115,9 +118,27 @@ def positions(student, reference, rng, level):
 
 
 def perceptron(rng, density=0.4, sizes=None):
+    """Return a network with holes, in which every way to die occurs and is seen in the outputs.
+
+    Unit 0 of the first hidden layer is a constant that relu lets through, unit 1 one that it holds
+    back.  Unit 2 of the second is read by nobody, and it alone reads unit 3 of the first.  Unit 4 of
+    every layer lives, and carries the constants to the outputs.
+    """
     sizes = sizes or [int(n) for n in rng.integers(5, 10, 5)]
     weights = tuple(holes(rng, shape, density) for shape in pairwise(sizes))
-    return weights, tuple(rng.standard_normal(n) for n in sizes[1:])
+    biases = tuple(rng.standard_normal(n) for n in sizes[1:])
+    if len(sizes) == 5:
+        first, second, third, _ = weights
+        for w in weights:
+            w[4, 4] = rng.uniform(1, 2)
+        for b in biases:
+            b[4] = rng.uniform(3, 4)
+        first[:, :2], biases[0][:2] = 0, (rng.uniform(1, 2), -rng.uniform(1, 2))
+        second[:2, 4] = rng.uniform(1, 2, 2)
+        third[2] = 0
+        second[3] = 0
+        second[3, 2], first[4, 3] = rng.uniform(1, 2, 2)
+    return weights, biases
 
 
 def outputs(x, weights, biases):
@@ -204,7 +225,12 @@ def chain_of_deaths(student, reference, rng, level):
 @prop("14.3", "edge", points=1, name="a layer may lose all its units; inputs and outputs stay")
 def empty_layers(student, reference, rng, level):
     weights = rng.standard_normal((3, 4)), np.zeros((4, 5)), rng.standard_normal((5, 2))
-    network = weights, tuple(rng.standard_normal(n) for n in (4, 5, 2))
+    biases = tuple(rng.standard_normal(n) for n in (4, 5, 2))
+    biases[1][:2] = (
+        rng.uniform(1, 2),
+        -rng.uniform(1, 2),
+    )  # relu lets one through, and holds one back
+    network = weights, biases
     small = shrunk(student, *network)
     found = [w.shape for w in small[0]]
     require(found == [(3, 0), (0, 0), (0, 2)], f"no hidden unit should be left, got {found}")

@@ -6,8 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from minisparse.classroom.judging import array, number
-from minisparse.classroom.properties import close, prop, require
+from minisparse.classroom.properties import array, close, exact, number, prop, require
 
 # ---- 2.1 ----------------------------------------------------------------------------------------
 
@@ -66,10 +65,10 @@ def levels(student, reference, rng, level):
     function="second_difference",
 )
 def beside_a_large_number(student, reference, rng, level):
-    """f(x) = 2^53 - 1, where 2 f(x) and the sum of the other two can only be even."""
-    here = np.array([2.0**53 - 1])
+    """f(x) is odd and next to 2^53, where 2 f(x) and the sum of the other two can only be even."""
+    here = 2.0**53 - 1 - 2 * rng.integers(0, 10**6, 5)
     got = student.second_difference(here - 1, here - 2, here, 1.0)
-    close(got, np.array([-3.0]), atol=0, what="the second difference of numbers near 2^53")
+    close(got, np.full(5, -3.0), atol=0, what="the second difference of numbers near 2^53")
 
 
 # ---- 2.2 ----------------------------------------------------------------------------------------
@@ -87,23 +86,26 @@ def apart(student, reference, rng, level):
 
 @prop("2.2", "edge", points=1, name="zeros, tiny numbers, single numbers", function="relative")
 def nothing_apart(student, reference, rng, level):
-    a, b = np.array([0.0, 0.0, 1e-200, -1.0]), np.array([0.0, 2.0, 3e-200, 1.0])
+    size = float(rng.uniform(1, 2))
+    a, b = np.array([0.0, 0.0, size * 1e-200, -size]), np.array([0.0, 2.0, size * 3e-200, size])
     want = np.array([0.0, 1.0, 2 / 3, 2.0])
     close(student.relative(a, b), want, rtol=1e-12, what="the relative difference")
-    close(student.relative(3.0, 4.0), np.array(0.25), what="that of 3 and 4")
+    close(student.relative(3 * size, 4 * size), np.array(0.25), what="that of two numbers")
 
 
 @prop("2.2", "forward", points=1, name="what a gradient claims", function="dot")
 def claimed(student, reference, rng, level):
     a, b = rng.integers(-20, 21, (2, 9)) / 8.0
+    a[:2], b[:2] = (-1, 2), (3, -1.5)  # some of the products are below 0
     want = sum(Fraction(x) * Fraction(y) for x, y in zip(a, b, strict=True))
     close(number(student.frozen.dot(a, b), "the sum"), float(want), rtol=1e-12, what="the sum")
 
 
 @prop("2.2", "edge", points=1, name="what does not count may be unknown", function="dot")
 def unknown(student, reference, rng, level):
-    a, b = np.array([0.0, 2.0, 0.0, -1.0]), np.array([np.inf, 3.0, np.nan, 4.0])
-    close(number(student.dot(a, b), "the sum"), 2.0, what="the sum without the unknown")
+    size = int(rng.integers(1, 10_000)) / 64
+    a, b = np.array([0.0, 2.0, 0.0, -1.0]), size * np.array([np.inf, 3.0, np.nan, 4.0])
+    close(number(student.dot(a, b), "the sum"), 2 * size, what="the sum without the unknown")
     close(number(student.dot(np.zeros(2), b[:2]), "the sum"), 0.0, what="the sum of nothing")
 
 
@@ -198,25 +200,55 @@ def without_noise(student, reference, rng, level):
 # ---- 2.7 ----------------------------------------------------------------------------------------
 
 
+def line(rng, *operations):
+    """Return a function of arrays, as data, with constants of its own around the operations."""
+    steps = [("times", float(rng.uniform(0.5, 1.5))), ("plus", float(rng.uniform(0.5, 1.5)))]
+    for name in operations:
+        steps += [(name, 0.0), ("times", float(rng.uniform(0.5, 1.5)))]
+    return steps
+
+
+def differentiated(steps, x, u):
+    """Return the derivative of such a function at x along u, by the chain rule."""
+    for name, c in steps:
+        match name:
+            case "times":
+                x, u = c * x, c * u
+            case "plus":
+                x = x + c
+            case "exp":
+                x, u = np.exp(x), np.exp(x) * u
+            case "sine":
+                x, u = np.sin(x), np.cos(x) * u
+            case "quotient":
+                x, u = 1 / (1 + x * x), -2 * x * u / (1 + x * x) ** 2
+            case "logarithm":
+                x, u = np.log(x), u / x
+            case "neighbours":
+                x, u = x[:-1] * x[1:], u[:-1] * x[1:] + x[:-1] * u[1:]
+    return u
+
+
 @prop("2.7", "forward", points=2, name="exact to rounding")
 def without_difference(student, reference, rng, level):
-    x, u = rng.uniform(0.5, 2, 5), rng.standard_normal(5)
-    slopes = {
-        "exp": np.exp(x) * u,
-        "sine of a product": np.cos(x[:-1] * x[1:]) * (u[:-1] * x[1:] + x[:-1] * u[1:]),
-        "quotient": -2 * x * u / (1 + x * x) ** 2,
-        "logarithm": u / x,
-    }
-    for name, slope in slopes.items():
-        got = student.step_of(name, x, u)
-        require(got is not None, f"{name}: this function takes complex numbers")
-        close(got, slope, rtol=1e-12, atol=1e-14, what=f"the derivative of {name}")
+    for operations in (
+        ("exp",),
+        ("neighbours", "sine"),
+        ("quotient",),
+        ("logarithm",),
+        ("sine", "exp"),
+    ):
+        x, u, steps = rng.uniform(0.5, 2, 5), rng.uniform(0.5, 2, 5), line(rng, *operations)
+        got = student.step_of(steps, x, u)
+        what = " of ".join(reversed(operations))
+        require(got is not None, f"{what}: this function takes complex numbers")
+        exact(got, differentiated(steps, x, u), f"the derivative of {what}")
 
 
 @prop("2.7", "edge", points=1, name="functions without complex values")
 def not_analytic(student, reference, rng, level):
-    x, u = rng.uniform(0.5, 2, 4), rng.standard_normal(4)
-    close(student.step_of("exp", x, u), np.exp(x) * u, rtol=1e-12, what="the derivative of exp")
-    for name in ("real part", "cast", "error", "infinite", "maximum of absolute values"):
-        got = student.step_of(name, x, u)
+    x, u, steps = rng.uniform(0.5, 2, 4), rng.uniform(0.5, 2, 4), line(rng, "exp")
+    exact(student.step_of(steps, x, u), differentiated(steps, x, u), "the derivative of exp")
+    for name in ("real part", "cast", "error", "infinite", "absolute values"):
+        got = student.step_of([*line(rng), (name, 0.0)], x, u)
         require(got is None, f"{name}: there is no answer, so return None")

@@ -2,8 +2,15 @@
 
 import numpy as np
 
-from minisparse.classroom.judging import array, exact
-from minisparse.classroom.properties import close, gradient_holds, prop, refuses, require
+from minisparse.classroom.properties import (
+    array,
+    close,
+    exact,
+    gradient_holds,
+    prop,
+    refuses,
+    require,
+)
 
 GEOMETRIES = (((1, 1), (0, 0)), ((2, 1), (1, 0)), ((1, 3), (0, 2)), ((2, 2), (1, 1)))
 
@@ -84,8 +91,9 @@ def one_pixel(student, reference, rng, level):
 
 @prop("4.1", "edge", points=1, name="what does not fit is refused")
 def channels_that_differ(student, reference, rng, level):
-    x, w = np.ones((1, 5, 5, 1)), np.ones((3, 3, 1, 1))
-    close(student.conv2d(x, w), np.full((1, 3, 3, 1), 9.0), what="the convolution of ones")
+    value = int(rng.integers(1, 10_000)) / 64
+    x, w = np.full((1, 5, 5, 1), value), np.ones((3, 3, 1, 1))
+    close(student.conv2d(x, w), np.full((1, 3, 3, 1), 9 * value), what="the sum of 9 equal pixels")
     refuses(student.conv2d, x, np.ones((3, 3, 2, 1)), because="kernels of other channels")
     refuses(student.conv2d, x, w, (1, 1), (0, 0), np.ones(2), because="a bias of another length")
 
@@ -113,11 +121,12 @@ def input_gradient(student, reference, rng, level):
 
 @prop("4.2", "edge", points=1, name="pixels that no window meets; float32; shapes")
 def unmet_pixels(student, reference, rng, level):
-    g, w = np.ones((1, 2, 2, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)
+    value = np.float32(int(rng.integers(1, 10_000)) / 64)
+    g, w = np.full((1, 2, 2, 1), value), np.ones((2, 2, 1, 1), np.float32)
     got = student.conv2d_input_grad(g, w, (1, 6, 7, 1), (3, 4))
     want = np.zeros((6, 7), np.float32)
     for i, j in ((0, 0), (0, 4), (3, 0), (3, 4)):
-        want[i : i + 2, j : j + 2] = 1
+        want[i : i + 2, j : j + 2] = value
     close(got, want[None, ..., None], atol=0, what="gradients between windows, which are 0")
     refuses(student.conv2d_input_grad, g, w, (1, 6, 6, 1), because="a gradient of another shape")
 
@@ -142,11 +151,10 @@ def weight_gradient(student, reference, rng, level):
 
 @prop("4.3", "edge", points=1, name="float32, and shapes that do not fit")
 def odd_weight_gradients(student, reference, rng, level):
-    x, g = np.ones((2, 5, 4, 1), np.float32), np.ones((2, 3, 3, 2), np.float32)
+    value = np.float32(int(rng.integers(1, 10_000)) / 64)
+    x, g = np.full((2, 5, 4, 1), value), np.ones((2, 3, 3, 2), np.float32)
     got = student.conv2d_weight_grad(x, g, (3, 2))
-    close(
-        got, np.full((3, 2, 1, 2), 18, np.float32), what="the gradient in float32, a sum of 18 ones"
-    )
+    close(got, np.full((3, 2, 1, 2), 18 * value), what="the gradient in float32, 18 equal numbers")
     f = student.conv2d_weight_grad
     refuses(f, x, g[:, 1:], (3, 2), because="a gradient of another shape")
 
@@ -267,9 +275,10 @@ def shares(student, reference, rng, level):
 
 @prop("4.5", "edge", points=1, name="float32, and shapes that do not fit")
 def odd_means(student, reference, rng, level):
-    x = np.full((2, 4, 6, 2), 3, np.float32)
+    value = np.float32(int(rng.integers(1, 10_000)) / 64)
+    x = np.full((2, 4, 6, 2), value)
     close(student.avg_pool2d(x), x[:, :2, :3].copy(), what="the means in float32")
-    g = np.full((2, 2, 3, 2), 8, np.float32)
-    close(student.avg_pool2d_backward(g, x.shape), x - 1, what="the gradient in float32")
+    g = np.full((2, 2, 3, 2), 4 * value)
+    close(student.avg_pool2d_backward(g, x.shape), x, what="the gradient in float32")
     refuses(student.avg_pool2d_backward, g[:, 1:], x.shape, because="a gradient of another shape")
     refuses(student.avg_pool2d, x, (9, 2), because="a window larger than the image")

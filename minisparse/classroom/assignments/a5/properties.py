@@ -6,8 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from minisparse.classroom.judging import number
-from minisparse.classroom.properties import close, prop, refuses, require
+from minisparse.classroom.properties import close, number, prop, refuses, require
 
 FORMS = ("weight", "unit", "input", "kernel", (2, 3))
 
@@ -109,16 +108,18 @@ def rounded(student, reference, rng, level):
 
 @prop("5.2", "edge", points=1, name="halves go up", function="count_for")
 def halves(student, reference, rng, level):
-    for n in (2 * rng.integers(0, 40, 6) + 1).tolist():
+    odd = 4 * rng.integers(0, 200, 6) + [1, 3, 1, 3, 1, 3]  # halves above an even and an odd number
+    for n in odd.tolist():
         close(student.count_for(0.5, n), (n + 1) // 2, what=f"half of {n}, rounded up")
 
 
 @prop("5.2", "edge", points=1, name="other densities are refused", function="count_for")
 def no_density(student, reference, rng, level):
-    for density, n in ((0.0, 0), (1.0, 10)):
-        close(student.count_for(density, 10), n, what=f"how many of 10 at density {density:g}")
-    for density in (-0.1, 1.1):
-        refuses(student.count_for, density, 10, because=f"a density of {density}")
+    n = int(rng.integers(10, 10_000))
+    for density, want in ((0.0, 0), (1.0, n)):
+        close(student.count_for(density, n), want, what=f"how many of {n} at density {density:g}")
+    for density in (-float(rng.uniform(0.1, 1)), 1 + float(rng.uniform(0.1, 1))):
+        refuses(student.count_for, density, n, because=f"a density of {density:g}")
 
 
 # ---- 5.3: n of m --------------------------------------------------------------------------------
@@ -140,7 +141,10 @@ def consecutive_inputs(student, reference, rng, level):
     for field in ((), (2, 3)):
         m = int(rng.integers(2, 5))
         n = int(rng.integers(1, m))
-        scores = rng.standard_normal((*field, m * int(rng.integers(1, 4)), m * 2))
+        scores = rng.standard_normal((*field, m * int(rng.integers(2, 4)), m * 2))
+        scores[..., :m, 0] += (
+            10  # the largest are neighbours: who looks m apart keeps too many of them
+        )
         got = student.frozen.keep_n_of_m(scores, n, m)
         close(got, n_of_m(scores, n, m), what=f"{n}:{m} of shape {scores.shape}")
 
@@ -148,13 +152,15 @@ def consecutive_inputs(student, reference, rng, level):
 @prop("5.3", "edge", points=1, name="of equal scores the first are kept")
 def ties_of_m(student, reference, rng, level):
     scores = rng.integers(0, 2, (8, 6)).astype(np.float32)
+    scores[:, 0] = [1, 1, 1, 1, 0, 0, 0, 0]
+    scores *= np.float32(rng.uniform(1, 2))
     close(student.keep_n_of_m(scores, 2, 4), n_of_m(scores, 2, 4), what="2:4 with equal scores")
 
 
 @prop("5.3", "edge", points=1, name="what does not fit is refused")
 def groups_that_do_not_fit(student, reference, rng, level):
     scores = rng.standard_normal((6, 4))
-    pair = np.array([[1.0, 3.0], [2.0, 2.0]])
+    pair = np.array([[1.0, 3.0], [2.0, 2.0]]) * rng.uniform(1, 2)
     want = np.array([[False, True], [True, False]])
     close(student.keep_n_of_m(pair, 1, 2), want, what="1 of every 2")
     refuses(student.keep_n_of_m, scores, 2, 4, because="6 inputs in groups of 4")
@@ -179,7 +185,7 @@ def shape_of_groups(shape, form):
 
 
 def weight_shape(rng, field):
-    return (*field, 2 * int(rng.integers(1, 4)), 3 * int(rng.integers(1, 4)))
+    return (*field, 2 * int(rng.integers(2, 5)), 3 * int(rng.integers(2, 5)))
 
 
 @prop("5.4", "forward", points=2, name="the sum over each group", function="group_scores")
@@ -198,6 +204,9 @@ def decisions(student, reference, rng, level):
     for form, field in product(FORMS, ((), (3, 2))):
         shape = weight_shape(rng, field)
         keep = rng.random(shape_of_groups(shape, form)) < 0.5
+        keep[(0,) * keep.ndim] = True  # its neighbours are decided otherwise
+        for axis in range(keep.ndim):
+            keep[tuple(int(a == axis) for a in range(keep.ndim))] = False
         want = np.empty(shape, bool)
         for place in np.ndindex(shape):
             want[place] = keep[group_of(place, form)]
@@ -227,7 +236,8 @@ def blocks_that_do_not_fit(student, reference, rng, level):
     refuses(student.group_scores, scores, (3, 2), because="4 inputs in blocks of 3")
     refuses(student.group_scores, scores, "rows", because="an unknown granularity")
     refuses(student.group_scores, scores[0], "unit", because="weights of one axis")
-    refuses(student.ungroup, np.ones(2, bool), (4, 5), (2, 2), because="5 outputs in blocks of 2")
+    keep = rng.random(2) < 0.5
+    refuses(student.ungroup, keep, (4, 5), (2, 2), because="5 outputs in blocks of 2")
 
 
 # ---- 5.5: schedules -----------------------------------------------------------------------------
@@ -260,10 +270,14 @@ def outside(student, reference, rng, level):
 
 @prop("5.5", "edge", points=1, name="what makes no sense is refused")
 def no_schedule(student, reference, rng, level):
-    close(student.cubic_sparsity(5.0, 0.0, 5.0, 0.75), 0.75, what="the sparsity at the end")
-    refuses(student.cubic_sparsity, 1.0, 5.0, 5.0, 0.9, because="a schedule that takes no time")
-    refuses(student.cubic_sparsity, 1.0, 0.0, 5.0, 1.2, because="a final sparsity of 1.2")
-    refuses(student.cubic_sparsity, 1.0, 0.0, 5.0, 0.9, -0.1, because="an initial one of -0.1")
+    end, final = float(rng.uniform(4, 6)), float(rng.uniform(0.5, 0.9))
+    close(student.cubic_sparsity(end, 0.0, end, final), final, what="the sparsity at the end")
+    refuses(student.cubic_sparsity, 1.0, end, end, final, because="a schedule that takes no time")
+    above, less = 1 + final, -final
+    refuses(student.cubic_sparsity, 1.0, 0.0, end, above, because=f"a final sparsity of {above:g}")
+    refuses(
+        student.cubic_sparsity, 1.0, 0.0, end, final, less, because=f"an initial one of {less:g}"
+    )
 
 
 # ---- 5.6: layers --------------------------------------------------------------------------------

@@ -5,16 +5,19 @@ from fractions import Fraction
 
 import numpy as np
 
-from minisparse.classroom.judging import array
-from minisparse.classroom.properties import close, gradient_holds, prop, refuses
+from minisparse.classroom.properties import array, close, gradient_holds, prop, refuses
 
 GROUPS = {"unit": (0,), "input": (1,)}  # of a matrix: the axes that a group runs over
 
 
 def weights(rng):
-    """Return a matrix with zeros among its weights."""
+    """Return a matrix with zeros among its weights, and with small and large ones of both signs."""
     w = rng.standard_normal(rng.integers(3, 7, 2))
-    return np.where(rng.random(w.shape) < 0.2, 0.0, w)
+    w = np.where(rng.random(w.shape) < 0.2, 0.0, w)
+    small, large = rng.uniform(0.05, 0.15, 2), rng.uniform(1, 2, 2)
+    planted = [0.0, small[0], -small[1], large[0], -large[1]]
+    w.ravel()[rng.choice(w.size, 5, replace=False)] = planted
+    return w
 
 
 def amount_for(rng):
@@ -94,7 +97,7 @@ def moreau(student, reference, rng, level):
 
 @prop("6.2", "edge", points=1, name="at the threshold, at zero, and far beyond", function="l1_step")
 def edges(student, reference, rng, level):
-    amount = 2.0 ** -int(rng.integers(1, 5))
+    amount = int(rng.integers(1, 1000)) / 1024
     w = np.array([amount, -amount, 0.0, amount / 2, 3 * amount, -3 * amount])
     want = np.array([0.0, 0.0, 0.0, 0.0, 2 * amount, -2 * amount])
     close(
@@ -110,10 +113,10 @@ def edges(student, reference, rng, level):
 
 @prop("6.3", "forward", points=1, name="as many as it takes")
 def counted(student, reference, rng, level):
-    for _ in range(5):
+    for sign in (-1, 1, -1, 1, 1):
         w, amount = (
-            Fraction(int(rng.integers(-200, 200)), 64),
-            Fraction(int(rng.integers(1, 40)), 64),
+            sign * Fraction(int(rng.integers(1, 2000)), 512),
+            Fraction(int(rng.integers(1, 400)), 512),
         )
         left, steps = abs(w), 0
         while left > 0:
@@ -124,11 +127,11 @@ def counted(student, reference, rng, level):
 
 @prop("6.3", "edge", points=1, name="zero, whole numbers of steps, and no pull")
 def whole(student, reference, rng, level):
-    steps = int(rng.integers(2, 30))
-    close(student.l1_steps_to_zero(0.0, 0.5), 0, what="the steps from 0")
-    close(student.l1_steps_to_zero(-steps * 0.25, 0.25), steps, what="a whole number of steps")
-    for amount in (0.0, -1.0):
-        refuses(student.l1_steps_to_zero, 1.0, amount, because=f"steps of {amount:g}")
+    steps, size = int(rng.integers(2, 30)), int(rng.integers(1, 1000)) / 1024
+    close(student.l1_steps_to_zero(0.0, size), 0, what="the steps from 0")
+    close(student.l1_steps_to_zero(-steps * size, size), steps, what="a whole number of steps")
+    for amount in (0.0, -size):
+        refuses(student.l1_steps_to_zero, 1 + size, amount, because=f"steps of {amount:g}")
 
 
 # ---- 6.4 ----------------------------------------------------------------------------------------

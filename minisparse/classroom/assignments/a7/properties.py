@@ -4,8 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from minisparse.classroom.judging import array
-from minisparse.classroom.properties import close, gradient_holds, prop, refuses
+from minisparse.classroom.properties import array, close, gradient_holds, prop, refuses
 
 
 def layer(rng, outputs=None):
@@ -42,14 +41,13 @@ def one_hot(student, reference, rng, level):
 
 @prop("7.1", "edge", points=1, name="labels that are no class, and other variants")
 def no_class(student, reference, rng, level):
-    first = student.cotangents(np.array([0]), 4, "specific", "float64")
-    close(first, np.eye(4)[None, :1], what="class 0 of 4")
+    several = rng.integers(0, 4, 12)
+    got = student.cotangents(several, 4, "specific", "float64")
+    close(got, np.eye(4)[several][None], what="12 labels of 4 classes")
     for label in (-1, 4):
-        labels = np.array([0, label, 3])
+        labels = np.append(several, [label, 3])
         refuses(student.cotangents, labels, 4, "specific", "float64", because=f"label {label} of 4")
-    refuses(
-        student.cotangents, np.array([0]), 4, "special", "float64", because="an unknown variant"
-    )
+    refuses(student.cotangents, several, 4, "special", "float64", because="an unknown variant")
 
 
 # ---- 7.2 and 7.3 --------------------------------------------------------------------------------

@@ -4,8 +4,17 @@ import math
 
 import numpy as np
 
-from minisparse.classroom.judging import array, exact, number
-from minisparse.classroom.properties import Rng, close, gradient_holds, prop, refuses, require
+from minisparse.classroom.properties import (
+    Rng,
+    array,
+    close,
+    exact,
+    gradient_holds,
+    number,
+    prop,
+    refuses,
+    require,
+)
 
 USUAL = (2 / 3, -0.1, 1.1)  # beta, gamma, zeta
 
@@ -69,10 +78,11 @@ def atoms(student, reference, rng, level):
 
 @prop("8.1", "edge", points=1, name="noise at 0 or 1 is refused", function="sample")
 def no_noise(student, reference, rng, level):
-    half = student.sample(np.zeros(2), np.full(2, 0.5))
-    close(half, np.full(2, 0.5), rtol=1e-9, what="z at log alpha = 0 and u = 1/2")
+    u = float(rng.uniform(0.3, 0.7))
+    got = student.sample(np.zeros(2), np.full(2, u))
+    close(got, np.full(2, gate(0.0, u)), rtol=1e-9, what=f"z at log alpha = 0 and u = {u:.3g}")
     for noise in (0.0, 1.0):
-        refuses(student.sample, np.zeros(2), np.array([0.5, noise]), because=f"noise u = {noise}")
+        refuses(student.sample, np.zeros(2), np.array([u, noise]), because=f"noise u = {noise}")
 
 
 @prop("8.1", "forward", points=1, name="evaluation: no noise", function="evaluation_gate")
@@ -205,15 +215,26 @@ def stuck(student, reference, rng, level):
 # ---- 8.4 ----------------------------------------------------------------------------------------
 
 
+def mean_over_u(log_alpha, law):
+    """Return the average of z over u, to rounding.
+
+    With v = logit(u), z is 0 up to one v, 1 from another one on, and smooth between them.
+    """
+    beta, gamma, zeta = law
+    low, high = (beta * logit((t - gamma) / (zeta - gamma)) - log_alpha for t in (0.0, 1.0))
+    nodes, weights = np.polynomial.legendre.leggauss(80)
+    v = low + (high - low) * (nodes + 1) / 2
+    z = (zeta - gamma) / (1 + np.exp(-(v + log_alpha) / beta)) + gamma
+    du = 1 / (2 + np.exp(v) + np.exp(-v))
+    return float((z * du) @ weights) * (high - low) / 2 + 1 / (1 + math.exp(high))
+
+
 @prop("8.4", "forward", points=2, name="the mean gate", function="mean")
 def mean_gate(student, reference, rng, level):
     """Over u instead of t: the average of z itself."""
     log_alpha = some_log_alphas(rng)
-    u = (np.arange(4000) + 0.5) / 4000
     for law, got in both_laws(student, "mean", rng, log_alpha):
-        beta, gamma, zeta = law
-        s = 1 / (1 + np.exp(-(np.log(u / (1 - u)) + log_alpha[:, None]) / beta))
-        want = np.clip(s * (zeta - gamma) + gamma, 0, 1).mean(axis=1)
+        want = np.array([mean_over_u(a, law) for a in log_alpha])
         close(got, want, rtol=0, atol=2e-6, what="the mean of z")
 
 
@@ -260,10 +281,15 @@ def start(student, reference, rng, level):
 
 @prop("8.5", "edge", points=1, name="drop rates without sense", function="initial_log_alpha")
 def no_rate(student, reference, rng, level):
-    got = student.initial_log_alpha((2,), 0.9, Rng(0))
-    close(got, np.full(2, logit(0.1)), atol=0.1, what="log alpha for a drop rate of 0.9")
-    for drop in (0.0, 1.0, -0.5):
-        refuses(student.initial_log_alpha, (2,), drop, Rng(0), because=f"a drop rate of {drop}")
+    rate, seed = float(rng.uniform(0.8, 0.95)), int(rng.integers(1 << 30))
+    got = student.initial_log_alpha((2,), rate, Rng(seed))
+    close(
+        got, np.full(2, logit(1 - rate)), atol=0.1, what=f"log alpha for a drop rate of {rate:.3g}"
+    )
+    for drop in (0.0, 1.0, -rate):
+        refuses(
+            student.initial_log_alpha, (2,), drop, Rng(seed), because=f"a drop rate of {drop:g}"
+        )
 
 
 @prop("8.5", "forward", points=1, name="uniform, and away from 0 and 1", function="noise")
@@ -285,6 +311,16 @@ def ends(student, reference, rng, level):
     u = array(student.noise(Rng(int(rng.integers(1 << 30))), (300, 7), "float32"), (300, 7), "the noise",
               np.float32)  # fmt: skip
     require(len(np.unique(u)) > 2000, "the noise repeats itself")
-    low, high = (number(v, "the noise") for v in student.extreme_noise())
-    close(low, 1e-6, rtol=1e-6, atol=0, what="the noise where the generator returns 0")
-    require(high <= 1 - 1e-6 + 1e-12, "the noise should stay 1e-6 away from 1")
+    for word in (0, 2**32 - 1, *(int(w) for w in rng.integers(1 << 24, 1 << 31, 2))):
+        words = rng.integers(0, 1 << 32, 624)
+        words[:64] = (
+            word  # whatever a generator makes of its bits, it is word / 2^32 of the interval
+        )
+        u, shape = word / 2**32, (int(rng.integers(2, 5)),)
+        got = array(student.noise_of(words, shape, "float64"), shape, "the noise")
+        if word:
+            what = f"the noise where the generator draws {u:.6g}"
+            close(got, np.full(shape, u), rtol=0, atol=3e-6, what=what)
+        least, most = 1e-6 * (1 - 1e-6), 1 - 1e-6 + 1e-12
+        inside = bool((got >= least).all() and (got <= most).all())
+        require(inside, f"the noise should stay 1e-6 away from 0 and 1, got {got[0]:.9g}")

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from minisparse.classroom.judging import array, number
-from minisparse.classroom.properties import close, prop, refuses, require
+from minisparse.classroom.properties import array, close, number, prop, refuses, require
 
 NAMES = ("gaussian", "exponential", "erfc", "hard")
 
@@ -54,13 +53,15 @@ def fixed_threshold(student, reference, rng, level):
 
 @prop("9.1", "edge", points=1, name="float32 stays float32, far weights are safe")
 def ends_of_the_forms(student, reference, rng, level):
-    w = np.array([0.0, 1e-6, 1.0, 1e3, -1e3, 1e30], np.float32)
+    far = rng.uniform(1e3, 2e3)
+    w = np.array([0.0, 1e-6, 1.0, far, -far, 1e30], np.float32)
     for name in NAMES:
         p = array(getattr(student, name)(w, 0.5), (6,), f"p of the form {name}", np.float32)
         require(bool((p >= 0).all() and (p <= 1.000001).all()), f"{name}: p lies in [0, 1]")
         require(p[0] > 0.999999, f"{name}: p should be 1 at w = 0")
         require(not p[3:].any(), f"{name}: p should be 0 at weights of 2,000 sigma and more")
-    edge = student.hard(np.array([0.5, -0.5, 0.4999]), 0.5)
+    sigma = float(rng.uniform(0.2, 3))
+    edge = student.hard(sigma * np.array([1, -1, 0.9999]), sigma)
     close(edge, np.array([0.0, 0.0, 1.0]), atol=0, what="the hard form at |w| = sigma")
 
 
@@ -82,7 +83,7 @@ def frequency(student, reference, rng, level):
 
 @prop("9.2", "edge", points=2, name="u = 0 zeroes no large weight; p = 0 and p = 1")
 def extreme_noise(student, reference, rng, level):
-    u = np.array([0.0, 2.0**-24, 0.5, 1 - 2.0**-24], np.float32)
+    u = np.array([0.0, 2.0**-24, rng.uniform(0.1, 0.9), 1 - 2.0**-24], np.float32)
     never = student.zeroed(np.full(4, 1e-30, np.float32), u)
     close(never, np.zeros(4, bool), what="the draw with p = 1e-30")
     close(student.zeroed(np.zeros(4, np.float32), u), np.zeros(4, bool), what="the draw with p = 0")
@@ -118,11 +119,11 @@ def threshold(student, reference, rng, level):
 
 @prop("9.3", "edge", points=1, name="very many steps, and nonsense", function="effective_threshold")
 def many_steps(student, reference, rng, level):
-    n = 10**13
+    n = 10**13 + int(rng.integers(10**12))
     got = number(student.effective_threshold(1.0, n), "the threshold")
     require(got > 0, "a threshold is a magnitude, above 0")
     survives = math.exp(n * math.log1p(-tail("gaussian", got, 1.0)))
-    close(survives, 0.5, rtol=1e-6, what="the chance of that weight after 10^13 steps")
+    close(survives, 0.5, rtol=1e-6, what="the chance of that weight after more than 10^13 steps")
     refuses(student.effective_threshold, 1.0, 0, because="0 steps")
     refuses(student.effective_threshold, 1.0, 10, "uniform", because="an unknown form")
     refuses(student.effective_threshold, 1.0, 10, "gaussian", 1.0, because="a chance of 1")
