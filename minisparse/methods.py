@@ -1,7 +1,7 @@
 """``minisparse methods``: every method of the package, and where its mathematics stands.
 
 Made from the code: the ``ABOUT`` of each file in ``minisparse.prune``, the place of the function
-that it names, and the published figures of ``prune/published.json``.
+that it names.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import inspect
 import json
 import pkgutil
 import textwrap
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from minisparse import prune
-from minisparse.prune.about import FAMILIES, About
+from minisparse.prune.about import FAMILIES, About, Figure
 
 
 class UnknownMethodError(ValueError):
@@ -75,21 +75,8 @@ def find_all() -> list[Found]:
     return sorted(found, key=lambda f: (FAMILIES.index(f.about.family), f.about.year, f.about.id))
 
 
-def published() -> dict[str, list[dict[str, Any]]]:
-    """Return the published LeNet figures by method id.
-
-    Each has ``network``, ``error_percent``, ``kept_percent`` (weights left; None if not known) or
-    ``architecture``, ``status`` ("read" in the paper or its authors' code, "quoted" by another
-    paper, which ``quoted_by`` names, or "recalled"), and ``source``.
-    """
-    text = (Path(prune.__file__).parent / "published.json").read_text(encoding="utf-8")
-    found: dict[str, list[dict[str, Any]]] = json.loads(text)
-    return found
-
-
 def as_data() -> list[dict[str, Any]]:
     """Return what ``--json`` prints."""
-    figures = published()
     return [
         {
             "id": f.about.id,
@@ -105,10 +92,17 @@ def as_data() -> list[dict[str, Any]]:
             "test": f.test,
             "chapter": f.chapter,
             "axes": {"removes": f.about.removes, "when": f.about.when},
-            "published": figures.get(f.about.id, []),
+            "published": [_as_data(figure) for figure in f.about.published],
         }
         for f in find_all()
     ]
+
+
+def _as_data(figure: Figure) -> dict[str, Any]:
+    """Return a figure with `left` by its meaning: "kept_percent" or "architecture"."""
+    data = {k: v for k, v in asdict(figure).items() if v != ""}
+    data["architecture" if isinstance(figure.left, str) else "kept_percent"] = data.pop("left")
+    return data
 
 
 # ---- the command --------------------------------------------------------------------------------
@@ -195,14 +189,14 @@ def _page(entry: dict[str, Any]) -> str:
 
 
 def _figure(figure: dict[str, Any]) -> str:
-    size = figure.get("architecture") or (
-        f"{figure['kept_percent']:g} % of the weights kept" if figure.get("kept_percent") else ""
-    )
-    error = f"{figure['error_percent']:g} %" if figure.get("error_percent") is not None else "-"
+    left = figure.get("architecture") or f"{figure['kept_percent']:g} % of the weights kept"
     status = figure["status"]
     if status == "quoted":
         status = f"quoted by {figure['quoted_by']}"
-    return f"{figure['network']}: error {error}, {size} ({status}; {figure['source']})"
+    return (
+        f"{figure['network']}: error {figure['error_percent']:g} %, {left} "
+        f"({status}; {figure['source']})"
+    )
 
 
-__all__ = ["as_data", "find_all", "published"]
+__all__ = ["as_data", "find_all"]

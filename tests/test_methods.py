@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from minisparse import cli, methods
-from minisparse.prune.about import FAMILIES
+from minisparse.prune.about import FAMILIES, STATUSES, About, Figure
 
 ROOT = Path(__file__).parents[1]
 ENTRIES = {entry["id"]: entry for entry in methods.as_data()}
@@ -47,14 +47,17 @@ def test_a_formula_says_where_it_comes_from(id):
 
 
 def test_published_figures_say_how_sure_they_are():
-    for id, figures in methods.published().items():
-        assert id in ENTRIES, id
-        for figure in figures:
-            assert figure["status"] in ("read", "quoted", "recalled")
+    for entry in ENTRIES.values():
+        for figure in entry["published"]:
+            assert figure["status"] in STATUSES
             assert (figure["status"] == "quoted") == ("quoted_by" in figure)
             assert figure["source"]
-            assert ("architecture" in figure) or ("kept_percent" in figure)
+            assert ("architecture" in figure) != ("kept_percent" in figure)
             assert 0 < figure["error_percent"] < 10
+    with pytest.raises(ValueError, match="status"):
+        Figure("LeNet-5", 1.0, 5.0, "quoted", "somewhere")
+    with pytest.raises(ValueError, match="family"):
+        About("a", "A", "unheard of", 2000, "", "", "", "", "")
 
 
 def test_every_method_goes_through_the_contract():

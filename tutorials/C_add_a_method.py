@@ -196,7 +196,7 @@ assert same
 # | who published it and when, what is removed, when | `ABOUT` in the same file |
 # | a line in the table of methods | `tests/prune/every_method.py` |
 # | the formula against its definition: differences, brute force, sampling | `tests/prune/test_prune_age.py` |
-# | a sample for the gradient checker, if a gradient goes through it | `minisparse/gradcheck/samples.py` |
+# | a sample for the gradient checker, if a gradient goes through it | `minisparse/gradcheck/formulas/` |
 #
 # From then on `minisparse methods` lists it, `minisparse methods age` shows its formula, and the contract of
 # C.3 is checked with every change. The library's own SNIP is such a file; its score is one line:

@@ -26,7 +26,7 @@ from weakref import ref
 
 import numpy as np
 
-from ..kernels import conv_output_shape, pool_output_shape
+from ..definitions.shapes import conv_output_shape, pool_output_shape
 from ..switches import branches, fuser, recording
 from .ops.activations import ReLU
 from .ops.affine import Affine
@@ -57,7 +57,7 @@ TOGETHER: dict[tuple[type[Op], type[Op]], Callable[[Any, Any], Op | None]] = {
 
 def _block_shape(op: ConvBlock, x: Tensor, w: Tensor, *_: Tensor) -> Shape:
     shape = conv_output_shape(x.shape, w.shape, op.stride, op.padding)
-    return tuple(pool_output_shape(shape, *HALVING)) if op.pool else tuple(shape)
+    return pool_output_shape(shape, *HALVING) if op.pool else shape
 
 
 SHAPES: dict[type[Op], Callable[..., Shape]] = {  # of what can wait: its result, beforehand

@@ -44,7 +44,7 @@ from ..nn.names import Model
 from ..nn.weighted import Weighted
 from ..optim import Optimizer
 from . import hard_concrete as hc
-from .about import About
+from .about import About, Figure
 from .granularity import Granularity, group_scores, ungroup
 from .hard_concrete import LAW, Law
 from .mask import Mask
@@ -91,6 +91,39 @@ ABOUT = (
         removes="weights, units or inputs, by gates",
         when="learned at each step",
         chapter="08",
+        published=(
+            Figure(
+                "LeNet-300-100",
+                1.4,
+                "219-214-100",
+                "recalled",
+                "Louizos et al. 2018, Table 1, 0.1/N",
+            ),
+            Figure(
+                "LeNet-300-100",
+                1.6,
+                "266-88-33",
+                "quoted",
+                "Louizos et al. 2018, Table 1, sep.",
+                "Evci et al. 2020 (RigL), Table 2",
+            ),
+            Figure(
+                "LeNet-5",
+                0.9,
+                "20-25-45-462",
+                "quoted",
+                "Louizos et al. 2018, Table 1, 0.1/N",
+                "later papers",
+            ),
+            Figure(
+                "LeNet-5",
+                1.0,
+                "9-18-65-25",
+                "quoted",
+                "Louizos et al. 2018, Table 1, sep.",
+                "later papers",
+            ),
+        ),
     ),
 )
 

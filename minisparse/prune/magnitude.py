@@ -17,7 +17,7 @@ import numpy as np
 from ..arrays import array_module, to_numpy
 from ..nn import Module
 from ..optim import Optimizer
-from .about import About
+from .about import About, Figure
 from .batch import Batch
 from .granularity import Granularity
 from .mask import Mask, prunable
@@ -50,6 +50,10 @@ ABOUT = (
         removes="weights",
         when="after given epochs",
         chapter="05",
+        published=(
+            Figure("LeNet-300-100", 1.59, 8, "read", "Han et al. 2015, Table 1"),
+            Figure("LeNet-5", 0.77, 8, "read", "Han et al. 2015, Table 1"),
+        ),
     ),
 )
 

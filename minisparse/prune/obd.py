@@ -33,7 +33,7 @@ from ..arrays import array_module
 from ..autodiff import softmax
 from ..kernels.dispatch import kernel
 from ..nn.names import joined
-from .about import About
+from .about import About, Figure
 from .batch import Batch, as_convolution, conv_squares, layer_gradients
 from .score import ScorePruning
 
@@ -49,6 +49,24 @@ ABOUT = (
         removes="any granularity",
         when="any schedule, after training to a minimum",
         chapter="",
+        published=(
+            Figure(
+                "LeNet-300-100",
+                2.0,
+                8,
+                "quoted",
+                "OBD as run by Dong et al. 2017",
+                "Lee et al. 2019 (SNIP), Table 1",
+            ),
+            Figure(
+                "LeNet-5",
+                2.7,
+                8,
+                "quoted",
+                "OBD as run by Dong et al. 2017",
+                "Lee et al. 2019 (SNIP), Table 1",
+            ),
+        ),
     ),
 )
 

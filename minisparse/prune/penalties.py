@@ -36,7 +36,7 @@ import numpy as np
 from ..arrays import array_module
 from ..nn import Module, Parameter
 from ..optim import Optimizer
-from .about import About
+from .about import About, Figure
 from .granularity import Granularity, group_scores, ungroup
 from .mask import Mask, prunable
 from .method import Method, Run
@@ -77,6 +77,23 @@ ABOUT = (
         removes="units, inputs, filters, kernels or blocks",
         when="at each step",
         chapter="06",
+        published=(
+            Figure(
+                "784-500-300-10",
+                1.53,
+                "434-174-78",
+                "quoted",
+                "Wen et al. 2016",
+                "Liu et al. 2017, Table 3",
+            ),
+            Figure(
+                "LeNet-5",
+                1.0,
+                "3-12-192-500",
+                "recalled",
+                "Wen et al. 2016, as Louizos et al. 2018 list it",
+            ),
+        ),
     ),
 )
 

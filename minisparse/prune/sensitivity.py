@@ -34,7 +34,7 @@ from ..autodiff import Tensor, softmax
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
 from ..nn.names import joined
-from .about import About
+from .about import About, Figure
 from .batch import as_convolution, layer_gradients
 from .insensitivity import InsensitivityPruning, Threshold
 from .mask import prunable
@@ -56,6 +56,40 @@ ABOUT = (
         removes="weights below T",
         when="after each epoch, beside a pull at each step",
         chapter="07",
+        published=(
+            Figure(
+                "LeNet-300-100",
+                1.65,
+                3.59,
+                "recalled",
+                "Tartaglione et al. 2018, Table 1, unspecific",
+            ),
+            Figure(
+                "LeNet-300-100",
+                1.95,
+                0.97,
+                "recalled",
+                "Tartaglione et al. 2018, Table 1, unspecific",
+            ),
+            Figure(
+                "LeNet-300-100",
+                1.56,
+                7.28,
+                "recalled",
+                "Tartaglione et al. 2018, Table 1, specific",
+            ),
+            Figure(
+                "LeNet-300-100",
+                1.96,
+                1.25,
+                "recalled",
+                "Tartaglione et al. 2018, Table 1, specific",
+            ),
+            Figure(
+                "LeNet-5", 0.78, 1.96, "recalled", "Tartaglione et al. 2018, Table 2, unspecific"
+            ),
+            Figure("LeNet-5", 0.8, 2.78, "recalled", "Tartaglione et al. 2018, Table 2, specific"),
+        ),
     ),
 )
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .about import About
+from .about import About, Figure
 from .batch import Batch
 from .score import ScorePruning
 
@@ -33,6 +33,12 @@ ABOUT = (
         removes="any granularity",
         when="once, before the first step",
         chapter="",
+        published=(
+            Figure("LeNet-300-100", 1.6, 5, "read", "Lee et al. 2019, Table 1"),
+            Figure("LeNet-300-100", 2.4, 2, "read", "Lee et al. 2019, Table 1"),
+            Figure("LeNet-5", 0.8, 2, "read", "Lee et al. 2019, Table 1"),
+            Figure("LeNet-5", 1.1, 1, "read", "Lee et al. 2019, Table 1"),
+        ),
     ),
 )
 

@@ -42,7 +42,7 @@ from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
 from ..nn import Module, Parameter, Parametrization
 from ..nn.weighted import Weighted
-from .about import About
+from .about import About, Figure
 from .method import Run
 from .parametrized import ParametrizedTraining, normal, require_number_of_images
 
@@ -57,6 +57,12 @@ ABOUT = (
         code="SparseVariationalDropout",
         removes="weights",
         when="learned at each step",
+        published=(
+            Figure(
+                "LeNet-300-100", 1.92, 1.47, "read", "Molchanov et al. 2017 (the authors' table)"
+            ),
+            Figure("LeNet-5", 0.75, 0.36, "read", "Molchanov et al. 2017 (the authors' table)"),
+        ),
     ),
 )
 K1, K2, K3 = 0.63576, 1.87320, 1.48695
