@@ -203,9 +203,7 @@ class Gates(Parametrization):
             z = hc.evaluation_gate(self.log_alpha, self.law)
         return z
 
-    def forward(  # type: ignore[override]
-        self, weight: Tensor, bias: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, weight: Tensor, bias: Tensor | None) -> Any:  # type: ignore[override]
         """Return the weight times its gates, and the bias, gated with its unit if units are."""
         z = self.gates()
         if bias is not None and self.group == "unit":
