@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import methods as methods  # gives Tensor its operators
+from . import product as product  # gives MatMul the kernel
 from . import table
 from .table import *
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor
 from ._pair import same_dtype
 from .broadcast import broadcast_to, common_shape
@@ -19,26 +16,10 @@ class MatMul(Op):
     saves = (0, 1)
 
     def forward(self, a: Array, b: Array) -> Array:
-        return product(a, b)
+        return a @ b  # the library gives large ones to a kernel: product.py
 
     def backward(self, grad: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Any:
         return lambda: matmul(grad, b.mT), lambda: matmul(a.mT, grad)
-
-
-_SMALL = 1 << 13  # multiply-adds below which the kernel's own overhead is what would count
-
-
-def product(a: Array, b: Array) -> Array:
-    """Multiply two matrices, or stacks of them, with the kernel for large ones."""
-    stack = b.ndim - 2
-    if stack > 0 and b.size and type(b) is np.ndarray and b.strides[:stack] == (0,) * stack:
-        b = b[(0,) * stack]  # one matrix, broadcast
-    if b.ndim == 2 and a.ndim > 2 and a.size:
-        rows = product(a.reshape(-1, a.shape[-1]), b)
-        return rows.reshape(*a.shape[:-1], b.shape[-1])
-    if a.ndim == b.ndim == 2 and a.size * b.shape[1] > _SMALL:
-        return kernel("matmul", a)(a, b)
-    return a @ b
 
 
 def matmul(a: Any, b: Any) -> Tensor:
