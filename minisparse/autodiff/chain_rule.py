@@ -178,7 +178,13 @@ def backward(
     seed = _seed(y, cotangent, lead=0)
     with recording(create_graph):
         for leaf, g in _run(y, seed, None, create_graph or retain_graph):
-            leaf.grad = g if leaf.grad is None else leaf.grad + g
+            before = leaf.grad
+            if before is not None and getattr(before, "shape", ()) not in ((), g.shape):
+                raise ValueError(
+                    f"{leaf._label()} of shape {leaf.shape} has a .grad of shape {before.shape}, to "
+                    "which its gradient cannot be added: set it to None, or to a Tensor of its shape"
+                )
+            leaf.grad = g if before is None else before + g
 
 
 def gradients(

@@ -8,6 +8,8 @@ without cycles, from a result back to the leaves; chain_rule.py walks it backwar
 from __future__ import annotations
 
 import contextlib
+import copy
+import copyreg
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -82,6 +84,11 @@ class Tensor:
         if isinstance(data, Tensor):
             raise TypeError("this is a Tensor already; use .detach() for one outside the graph")
         if is_array(data):
+            if type(data) is not np.ndarray and np.any(getattr(data, "mask", False)):
+                raise TypeError(
+                    "this array hides elements behind a mask, which a Tensor would count: fill them "
+                    "(array.filled(0.0)) or take the others (array.compressed())"
+                )
             array = np.asarray(data) if isinstance(data, np.generic) else data
             if dtype is not None:
                 array = array.astype(dtype, copy=False)
@@ -241,13 +248,15 @@ class Tensor:
         extra = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({body}, dtype={self.dtype}{extra})"
 
-    def __getstate__(self) -> dict[str, Any]:  # what copy.deepcopy and pickle take along
+    def __reduce__(self) -> tuple[Any, ...]:  # copy and pickle: values of its own, without books
         if self.op is not None:
             raise TypeError(
                 f"{self._label()} of shape {self.shape} was computed, and a copy would need its "
                 "whole graph: copy .detach() of it, or .numpy()"
             )
-        return {name: value for name, value in vars(self).items() if name != "_memory"}
+        state = {name: value for name, value in vars(self).items() if name != "_memory"}
+        state |= {"_array": self._array.copy(), "grad": copy.copy(self.grad)}
+        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
     def __bool__(self) -> bool:
         return bool(self.item())
@@ -278,6 +287,12 @@ class Tensor:
         __rmatmul__: ClassVar[Callable[[Tensor, Any], Tensor]]
         __neg__: ClassVar[Callable[[Tensor], Tensor]]
         __abs__: ClassVar[Callable[[Tensor], Tensor]]
+        __lt__: ClassVar[Callable[[Tensor, Any], Any]]
+        __le__: ClassVar[Callable[[Tensor, Any], Any]]
+        __gt__: ClassVar[Callable[[Tensor, Any], Any]]
+        __ge__: ClassVar[Callable[[Tensor, Any], Any]]
+        __contains__: ClassVar[Callable[[Tensor, Any], bool]]
+        __array_function__: ClassVar[Callable[..., Any]]
         __getitem__: ClassVar[Callable[[Tensor, Any], Tensor]]
         sum: ClassVar[Callable[..., Tensor]]
         mean: ClassVar[Callable[..., Tensor]]

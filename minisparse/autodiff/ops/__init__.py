@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from . import methods as methods  # gives Tensor its operators
+from . import in_place as in_place  # gives Tensor its operators
+from . import methods as methods
 from . import product as product  # gives MatMul the kernel
 from . import table
 from .table import *
