@@ -8,8 +8,10 @@
 | `functional.py` | derivatives of functions: grad, vjp, jacobian, hvp |
 | `saved.py` | who must not write to what the tape will read again |
 | `fusing.py` | operations that follow one another become one |
+| `numpy_functions.py` | NumPy's functions, applied to tensors |
 """
 
+from . import numpy_functions as numpy_functions  # gives Tensor NumPy's protocol
 from .chain_rule import gradients as gradients
 from .functional import grad as grad
 from .functional import hvp as hvp
