@@ -170,7 +170,8 @@ class Unfused(Tensor):
             with recording(was_recording):
                 y = op(*inputs)
         self.__class__ = Tensor  # type: ignore[assignment]
-        self.__dict__ = y.__dict__
+        del self.plan, self.guard, self._shape  # a name that it was given stays
+        vars(self).update(vars(y))
 
     @property
     def _array(self) -> Array:

@@ -285,6 +285,17 @@ def test_every_look_computes(rng, look):
     assert args[1].grad is not None
 
 
+def test_a_result_keeps_its_name(rng):
+    f, args = make(rng, "linear", None, True)
+    with fused():
+        h = f(*args)
+        h.name = "h"
+        y = relu(h)
+        y.name = "y"
+    assert (h.name, y.name) == ("h", "y")
+    assert not {"plan", "guard", "_shape"} & vars(y).keys()
+
+
 class Hidden(Module):
     """Keeps its pre-activation for later, as a curious reader does."""
 
