@@ -64,7 +64,8 @@ def contribute(
         raise GraphError(
             f"backward of {op.name} returned {len(rules)} gradients for {len(inputs)} inputs"
         )
-    lead = g._array.shape[: g._array.ndim - t._array.ndim]  # further cotangents, side by side
+    ahead = g._array.ndim - t._array.ndim
+    lead = g._array.shape[:ahead] if ahead else ()  # further cotangents, side by side
     for x, r in zip(inputs, rules):  # noqa: B905 - compared above, and this is the inner loop
         if r is None or not x.requires_grad or (wanted is not None and x not in wanted):
             continue
