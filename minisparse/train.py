@@ -39,7 +39,7 @@ from .data import Split, batches
 from .data.batching import Normalization
 from .evaluation import Evaluation, Loss, count_wrong, home, in_mode, measure
 from .interrupt import deferred_signals
-from .nn import Module, Parameter, record_layers
+from .nn import BatchNorm1d, Module, Parameter, record_layers
 from .one_step import OneStep
 from .optim import EMA, Optimizer, Schedule
 from .progress import Progress, Silence
@@ -432,6 +432,14 @@ def _check(run: Run, validation: Split | None, evaluate_every: int) -> None:
             raise TypeError(f"methods must be Method objects, got {method!r}")
     if run.average is not None and run.average.model is not run.model:
         raise ValueError("the average belongs to another model")
+    if len(run.split) - (run.steps_per_epoch - 1) * run.batch_size == 1:
+        for name, module in run.model.named_modules():
+            if isinstance(module, BatchNorm1d):
+                raise ValueError(
+                    f"with batch_size={run.batch_size} the last batch of {len(run.split)} images has "
+                    f"one, of which batch norm '{name}' cannot take a variance: choose a batch_size "
+                    "that leaves two or more, or train on one image less"
+                )
 
 
 def _check_generators(run: Run) -> None:

@@ -13,7 +13,7 @@ DATA = ROOT / "classroom" / "assignments"  # read by path, as data
 
 # Each may import what stands above it.  Two on one line do not know each other.
 FLOORS = """
-arrays errors switches threads machine interrupt progress drawing data checkpoint
+moved arrays errors switches threads machine interrupt progress drawing data checkpoint
 definitions
 kernels
 autodiff

@@ -58,7 +58,18 @@ class Optimizer:
         for i, (_, p) in enumerate(self.params):
             if p.grad is not None:
                 p.memory.version += 1  # what `p.writing()` does, without its price
-                self._update(p._array, p.grad._array, *[self.state[s][i] for s in self.slots])
+                self._update(p._array, p.grad._array, *self._state_beside(i, p._array))
+
+    def _state_beside(self, i: int, w: Any) -> list[Any]:
+        """Return the state of a parameter, where the parameter is: ``model.to`` may have moved it."""
+        state = [self.state[slot][i] for slot in self.slots]
+        if any(a.dtype != w.dtype or type(a) is not type(w) for a in state):
+            for slot in self.slots:
+                moved = array_module(w).asarray(to_numpy(self.state[slot][i]), dtype=w.dtype)
+                self.state[slot][i] = moved
+            self._joined = None
+            state = [self.state[slot][i] for slot in self.slots]
+        return state
 
     def step_joined(self, numbers: Any, gradients: Any) -> None:
         """Do the same at once for parameters that lie one after another in memory.
@@ -70,7 +81,7 @@ class Optimizer:
         gradients : ndarray, [n]
             Theirs.
         """
-        if self._joined is None or not self._state_is_joined():
+        if self._joined is None or not self._state_is_joined(numbers.dtype):
             self._join_state(numbers)
         assert self._joined is not None
         self.steps += 1
@@ -78,11 +89,11 @@ class Optimizer:
             p.memory.version += 1
         self._update(numbers, gradients, *self._joined)
 
-    def _state_is_joined(self) -> bool:
-        """Return whether nobody has put other arrays into the state."""
+    def _state_is_joined(self, dtype: Any) -> bool:
+        """Return whether nobody has put other arrays into the state, or wants another dtype."""
         assert self._joined is not None
         return all(
-            a.base is whole
+            a.base is whole and whole.dtype == dtype
             for slot, whole in zip(self.slots, self._joined, strict=True)
             for a in self.state[slot]
         )
@@ -115,7 +126,7 @@ class Optimizer:
         """
         for i, (_, p) in enumerate(self.params):
             if p is param:
-                return [self.state[slot][i] for slot in self.slots]
+                return self._state_beside(i, p._array)
         raise ValueError(f"parameter '{param.name}' does not belong to this optimizer")
 
     def reset_state(self, param: Parameter, where: Any) -> None:

@@ -23,6 +23,7 @@ from .granularity import Granularity
 from .mask import Mask, prunable
 from .masked import MaskedTraining
 from .method import Run
+from .schedule import cubic_sparsity, gradual, one_shot  # what it is used with: found here too
 from .scope import Scope, keep_largest
 from .score import ScorePruning
 
@@ -96,7 +97,10 @@ def magnitude_mask(
 
 
 class MagnitudePruning(ScorePruning):
-    """Prune to a given sparsity at given times, by magnitude; the settings are `ScorePruning`'s."""
+    """Prune to a given sparsity at given times, by magnitude; the settings are `ScorePruning`'s.
+
+    The bias of a unit that loses all its weights stays, and trains on: the unit is a constant then.
+    """
 
     def score(self, weights: Mapping[str, Any], batch: Batch) -> Mapping[str, Any]:
         """Return |w|."""
@@ -159,3 +163,14 @@ class HanPruning(MaskedTraining):
 
 
 __no_gradient__ = ("han_threshold", "magnitude", "magnitude_mask")
+__all__ = [
+    "HanPruning",
+    "MagnitudePruning",
+    "MaskedTraining",
+    "cubic_sparsity",
+    "gradual",
+    "han_threshold",
+    "magnitude",
+    "magnitude_mask",
+    "one_shot",
+]

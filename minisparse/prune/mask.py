@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
-from ..nn import Module, Parameter
+from ..nn import Module, Parameter, Parametrization, parametrized
 
 
 class Mask:
@@ -228,7 +228,8 @@ def _unpack(bits: np.ndarray, shape: np.ndarray) -> np.ndarray:
 def prunable(model: Module, names: list[str] | None = None) -> dict[str, Parameter]:
     """Return the parameters that a mask acts on: the named ones, or all with two axes or more.
 
-    Biases and batch-norm factors have one axis and are left alone unless they are named.
+    Biases and batch-norm factors have one axis and are left alone unless they are named, and so is
+    what belongs to a parametrization (scores, variances): it is no weight.
 
     Raises
     ------
@@ -237,7 +238,9 @@ def prunable(model: Module, names: list[str] | None = None) -> dict[str, Paramet
     """
     parameters = dict(model.named_parameters())
     if names is None:
-        return {n: p for n, p in parameters.items() if p.ndim >= 2}
+        held = parametrized(model, Parametrization).values()
+        others = {id(p) for _, mapping in held for p in mapping.parameters()}
+        return {n: p for n, p in parameters.items() if p.ndim >= 2 and id(p) not in others}
     unknown = [n for n in names if n not in parameters]
     if unknown:
         raise KeyError(f"the model has no {unknown}; it has {', '.join(parameters)}")
