@@ -432,14 +432,13 @@ def _check(run: Run, validation: Split | None, evaluate_every: int) -> None:
             raise TypeError(f"methods must be Method objects, got {method!r}")
     if run.average is not None and run.average.model is not run.model:
         raise ValueError("the average belongs to another model")
-    if len(run.split) - (run.steps_per_epoch - 1) * run.batch_size == 1:
-        for name, module in run.model.named_modules():
-            if isinstance(module, BatchNorm1d):
-                raise ValueError(
-                    f"with batch_size={run.batch_size} the last batch of {len(run.split)} images has "
-                    f"one, of which batch norm '{name}' cannot take a variance: choose a batch_size "
-                    "that leaves two or more, or train on one image less"
-                )
+    normed = [name for name, m in run.model.named_modules() if isinstance(m, BatchNorm1d)]
+    if normed and len(run.split) - (run.steps_per_epoch - 1) * run.batch_size == 1:
+        raise ValueError(
+            f"with batch_size={run.batch_size} the last batch of {len(run.split)} images has one, of "
+            f"which batch norm '{normed[0]}' cannot take a variance: choose a batch_size that leaves "
+            "two or more, or train on one image less"
+        )
 
 
 def _check_generators(run: Run) -> None:
