@@ -17,8 +17,8 @@ from typing import Any
 from minisparse.experiments import catalogue
 from minisparse.experiments.choosing import Trials, chosen, chosen_file, together
 from minisparse.experiments.experiment import Experiment
+from minisparse.experiments.jobs import Job, do
 from minisparse.experiments.recipe import Outcome
-from minisparse.experiments.runner import Job, do
 from minisparse.experiments.store import Store, to_json, write_atomically
 from minisparse.progress import PlanProgress
 
