@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, metavar="N")
     args = parser.parse_args(arguments)
     experiment, display = catalogue.find(args.id), PlanProgress()
+    (args.out / "runs").mkdir(parents=True, exist_ok=True)
     known = chosen(experiment.home, experiment.id)
     names = [name for name in args.names or experiment.choose if name not in known]
     found = choose(experiment, names, Store(args.out / "runs", display.warn), display, args.jobs)
