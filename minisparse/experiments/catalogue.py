@@ -20,6 +20,7 @@ MODULES = {
     "controls-lenet5": "minisparse.experiments.entries.controls_lenet5",
     "l0-table1": "minisparse.experiments.entries.l0_table1",
     "l0-flops": "minisparse.experiments.entries.l0_flops",
+    "l0-reimplementations": "minisparse.experiments.entries.l0_reimplementations",
     "l0-controls": "minisparse.experiments.entries.l0_controls",
     "stochastic-nodes": "minisparse.experiments.entries.stochastic_nodes",
     "stochastic-grid": "minisparse.experiments.entries.stochastic_grid",

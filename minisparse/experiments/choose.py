@@ -17,8 +17,8 @@ from typing import Any
 from minisparse.experiments import catalogue
 from minisparse.experiments.choosing import Trials, chosen, chosen_file, together
 from minisparse.experiments.experiment import Experiment
+from minisparse.experiments.jobs import Job, do
 from minisparse.experiments.recipe import Outcome
-from minisparse.experiments.runner import Job, do
 from minisparse.experiments.store import Store, to_json, write_atomically
 from minisparse.progress import PlanProgress
 
@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, metavar="N")
     args = parser.parse_args(arguments)
     experiment, display = catalogue.find(args.id), PlanProgress()
+    (args.out / "runs").mkdir(parents=True, exist_ok=True)
     known = chosen(experiment.home, experiment.id)
     names = [name for name in args.names or experiment.choose if name not in known]
     found = choose(experiment, names, Store(args.out / "runs", display.warn), display, args.jobs)

@@ -1,20 +1,16 @@
 """Do the runs of a plan that are missing, and write what they show."""
 
-import sys
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from minisparse.experiments import building, tables
 from minisparse.experiments import results as results_
 from minisparse.experiments.comparison import Comparison
-from minisparse.experiments.environment import environment
 from minisparse.experiments.experiment import Experiment
-from minisparse.experiments.parallel import in_parallel
-from minisparse.experiments.recipe import Outcome, Progress, Recipe
+from minisparse.experiments.jobs import Finished, Job, do
+from minisparse.experiments.recipe import Outcome, Recipe
 from minisparse.experiments.results import Results
 from minisparse.experiments.store import (
     ResultsError,
@@ -25,20 +21,6 @@ from minisparse.experiments.store import (
     write_atomically,
 )
 from minisparse.progress import PlanProgress
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to do; `minutes` is what it should take on 2 cores."""
-
-    recipe: Recipe
-    seed: int
-    experiment: str
-    name: str
-    minutes: float
-
-    def __str__(self) -> str:
-        return f"{self.experiment}: {self.name}"
 
 
 @dataclass
@@ -154,6 +136,7 @@ def reproduce(
     quick: bool = False,
     force: bool = False,
     at_once: int = 1,
+    cluster: str | None = None,
 ) -> list[Results]:
     """Run what is missing and write, for each experiment, its results.
 
@@ -170,6 +153,9 @@ def reproduce(
         Where to report.
     at_once : int
         How many runs at a time, each in a process of its own (see parallel.py).
+    cluster : str, optional
+        The address of a Dask scheduler whose workers do the runs, or "local" for `at_once` workers
+        that are started here (see cluster.py).
 
     Raises
     ------
@@ -184,7 +170,13 @@ def reproduce(
     for line in plan.lines():
         display.say(line)
     missing = plan.missing()
-    if any(experiment.alone for experiment, *_ in plan.parts):
+    alone = [experiment.id for experiment, *_ in plan.parts if experiment.alone]
+    if alone and cluster is not None and missing:
+        raise ValueError(
+            f"{', '.join(alone)} measures time on this machine, with no other run beside it: "
+            "reproduce it without --cluster"
+        )
+    if alone:
         at_once = 1
     done = 0
     written: list[Results] = []
@@ -203,7 +195,7 @@ def reproduce(
         with display:
             display.begin(sum(job.minutes for job in missing))
             write_what_is_complete()
-            with closing(do(missing, store, display, at_once=at_once, force=force)) as runs:
+            with closing(_doing(missing, store, display, at_once, force, cluster)) as runs:
                 for job, run in runs:
                     plan.finished[job.recipe, job.seed] = run
                     done += 1
@@ -216,6 +208,21 @@ def reproduce(
             + (" (without --force)." if force else ".")
         ) from None
     return written
+
+
+def _doing(
+    jobs: Sequence[Job],
+    store: Store,
+    display: PlanProgress,
+    at_once: int,
+    force: bool,
+    cluster: str | None,
+) -> Finished:
+    if cluster is None:
+        return do(jobs, store, display, at_once=at_once, force=force)
+    from minisparse.experiments.cluster import on_cluster  # Dask: only when it is asked for
+
+    return on_cluster(jobs, store, display, cluster, at_once=at_once, force=force)
 
 
 def write(experiment: Experiment, results: Results, out: Path) -> None:
@@ -236,69 +243,6 @@ def draw(experiment: Experiment, results: Results, path: Path) -> None:
     from minisparse.experiments import plots  # Matplotlib: only when something is drawn
 
     plots.draw(results, path)
-
-
-Finished = Generator[tuple[Job, StoredRun], None, None]
-
-
-def do(
-    jobs: Sequence[Job],
-    store: Store,
-    display: PlanProgress,
-    *,
-    at_once: int = 1,
-    force: bool = False,
-) -> Finished:
-    """Do jobs, so many at once, and yield each with its run when it is done."""
-    finished = _in_turn if at_once == 1 or len(jobs) <= 1 else _at_once(at_once)
-    return finished(jobs, store, display, force)
-
-
-def _in_turn(jobs: Sequence[Job], store: Store, display: PlanProgress, force: bool) -> Finished:
-    for job in jobs:
-        display.job(job.name, job.minutes)
-        yield job, _run(job, store, display.progress, force)
-
-
-def _at_once(count: int) -> Callable[[Sequence[Job], Store, PlanProgress, bool], Finished]:
-    def finished(jobs: Sequence[Job], store: Store, display: PlanProgress, force: bool) -> Finished:
-        work = partial(_run_apart, folder=store.folder, force=force)
-
-        def progress(minutes: float, job: Job, note: str) -> None:
-            display.reached(minutes, job.name, note)
-
-        for job in in_parallel(work, jobs, count, progress=progress):
-            run = store.load(job.recipe, job.seed)
-            if run is None:
-                raise ResultsError(f"{job}: its file in {store.folder} is gone")
-            yield job, run
-
-    return finished
-
-
-def _run_apart(job: Job, progress: Progress, folder: Path, force: bool) -> None:
-    """Do a job in another process; the result is in the store."""
-    _run(
-        job, Store(folder, lambda text: print(f"warning: {text}", file=sys.stderr)), progress, force
-    )
-
-
-def _run(job: Job, store: Store, progress: Progress, force: bool) -> StoredRun:
-    key = job.recipe.key(job.seed)
-    for leftover in store.checkpoints(key) if force else ():
-        leftover.unlink()
-    resumed = bool(store.checkpoints(key))
-    start = time.perf_counter()
-    try:
-        outcome = job.recipe.run(job.seed, checkpoint=store.checkpoint(key), progress=progress)
-    except Exception as error:
-        error.add_note(f"in the run {job}")
-        raise
-    wall_time = time.perf_counter() - start
-    run = store.save(job.recipe, job.seed, outcome, environment(), wall_time, resumed)
-    for leftover in store.checkpoints(key):
-        leftover.unlink()
-    return run
 
 
 def _check_folder(experiments: Sequence[Experiment], out: Path, quick: bool) -> None:

@@ -94,6 +94,13 @@ class Store:
         write_atomically(self.path(recipe.key(seed)), text)
         return _parse(text, recipe, seed)
 
+    def receive(
+        self, recipe: Recipe, seed: int, text: str, wall_time_s: float, resumed: bool
+    ) -> StoredRun:
+        """Write a run that was done elsewhere, in pieces; `text` is the file of the last one."""
+        run = _parse(text, recipe, seed)
+        return self.save(recipe, seed, run.outcome, run.environment, wall_time_s, resumed)
+
 
 def to_json(value: Any) -> str:
     """Write standard JSON: NumPy values as plain ones, what is not finite as null."""

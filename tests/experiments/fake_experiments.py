@@ -33,9 +33,7 @@ class Fake(Recipe):
         for step in range(first, self.steps):
             progress(step / self.steps, f"step {step}")
             time.sleep(self.pause)
-            whole = checkpoint.with_suffix(".part")
-            whole.write_text(str(step + 1))
-            whole.replace(checkpoint)  # an interrupt finds the old number or the new one
+            self.take(seed, step, checkpoint)
         if self.crash:
             raise ValueError(self.crash)
         return replace(
@@ -45,12 +43,31 @@ class Fake(Recipe):
             points={point: self.outcome(seed, i + 1) for i, point in enumerate(self.points)},
         )
 
+    def take(self, seed, step, checkpoint):  # noqa: ARG002
+        whole = checkpoint.with_suffix(".part")
+        whole.write_text(str(step + 1))
+        whole.replace(checkpoint)  # an interrupt finds the old number or the new one
+
     def outcome(self, seed, more=0):
         kept = {"fc1.weight": self.kept + more, "fc1.bias": 10}
         return Outcome(self.error + 0.1 * seed + more, 0.25, kept, TOTAL)
 
     def quick(self):
         return replace(self, steps=self.steps + 1, pause=0.0)
+
+
+@dataclass(frozen=True)
+class Logged(Fake):
+    """Writes down every step that it takes, in a file that all processes see."""
+
+    log: str = ""
+
+    def take(self, seed, step, checkpoint):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # taken and written, or neither
+        super().take(seed, step, checkpoint)
+        with open(self.log, "a") as file:
+            file.write(f"{seed} {step} {os.getpid()}\n")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def sketch(results, path):  # noqa: ARG001

@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minisparse.experiments.choosing import matched, together
-from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.dose import DosedSensitivity
 from minisparse.experiments.recipes.gradual import Gradual
@@ -238,45 +236,3 @@ def test_inputs_are_normalized_for_training_and_for_the_test(run):
     shifted = run(replace(recipe, inputs=(0.1307, 0.3081)))
     assert shifted.loss != pytest.approx(plain.loss, rel=1e-3)
     assert shifted.error < 50
-
-
-def trials_of(choosing, answer):
-    """Play the part of whoever does the trials; return what was chosen and what was asked."""
-    asked, outcomes = [], None
-    try:
-        while True:
-            trials = choosing.send(outcomes)
-            asked.append(trials)
-            outcomes = [answer(recipe, seed) for recipe, seed in trials]
-    except StopIteration as end:
-        return end.value, asked
-
-
-def curve(power):
-    """40 (T / 0.1)^power times fewer of 1,000,000 weights."""
-
-    def answer(recipe, seed):  # noqa: ARG001
-        kept = round(25_000 / (recipe.threshold / 0.1) ** power)
-        return Outcome(1.0, 0.1, {"fc1.weight": kept}, {"fc1.weight": 1_000_000})
-
-    return answer
-
-
-@pytest.mark.parametrize("power", [0.7, 1.5, 3.0])
-def test_a_setting_is_matched_to_a_compression(power):
-    found, asked = trials_of(matched(DOSE, "threshold", (30, 100), (0.08, 0.17)), curve(power))
-    for target, value in found["values"].items():
-        assert 40 * (value / 0.1) ** power == pytest.approx(float(target), rel=0.03)
-    assert 1 <= len(asked) <= 4
-
-
-def test_several_choices_share_their_rounds():
-    parts = {
-        "a": matched(DOSE, "threshold", (30,), (0.17,)),
-        "b": matched(DOSE, "threshold", (30,), (0.9,)),
-    }
-    found, asked = trials_of(together(parts), curve(1.5))
-    assert len(asked[0]) == 2
-    alone, _ = trials_of(matched(DOSE, "threshold", (30,), (0.9,)), curve(1.5))
-    assert found["b"] == alone
-    assert list(found) == ["a", "b"]

@@ -5,7 +5,7 @@ import matplotlib.image
 import pytest
 from fake_experiments import NOISE, Fake, published
 
-from minisparse.experiments import catalogue, plots, runner
+from minisparse.experiments import catalogue, jobs, plots, runner
 from minisparse.experiments.experiment import Row
 from minisparse.experiments.store import ResultsError
 from minisparse.progress import PlanProgress
@@ -57,9 +57,9 @@ def test_runs_that_measure_time_are_alone(publish, monkeypatch, alone):
 
     def at_once(count):
         asked.append(count)
-        return runner._in_turn
+        return jobs._in_turn
 
-    monkeypatch.setattr(runner, "_at_once", at_once)
+    monkeypatch.setattr(jobs, "_at_once", at_once)
     rows = {"a": Row(Counted()), "b": Row(Counted(error=2.0))}
     reproduce(publish("some", rows, alone=alone), at_once=2)
     assert asked == ([] if alone else [2])
