@@ -9,6 +9,7 @@ from numba import prange
 from minisparse.definitions import steps as definition
 from minisparse.kernels.arguments import flat
 from minisparse.kernels.jit import jit
+from minisparse.kernels.threads import run, threads_for
 
 Array = Any
 _FEW = 2048  # numbers: up to here NumPy is as fast
@@ -73,9 +74,13 @@ def sgd_step(
     decay = number(0 if decoupled else weight_decay)
     shrink = number(1 - lr * weight_decay if decoupled else 1)
     if v is None:
-        _sgd_plain(p.reshape(-1), flat(g), number(lr), decay, shrink)
+        run(
+            threads_for(8 * p.size), _sgd_plain,
+            p.reshape(-1), flat(g), number(lr), decay, shrink,
+        )  # fmt: skip
     else:
-        _sgd(
+        run(
+            threads_for(8 * p.size), _sgd,
             p.reshape(-1), flat(g), v.reshape(-1), number(lr), number(momentum),
             number(1 - dampening), bool(nesterov), decay, shrink,
         )  # fmt: skip
@@ -101,7 +106,8 @@ def adam_step(
         definition.adam_step(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled)
         return
     number = p.dtype.type
-    _adam(
+    run(
+        threads_for(8 * p.size), _adam,
         p.reshape(-1), flat(g), m.reshape(-1), v.reshape(-1),
         number(lr / (1 - beta1**step)), number(beta1), number(beta2),
         number(1 - beta1), number(1 - beta2), number(1 / (1 - beta2**step)), number(eps),

@@ -193,6 +193,7 @@ def grade(
 def _pool(
     setting: Setting, todo: list[Submission], jobs: int, running: set[str]
 ) -> Iterator[tuple[str, dict[str, Any], str]]:
+    # Spawned: a fork would copy threads' locks and whatever this process has read of other students.
     context = multiprocessing.get_context("spawn")
     slots = context.Queue()
     for slot in range(jobs):
