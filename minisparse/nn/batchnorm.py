@@ -46,6 +46,7 @@ class _BatchNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Normalize over all axes but the last."""
+        x = as_tensor(x)
         if x.ndim != self.axes or x.shape[-1] != self.weight.size:
             raise ValueError(
                 f"{type(self).__name__} takes {self.axes} axes, the last of length "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..autodiff import Tensor
 from .layers import Conv2d, Linear
-from .module import Module, observe
+from .module import Module, observe, refuse_many
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def record_layers(model: Module) -> Iterator[list[LayerRecord]]:
 
     def note(module: Module, x: Tensor, y: Tensor) -> None:
         if isinstance(module, Linear | Conv2d) and id(module) in names:
+            refuse_many(names[id(module)], module, y)
             records.append(LayerRecord(names[id(module)], module, x, y))
 
     with observe(note):

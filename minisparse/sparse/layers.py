@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..arrays import array_module
-from ..autodiff import Tensor
+from ..autodiff import Tensor, as_tensor
 from ..autodiff.ops import reshape
 from ..autodiff.ops.conv import as_pair
 from ..nn import Conv2d, Linear, Parameter
@@ -137,6 +137,7 @@ class CSRLinear(SparseLayer):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map [..., n_in] to [..., n_out]."""
+        x = as_tensor(x)
         if x.ndim == 0 or x.shape[-1] != self.n_in:
             raise ValueError(
                 f"this {type(self).__name__} layer takes {self.n_in} inputs in the last axis, got "
