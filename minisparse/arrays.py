@@ -38,6 +38,20 @@ def _module_of(array_type: type) -> ModuleType | None:
     return None
 
 
+def as_dtype(value: Any) -> np.dtype[Any]:
+    """Return a dtype, given as one or by name.
+
+    Raises
+    ------
+    TypeError
+        It is none.
+    """
+    try:
+        return np.dtype(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"expected a dtype such as np.float32, got {value!r}") from error
+
+
 def is_array(value: Any) -> bool:
     """Tell whether `value` is an array that :func:`array_module` knows."""
     return type(value) is np.ndarray or _module_of(type(value)) is not None

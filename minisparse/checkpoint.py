@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from .doors import door
+
 FORMAT, VERSION = "minisparse checkpoint", 1
 _DOCUMENT = "state.json"
 _ARRAY = "__array__"
@@ -46,6 +48,7 @@ class CheckpointError(RuntimeError):
 # ---- the file ---------------------------------------------------------------------------------
 
 
+@door
 def save(path: str | os.PathLike[str], state: State) -> None:
     """Write `state` to a file: all of it, or the old file stays as it was.
 
@@ -93,6 +96,7 @@ def save(path: str | os.PathLike[str], state: State) -> None:
     _remove_leftovers(path)
 
 
+@door
 def load(path: str | os.PathLike[str]) -> State:
     """Read what `save` wrote.
 

@@ -37,6 +37,7 @@ from .autodiff import Tensor, cross_entropy
 from .checkpoint import CheckpointError, RunFile, State, describe, plain
 from .data import Split, batches
 from .data.batching import Normalization
+from .doors import door
 from .evaluation import Evaluation, Loss, count_wrong, home, in_mode, measure
 from .interrupt import deferred_signals
 from .nn import BatchNorm1d, Module, Parameter, record_layers
@@ -61,6 +62,7 @@ class NonFiniteError(FloatingPointError):
 # ---- evaluation -------------------------------------------------------------------------------
 
 
+@door
 def evaluate(
     model: Module,
     split: Split,
@@ -105,6 +107,7 @@ def evaluate(
 # ---- training ---------------------------------------------------------------------------------
 
 
+@door
 def train(
     model: Module,
     split: Split,

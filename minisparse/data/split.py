@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minisparse.data.errors import DataError
+from minisparse.doors import door
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,7 @@ class Split:
         n, *shape = self.images.shape
         return f"Split({n:,} images of shape {tuple(shape)})"
 
+    @door
     def subset(self, indices: ArrayLike) -> "Split":
         """Pick some of the images, in the order given; repetitions are allowed.
 
@@ -87,6 +89,7 @@ class Split:
         chosen = check_indices(chosen, len(self))
         return Split(self.images.take(chosen, axis=0), self.labels[chosen])
 
+    @door
     def split_validation(self, n: int, rng: np.random.Generator) -> tuple["Split", "Split"]:
         """Set aside `n` images, drawn uniformly without replacement, for validation.
 

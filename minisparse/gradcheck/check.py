@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..doors import door
 from . import contract, directions, kinks, localise, precision
 from .adapt import problem_for, rerun_command, second_order_of, suspects
 from .causes import diagnose
@@ -163,6 +164,7 @@ def _curve(exam: Examination, c: Comparison | None) -> list[tuple[float, float]]
     return points
 
 
+@door
 def gradcheck(
     f: Any,
     *inputs: Any,

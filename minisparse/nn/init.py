@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from ..arrays import DEFAULT_DTYPE
 
+_MOST = 1 << 40  # numbers: no memory holds more
 Initializer = Callable[[np.random.Generator, Sequence[int]], np.ndarray]
 
 
@@ -98,11 +100,16 @@ def initialize(kind: str | Initializer, rng: Any, shape: Sequence[int]) -> np.nd
             f"layers draw their weights from rng, a np.random.Generator; got {rng!r}. "
             "Create one for the whole run: rng = np.random.default_rng(seed)"
         )
+    if not all(isinstance(n, Integral) and n >= 0 for n in shape) or math.prod(shape) > _MOST:
+        raise ValueError(f"a weight cannot have the shape {tuple(shape)}: its lengths are integers >= 0")
     if not callable(kind):
         if kind not in INITIALIZERS:
             raise ValueError(f"unknown initializer {kind!r}; there are {', '.join(INITIALIZERS)}")
         kind = INITIALIZERS[kind]
-    weight = kind(rng, shape)
+    try:
+        weight = kind(rng, shape)
+    except ZeroDivisionError as error:
+        raise ValueError(f"a weight of shape {tuple(shape)} has no inputs to count") from error
     if np.shape(weight) != tuple(shape):
         raise ValueError(f"the initializer returned shape {np.shape(weight)}, expected {shape}")
     return weight

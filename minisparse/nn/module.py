@@ -9,8 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
+from ..arrays import DEFAULT_DTYPE, array_module, as_dtype, is_array, to_numpy
 from ..autodiff import Tensor, as_tensor, fusing
+from ..doors import door, open_door
 from ..switches import Setting, observer
 
 Observer = Callable[["Module", Tensor, Tensor], None]
@@ -20,7 +21,7 @@ class Parameter(Tensor):
     """A tensor that is learned.  It owns a copy of its values."""
 
     def __init__(self, data: Any, dtype: Any = None, name: str | None = None) -> None:
-        if dtype is None and not hasattr(data, "dtype"):
+        if dtype is None and not hasattr(data, "dtype") and _is_numeric(data):
             dtype = DEFAULT_DTYPE
         own = data.copy() if is_array(data) else data
         super().__init__(own, dtype=dtype, requires_grad=True, name=name)
@@ -68,6 +69,10 @@ class Module(metaclass=_Sealing):
     training: bool
     _buffers: list[str]
     _sealed: bool
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        open_door(cls)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Compute the result; a subclass says how."""
@@ -186,6 +191,7 @@ class Module(metaclass=_Sealing):
         for p in self.parameters():
             p.grad = None
 
+    @door
     def to(self, dtype: Any = None, array_module: Any = None) -> Self:
         """Convert parameters and buffers in place, to a float dtype or to another array library.
 
@@ -201,7 +207,7 @@ class Module(metaclass=_Sealing):
         TypeError
             The dtype is not a floating-point one: parameters are learned by small steps.
         """
-        if dtype is not None and np.dtype(dtype).kind != "f":
+        if dtype is not None and as_dtype(dtype).kind != "f":
             raise TypeError(f"parameters are floating-point numbers, got dtype {dtype}")
 
         def convert(array: Any) -> Any:
@@ -227,6 +233,7 @@ class Module(metaclass=_Sealing):
         }
         return state
 
+    @door
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Copy values into all parameters and buffers; all of them, or none if one does not fit.
 
@@ -337,6 +344,13 @@ def _given(x: Any) -> Any:
         with suppress(TypeError, ValueError):
             return as_tensor(x)
     return x
+
+
+def _is_numeric(data: Any) -> bool:
+    try:
+        return np.asarray(data).dtype.kind in "fiub"
+    except ValueError:  # rows of several lengths
+        raise TypeError(f"a Parameter holds an array of numbers, got {data!r}") from None
 
 
 def _parts(value: Any, kind: Any) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door
 from ..nn import Module
 
 
@@ -29,6 +30,7 @@ class EMA:
         d in [0, 1); the average remembers about 1 / (1 - d) steps.
     """
 
+    @door
     def __init__(self, model: Module, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"the decay of a moving average lies in [0, 1), got {decay}")

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door, open_door
 from ..kernels.dispatch import kernel
 from ..nn import Module, Parameter
 
@@ -30,6 +31,11 @@ class Optimizer:
 
     slots: ClassVar[tuple[str, ...]] = ()  # names of the state arrays
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        open_door(cls)
+
+    @door
     def __init__(self, params: NamedParameters, lr: float) -> None:
         if isinstance(params, Module):
             params = params.named_parameters()

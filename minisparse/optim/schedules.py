@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from ..doors import door
+
 Schedule = Callable[[float], float]
 
 
@@ -16,6 +18,7 @@ def constant() -> Schedule:
     return lambda t: 1.0  # noqa: ARG005
 
 
+@door
 def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     """Return gamma^(number of milestones passed).
 
@@ -23,11 +26,13 @@ def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     >>> [f(t) for t in (0, 10, 25)]
     [1.0, 0.1, 0.010000000000000002]
     """
-    if list(milestones) != sorted(milestones):
+    _ = gamma**0  # what is no number fails here, not in the middle of a training
+    if [m + 0.0 for m in milestones] != sorted(milestones):
         raise ValueError(f"milestones must increase, got {list(milestones)}")
     return lambda t: float(gamma ** sum(t >= m for m in milestones))
 
 
+@door
 def exponential(gamma: float) -> Schedule:
     """Return gamma^t: a factor gamma per epoch."""
     if not gamma > 0:
@@ -35,6 +40,7 @@ def exponential(gamma: float) -> Schedule:
     return lambda t: float(gamma**t)
 
 
+@door
 def cosine(epochs: float, final: float = 0.0, start: float = 0.0) -> Schedule:
     """Return half a cosine wave from 1 at `start` to `final` at `epochs` (Loshchilov 2017).
 
@@ -42,7 +48,7 @@ def cosine(epochs: float, final: float = 0.0, start: float = 0.0) -> Schedule:
     >>> f(0), round(f(5), 3), f(10)
     (1.0, 0.5, 0.0)
     """
-    if not epochs > start:
+    if not epochs + 0 * final > start:
         raise ValueError(f"the last epoch, {epochs}, must come after the start, {start}")
 
     def factor(t: float) -> float:

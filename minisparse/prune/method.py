@@ -12,6 +12,7 @@ from ..autodiff import Tensor, cross_entropy
 from ..checkpoint import State, plain
 from ..data import Split, batches, count_batches
 from ..data.batching import Normalization
+from ..doors import open_door
 from ..evaluation import Evaluation, Loss, home
 from ..nn import LayerRecord, Module
 from ..optim import EMA, Optimizer
@@ -64,6 +65,10 @@ class Method:
     """
 
     wants_layers: bool = False
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        open_door(cls)
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Check names, shapes and settings against the model, and make what depends on them.

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
+from ..doors import door
 from ..nn import Conv2d, Linear, Module, num_parameters
 from ..nn.graph import Graph, example_for, follow
 from ..nn.hardening import refuse_parametrizations
@@ -61,6 +62,7 @@ class ShrinkReport:
         return "\n".join(lines)
 
 
+@door
 def shrink(
     model: Model,
     masks: Mask | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...arrays import DEFAULT_DTYPE, array_module, is_array
+from ...doors import door
 from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
 from .activations import softmax
@@ -40,6 +41,7 @@ class CrossEntropy(Op):
         return reshape(grad, (*grad.shape, 1)) * (softmax(x) - wrap(onehot))
 
 
+@door
 def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
     """Return the cross-entropy of a classifier in nats.
 
