@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import contract, directions, kinks, localise, precision
+from . import blindness, contract, directions, kinks, localise, precision
 from .adapt import problem_for, rerun_command, second_order_of, suspects
 from .causes import diagnose
 from .directions import Comparison, Table
@@ -62,6 +62,11 @@ def run(problem: Problem, seed: int, rerun: str = "", dtype: str | None = None) 
             passed += ["projections", "elements"]
         except Fault as raised:
             fault = raised
+        still = blindness.unmoved(exam) if fault is None and exam.outputs else []
+        if still:
+            problem.notes.append(
+                f"nothing moves with {', '.join(still)} near this point: only zeros were compared"
+            )
         curve = _curve(exam, _culprit(fault, failing, found))
     if exam.outputs and exam.output_eps > 1e-10:
         problem.notes.append(
@@ -83,6 +88,7 @@ def run(problem: Problem, seed: int, rerun: str = "", dtype: str | None = None) 
         where=problem.where,
         rerun=rerun,
         notes=list(problem.notes),
+        still=still,
         curve=curve,
         evaluations=exam.evaluations,
         seconds=time.perf_counter() - start,
@@ -163,6 +169,38 @@ def _curve(exam: Examination, c: Comparison | None) -> list[tuple[float, float]]
     return points
 
 
+def _beside(problem: Problem, report: Report, seed: int, command: str) -> Report:
+    """Check beside a point whose values would hide mistakes; return the report that counts.
+
+    What is wrong there is wrong, unless the gradient at the point is 0 whatever its formula says:
+    then it holds where it was asked for, and a note tells the rest.
+    """
+    special = blindness.blind(problem)
+    if not special:
+        return report
+    where = " and ".join(special)
+    for up in (False, True):
+        try:
+            other = run(blindness.beside(problem, up), seed, command, report.dtype)
+        except GradcheckError:
+            continue  # the function is not made for such a point
+        if other.cause == "not-finite":
+            continue
+        if other:
+            report.notes.append(f"{where}, which hides mistakes: checked beside that point as well")
+            return report
+        if report.still:
+            report.notes.append(
+                f"{where}; beside that point it is WRONG [{other.cause}]: {other.message}"
+            )
+            return report
+        other.order = report.order
+        other.message += f" Seen beside the given point, where {where}: there it looks right."
+        return other
+    report.notes.append(f"{where}, which hides mistakes: check it at another point as well")
+    return report
+
+
 def gradcheck(
     f: Any,
     *inputs: Any,
@@ -187,6 +225,7 @@ def gradcheck(
     backward : callable, optional
         For plain NumPy: ``backward(cotangent, *inputs)`` returns a tuple with one gradient per
         array (a single one may stand alone).  With several outputs the cotangent is a tuple.
+        If the forward returns (out, cache): ``backward(dout, cache)``.
     seed : int
         For the random cotangents and directions, and for functions with a parameter ``rng``.
     dtype : dtype, optional
@@ -244,6 +283,8 @@ def gradcheck(
         problem = second_order_of(problem, seed)
         report = run(problem, seed, command)
         report.order = 2
+    if report:
+        report = _beside(problem, report, seed, command)
     if not report:
         report.notes += suspects(problem, seed, report.order, lambda part: run(part, seed))
     return report

@@ -24,8 +24,12 @@ CAUSES = (
     "swapped-arguments",
     "zero-gradient",
     "missing-broadcast-sum",
+    "missing-factor",
+    "missing-terms",
     "wrong-elements",
     "wrong-region",
+    "wrong-formula",
+    "wrong-structure",
     "kink",
     "nondeterministic",
     "mutates-input",
@@ -33,6 +37,7 @@ CAUSES = (
     "bad-dtype",
     "not-finite",
     "low-precision",
+    "backward-raises",
     "unknown",
 )
 
