@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from . import ties
 from .problem import Argument, Array, Fault, GradcheckError, Problem, stored_of
 from .randomness import CommonNumbers, takes_rng
 from .source import location
@@ -108,6 +109,10 @@ class NumpyProblem(Problem):
         else:
             result = self._backward(cotangent, *arrays, **extra)
         return self._one_per_argument(result)
+
+    def kinks_met(self, values: Sequence[Array]) -> int:
+        """Watch the operations of the forward."""
+        return ties.count(lambda arrays: self._run(self._arrays(arrays)), list(values))
 
     def complex_forward(self, values: Sequence[Array]) -> Any:
         """Run the forward on complex arrays, outputs joined."""

@@ -137,6 +137,11 @@ class Problem(ABC):
         del check
         return False
 
+    def kinks_met(self, values: Sequence[Array]) -> int:
+        """Return how many operations are at a kink there; 0 if nobody knows."""
+        del values
+        return 0
+
     def complex_forward(self, values: Sequence[Array]) -> Any:
         """Return the outputs for complex values; raises where the function refuses them."""
         del values
