@@ -9,10 +9,14 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.deep_r import DeepR
+from minisparse.prune.dynamic_reparameterization import DSR
+from minisparse.prune.exploration import Exploration
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.method import Method
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.rigl import RigL
@@ -20,6 +24,8 @@ from minisparse.prune.schedule import gradual, one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
 from minisparse.prune.snip import SNIP
+from minisparse.prune.sparse_evolutionary import SET
+from minisparse.prune.sparse_momentum import SparseMomentum
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.stochastic import StochasticPruning
 
@@ -98,6 +104,43 @@ def variances(model, rng):
                 v[::3] = 0.5  # as after a long training: some are noise
 
 
+class Watched(Method):
+    """A method and its rate of exploration, as one."""
+
+    def __init__(self, method):
+        self.parts = method, Exploration(method)
+
+    def attach(self, *given):
+        for part in self.parts:
+            part.attach(*given)
+
+    def begin(self, run):
+        for part in self.parts:
+            part.begin(run)
+
+    def after_backward(self, run):
+        for part in self.parts:
+            part.after_backward(run)
+
+    def after_step(self, run):
+        for part in self.parts:
+            part.after_step(run)
+
+    def after_epoch(self, run):
+        for part in self.parts:
+            part.after_epoch(run)
+
+    def mask(self):
+        return self.parts[0].mask()
+
+    def state_dict(self):
+        return {str(i): part.state_dict() for i, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state):
+        for i, part in enumerate(self.parts):
+            part.load_state_dict(state[str(i)])
+
+
 METHODS = {
     "magnitude": scored(MagnitudePruning),
     "magnitude, units": scored(MagnitudePruning, scope="layer", granularity="unit"),
@@ -122,5 +165,12 @@ METHODS = {
         optimizer=lambda model: Adam(model, 1e-3),
     ),
     "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
+    "set": Case(lambda: SET(0.6)),
+    "deep-r": Case(lambda: DeepR(0.6, alpha=0.1, temperature=1e-4)),
+    "sparse-momentum": Case(lambda: SparseMomentum(0.6)),
+    "dsr": Case(
+        lambda: DSR(0.6, target=10, every=4, threshold=0.05), late=lambda: DSR(0.6, end=EPOCHS + 1)
+    ),
+    "itop": Case(lambda: Watched(RigL(0.6, every=4))),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
 }  # fmt: skip
