@@ -113,7 +113,9 @@ class SparseFromStart(MaskedTraining):
         self.sparsity, self.scope = sparsity, scope
 
     def begin(self, run: Run) -> None:
-        """Draw the first mask."""
+        """Draw the first mask, if it is to remove anything."""
+        if self.sparsity == 0:
+            return
         chance = {n: run.rng.random(p.shape) for n, p in prunable(run.model, self.names).items()}
         self.tighten(keep_largest(chance, 1 - self.sparsity, self.scope))
 
