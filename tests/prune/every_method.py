@@ -9,10 +9,17 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.ac_dc import ACDC, DSD
+from minisparse.prune.deep_r import DeepR
+from minisparse.prune.dynamic_reparameterization import DSR
+from minisparse.prune.exploration import Exploration
+from minisparse.prune.granet import GraNet
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.method import Method
+from minisparse.prune.movement import Movement, SoftMovement, add_scores, all_but_scores
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.rigl import RigL
@@ -20,8 +27,12 @@ from minisparse.prune.schedule import gradual, one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
 from minisparse.prune.snip import SNIP
+from minisparse.prune.sparse_evolutionary import SET
+from minisparse.prune.sparse_momentum import SparseMomentum
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.straight_through import DPF, StraightThroughPruning, add_masks
+from minisparse.prune.top_kast import TopKAST, add_explored
 
 EPOCHS, BATCH = 3, 10
 
@@ -98,11 +109,71 @@ def variances(model, rng):
                 v[::3] = 0.5  # as after a long training: some are noise
 
 
+def masks(model, rng):  # noqa: ARG001
+    add_masks(model, layers_of(model))
+
+
+def scores(model, rng):  # noqa: ARG001
+    add_scores(model, layers_of(model))
+
+
+def explored(model, rng):  # noqa: ARG001
+    add_explored(model, layers_of(model))
+
+
+class Watched(Method):
+    """A method and its rate of exploration, as one."""
+
+    def __init__(self, method):
+        self.parts = method, Exploration(method)
+
+    def attach(self, *given):
+        for part in self.parts:
+            part.attach(*given)
+
+    def begin(self, run):
+        for part in self.parts:
+            part.begin(run)
+
+    def after_backward(self, run):
+        for part in self.parts:
+            part.after_backward(run)
+
+    def after_step(self, run):
+        for part in self.parts:
+            part.after_step(run)
+
+    def after_epoch(self, run):
+        for part in self.parts:
+            part.after_epoch(run)
+
+    def mask(self):
+        return self.parts[0].mask()
+
+    def state_dict(self):
+        return {str(i): part.state_dict() for i, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state):
+        for i, part in enumerate(self.parts):
+            part.load_state_dict(state[str(i)])
+
+
 METHODS = {
     "magnitude": scored(MagnitudePruning),
     "magnitude, units": scored(MagnitudePruning, scope="layer", granularity="unit"),
     "magnitude, every 4 steps": scored(MagnitudePruning, every=4),
     "han": Case(lambda: HanPruning(0.6, [0, 2]), late=lambda: HanPruning(0.6, [EPOCHS + 2])),
+    "straight-through": Case(
+        lambda: StraightThroughPruning(one_shot(0.6)), prepare=masks, holds=False,
+        late=lambda: StraightThroughPruning(one_shot(0.5, at=EPOCHS + 1)),
+    ),
+    "dpf": Case(
+        lambda: DPF(gradual(0.6, 0, 2), every=4), prepare=masks, holds=False,
+        late=lambda: DPF(one_shot(0.5, at=EPOCHS + 1)),
+    ),
+    "dsd": Case(
+        lambda: DSD(0.6, 1, 2), prunes=False, late=lambda: DSD(0.6, 1, EPOCHS + 1)
+    ),
     "large-weights": Case(lambda: LargeWeightPruning(0.5, [1, 2], data())),
     "large-weights, units": Case(lambda: LargeWeightPruning(0.5, [0], data(), granularity="unit")),
     "sensitivity": Case(lambda: SensitivityPruning(1e-3, 0.08)),
@@ -122,5 +193,30 @@ METHODS = {
         optimizer=lambda model: Adam(model, 1e-3),
     ),
     "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
+    "set": Case(lambda: SET(0.6)),
+    "deep-r": Case(lambda: DeepR(0.6, alpha=0.1, temperature=1e-4)),
+    "sparse-momentum": Case(lambda: SparseMomentum(0.6)),
+    "dsr": Case(
+        lambda: DSR(0.6, target=10, every=4, threshold=0.05), late=lambda: DSR(0.6, end=EPOCHS + 1)
+    ),
+    "top-kast": Case(
+        lambda: TopKAST(0.6, 0.6, every=4), holds=False,
+        prepare=explored,
+    ),
+    "ac-dc": Case(lambda: ACDC(0.6, [0, 2], [1]), late=lambda: ACDC(0.6, [EPOCHS + 1])),
+    "granet": Case(
+        lambda: GraNet(gradual(0.7, 0, 2, initial=0.3), every=4),
+        late=lambda: GraNet(gradual(0.7, 0, EPOCHS + 1)),
+    ),
+    "movement": Case(
+        lambda: Movement(gradual(0.6, 0, 2)), prepare=scores, holds=False,
+        optimizer=lambda model: SGD(all_but_scores(model), 0.05, momentum=0.9),
+        late=lambda: Movement(one_shot(0.5, at=EPOCHS + 1)),
+    ),
+    "soft-movement": Case(
+        lambda: SoftMovement(48.0, tau=0.45, lr=0.5), prepare=scores, holds=False,
+        optimizer=lambda model: SGD(all_but_scores(model), 0.05, momentum=0.9),
+    ),
+    "itop": Case(lambda: Watched(RigL(0.6, every=4))),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
 }  # fmt: skip
