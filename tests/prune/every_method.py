@@ -9,19 +9,26 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.edge_popup import EdgePopup, add_scores
+from minisparse.prune.force import FORCE, IterativeSNIP
+from minisparse.prune.grasp import GraSP
+from minisparse.prune.karnin import KarninPruning
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
+from minisparse.prune.random_pruning import RandomPruning
 from minisparse.prune.rigl import RigL
 from minisparse.prune.schedule import gradual, one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
+from minisparse.prune.skeletonization import Skeletonization
 from minisparse.prune.snip import SNIP
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.synflow import SynFlow
 
 EPOCHS, BATCH = 3, 10
 
@@ -82,6 +89,13 @@ def layers_of(model):
     return [n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
 
 
+def at_start(kind, **more):
+    """Return the case of a method that prunes before the first step."""
+    return Case(
+        lambda: kind(one_shot(0.6), **more), late=lambda: kind(one_shot(0.5, at=EPOCHS + 1))
+    )
+
+
 def gates(model, rng):
     add_gates(model, dict.fromkeys(layers_of(model), 0.5), rng)
     for m in model.modules():
@@ -120,6 +134,19 @@ METHODS = {
     "sparse-variational-dropout": Case(
         lambda: SparseVariationalDropout(len(data()), warm_up=1.0), prepare=variances, holds=False,
         optimizer=lambda model: Adam(model, 1e-3),
+    ),
+    "edge-popup": Case(
+        EdgePopup, prepare=lambda model, rng: add_scores(model, dict.fromkeys(layers_of(model), 0.5), rng),
+        holds=False,
+    ),
+    "random": at_start(RandomPruning, scope="erk"),
+    "iterative-snip": at_start(IterativeSNIP, rounds=4),
+    "force": at_start(FORCE, rounds=4),
+    "grasp": at_start(GraSP),
+    "synflow": at_start(SynFlow, rounds=10),
+    "skeletonization": scored(Skeletonization),
+    "karnin": Case(
+        lambda: KarninPruning(one_shot(0.6, at=1)), late=lambda: KarninPruning(one_shot(0.5, at=EPOCHS + 1))
     ),
     "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
