@@ -14,6 +14,10 @@ from minisparse.prune.deep_r import DeepR
 from minisparse.prune.dynamic_reparameterization import DSR
 from minisparse.prune.exploration import Exploration
 from minisparse.prune.granet import GraNet
+from minisparse.prune.edge_popup import EdgePopup, add_scores
+from minisparse.prune.force import FORCE, IterativeSNIP
+from minisparse.prune.grasp import GraSP
+from minisparse.prune.karnin import KarninPruning
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
@@ -22,10 +26,12 @@ from minisparse.prune.method import Method
 from minisparse.prune.movement import Movement, SoftMovement, add_scores, all_but_scores
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
+from minisparse.prune.random_pruning import RandomPruning
 from minisparse.prune.rigl import RigL
 from minisparse.prune.schedule import gradual, one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
+from minisparse.prune.skeletonization import Skeletonization
 from minisparse.prune.snip import SNIP
 from minisparse.prune.sparse_evolutionary import SET
 from minisparse.prune.sparse_momentum import SparseMomentum
@@ -33,6 +39,7 @@ from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout
 from minisparse.prune.stochastic import StochasticPruning
 from minisparse.prune.straight_through import DPF, StraightThroughPruning, add_masks
 from minisparse.prune.top_kast import TopKAST, add_explored
+from minisparse.prune.synflow import SynFlow
 
 EPOCHS, BATCH = 3, 10
 
@@ -91,6 +98,13 @@ def scored(kind, **more):
 
 def layers_of(model):
     return [n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+
+
+def at_start(kind, **more):
+    """Return the case of a method that prunes before the first step."""
+    return Case(
+        lambda: kind(one_shot(0.6), **more), late=lambda: kind(one_shot(0.5, at=EPOCHS + 1))
+    )
 
 
 def gates(model, rng):
@@ -191,6 +205,19 @@ METHODS = {
     "sparse-variational-dropout": Case(
         lambda: SparseVariationalDropout(len(data()), warm_up=1.0), prepare=variances, holds=False,
         optimizer=lambda model: Adam(model, 1e-3),
+    ),
+    "edge-popup": Case(
+        EdgePopup, prepare=lambda model, rng: add_scores(model, dict.fromkeys(layers_of(model), 0.5), rng),
+        holds=False,
+    ),
+    "random": at_start(RandomPruning, scope="erk"),
+    "iterative-snip": at_start(IterativeSNIP, rounds=4),
+    "force": at_start(FORCE, rounds=4),
+    "grasp": at_start(GraSP),
+    "synflow": at_start(SynFlow, rounds=10),
+    "skeletonization": scored(Skeletonization),
+    "karnin": Case(
+        lambda: KarninPruning(one_shot(0.6, at=1)), late=lambda: KarninPruning(one_shot(0.5, at=EPOCHS + 1))
     ),
     "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
     "set": Case(lambda: SET(0.6)),
