@@ -9,6 +9,8 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.filter_norm import FilterNormPruning
+from minisparse.prune.fpgm import FPGM
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
@@ -123,4 +125,7 @@ METHODS = {
     ),
     "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
+    # structured
+    "filter-norm": scored(FilterNormPruning),
+    "fpgm": scored(FPGM, scope="global"),
 }  # fmt: skip
