@@ -112,6 +112,11 @@ class UnitScorePruning(ScorePruning):
         Weights whose units are pruned, e.g. ``["fc1.weight"]``; those of all hidden layers if left
         out.
 
+    Attributes
+    ----------
+    units : dict from the name of a weight to HiddenUnits
+        The hidden layers that are treated, in the order of execution; empty before `begin`.
+
     Raises
     ------
     ValueError
@@ -132,12 +137,12 @@ class UnitScorePruning(ScorePruning):
             raise ValueError(
                 'the scope "erk" shares out weights: for units say "layer" or "global"'
             )
-        self._units: dict[str, HiddenUnits] = {}
+        self.units: dict[str, HiddenUnits] = {}
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Begin with everything kept."""
         super().attach(model, optimizer, rng)
-        self._units = {}
+        self.units = {}
 
     def treated(self) -> list[str]:
         """Return all that may go with a unit: which layers are hidden, an image has to tell."""
@@ -155,12 +160,15 @@ class UnitScorePruning(ScorePruning):
 
     def update(self, run: Run) -> None:
         """Remove what the schedule asks for at this time, if it is more than is gone."""
-        if not self._units:
-            self._units = self._find(run)
+        if not self.units:
+            self.units = self.find_units(run)
         super().update(run)
 
-    def _find(self, run: Run) -> dict[str, HiddenUnits]:
-        """Return the hidden layers that are treated, by the names of their weights."""
+    def find_units(self, run: Run) -> dict[str, HiddenUnits]:
+        """Return the hidden layers that are treated, by the names of their weights.
+
+        One image is followed through the model; it is the first, so nothing is drawn.
+        """
         xp, dtype = home(run.model)
         image, _ = next(batches(run.split, 1, normalize=run.normalize, dtype=dtype))
         hidden = {joined(u.layer, "weight"): u for u in hidden_units(run.model, xp.asarray(image))}
@@ -188,11 +196,11 @@ class UnitScorePruning(ScorePruning):
 
     def alive(self) -> dict[str, np.ndarray]:
         """Return which units of each layer are left, bool [units]."""
-        return {name: has_incoming(self.mask()[name]) for name in self._units}
+        return {name: has_incoming(self.mask()[name]) for name in self.units}
 
     def choose(self, density: float, batch: Batch) -> Mask:
         """Return the mask with the highest scores of what the present mask keeps."""
-        found = self.unit_scores(self._units, batch)
+        found = self.unit_scores(self.units, batch)
         scores = {name: to_numpy(s) for name, s in found.items()}
         return self.mask_of(best_units(scores, density, self.scope, self.alive()))
 
@@ -202,7 +210,7 @@ class UnitScorePruning(ScorePruning):
             {
                 part: np.broadcast_to(stays, self.mask()[part].shape)
                 for name, stays in kept.items()
-                for holder in (self._units[name].layer, *self._units[name].norms)
+                for holder in (self.units[name].layer, *self.units[name].norms)
                 for part in _parts(holder)
                 if part in self.mask()
             }

@@ -9,12 +9,14 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.apoz import APoZPruning
 from minisparse.prune.filter_norm import FilterNormPruning
 from minisparse.prune.fpgm import FPGM
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.nisp import NISP
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.rigl import RigL
@@ -24,6 +26,7 @@ from minisparse.prune.serene import SerenePruning
 from minisparse.prune.snip import SNIP
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.taylor import TaylorPruning
 
 EPOCHS, BATCH = 3, 10
 
@@ -128,4 +131,8 @@ METHODS = {
     # structured
     "filter-norm": scored(FilterNormPruning),
     "fpgm": scored(FPGM, scope="global"),
+    "taylor": scored(TaylorPruning, mini_batch=7, images=20),
+    "taylor, activations": scored(TaylorPruning, form="activation", scope="layer"),
+    "apoz": scored(APoZPruning, images=20),
+    "nisp": scored(NISP, images=30),
 }  # fmt: skip

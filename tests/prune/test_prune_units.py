@@ -135,7 +135,7 @@ def test_a_signal_is_what_the_last_affine_map_returns():
     model = trained(normed, None)
     method = ByNumber(one_shot(0.0))
     run = begin(method, model, SGD(model, 0.1), data())
-    units = method._find(run)
+    units = method.find_units(run)
     x, y = next(batches(data(3), 5))
     logits, found = signals(units, Batch(model, (x, y)))
     assert list(found) == ["0.weight", "5.weight"]
