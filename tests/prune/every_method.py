@@ -10,6 +10,7 @@ from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
 from minisparse.prune.apoz import APoZPruning
+from minisparse.prune.channel_lasso import ChannelLasso
 from minisparse.prune.filter_norm import FilterNormPruning
 from minisparse.prune.fpgm import FPGM
 from minisparse.prune.l0 import L0Method, add_gates
@@ -27,6 +28,7 @@ from minisparse.prune.snip import SNIP
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.stochastic import StochasticPruning
 from minisparse.prune.taylor import TaylorPruning
+from minisparse.prune.thinet import ThiNet
 
 EPOCHS, BATCH = 3, 10
 
@@ -135,4 +137,6 @@ METHODS = {
     "taylor, activations": scored(TaylorPruning, form="activation", scope="layer"),
     "apoz": scored(APoZPruning, images=20),
     "nisp": scored(NISP, images=30),
+    "thinet": scored(ThiNet, images=30),
+    "channel-lasso": scored(ChannelLasso, images=30),
 }  # fmt: skip
