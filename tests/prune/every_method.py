@@ -18,12 +18,17 @@ from minisparse.prune.edge_popup import EdgePopup, add_scores
 from minisparse.prune.force import FORCE, IterativeSNIP
 from minisparse.prune.grasp import GraSP
 from minisparse.prune.karnin import KarninPruning
+from minisparse.prune.apoz import APoZPruning
+from minisparse.prune.channel_lasso import ChannelLasso
+from minisparse.prune.filter_norm import FilterNormPruning
+from minisparse.prune.fpgm import FPGM
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
 from minisparse.prune.method import Method
 from minisparse.prune.movement import Movement, SoftMovement, add_scores, all_but_scores
+from minisparse.prune.nisp import NISP
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.random_pruning import RandomPruning
@@ -40,6 +45,8 @@ from minisparse.prune.stochastic import StochasticPruning
 from minisparse.prune.straight_through import DPF, StraightThroughPruning, add_masks
 from minisparse.prune.top_kast import TopKAST, add_explored
 from minisparse.prune.synflow import SynFlow
+from minisparse.prune.taylor import TaylorPruning
+from minisparse.prune.thinet import ThiNet
 
 EPOCHS, BATCH = 3, 10
 
@@ -246,4 +253,13 @@ METHODS = {
     ),
     "itop": Case(lambda: Watched(RigL(0.6, every=4))),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
+    # structured
+    "filter-norm": scored(FilterNormPruning),
+    "fpgm": scored(FPGM, scope="global"),
+    "taylor": scored(TaylorPruning, mini_batch=7, images=20),
+    "taylor, activations": scored(TaylorPruning, form="activation", scope="layer"),
+    "apoz": scored(APoZPruning, images=20),
+    "nisp": scored(NISP, images=30),
+    "thinet": scored(ThiNet, images=30),
+    "channel-lasso": scored(ChannelLasso, images=30),
 }  # fmt: skip
