@@ -289,6 +289,9 @@ def check_linearity(exam: Examination) -> None:
             gap = np.abs(g - (one + two))
             gap[gap <= _beneath_notice(exam, i, claims)] = 0.0
             if (gap > 1e-11 * size).any():
+                pair = zip(claims, (first, second), strict=True)
+                gap[gap <= sum(16 * abs(w) * exam.residue(c, i) for w, c in pair)] = 0.0
+            if (gap > 1e-11 * size).any():
                 _judge_nonlinear(exam, i, gap, size)
 
 

@@ -243,7 +243,7 @@ def gap(
     analytic, numeric = float(terms.sum()), dot(c.vector, s.value)
     size = max(length(terms), abs(numeric))
     error = dot(np.abs(c.vector), s.error)
-    tolerance = SAFETY * error + exam.floor * size + TINY
+    tolerance = SAFETY * error + exam.floor * size + exam.resolution(c) + TINY
     distance = abs(analytic - numeric)
     if abs(numeric) <= SAFETY * error:  # 0 as far as can be seen: then rounding will do
         tolerance += exam.rest(i, u, float(np.abs(c.vector).max(initial=0.0)))
@@ -283,6 +283,9 @@ def _second_look(
         weight = float(np.abs(c.vector).max(initial=0.0)) * float(np.abs(u).sum())
         rest = 16 * exam.output_eps * weight * min(1.0, size)
         allowed = max(1e-3 * (abs(numeric - true) - SAFETY * error), rest)
+        if distance > allowed:
+            rounding = exam.complex_rounding(i, u, exact)
+            allowed = max(allowed, SAFETY * dot(np.abs(c.vector), rounding))
         if distance <= max(0.0, allowed) or distance <= _own_rounding(exam, i, u, c, distance):
             return np.inf
     else:
@@ -293,6 +296,8 @@ def _second_look(
             return np.inf
     tolerance = SAFETY * error + TINY
     tolerance += _own_rounding(exam, i, u, c, abs(analytic - numeric) - tolerance)
+    if abs(analytic - numeric) > tolerance:
+        tolerance += SAFETY * dot(np.abs(u.ravel()), exam.residue(c, i))
     if abs(analytic - numeric) > tolerance and kinks.excused(exam, i, u, c.vector, analytic):
         return np.inf
     return tolerance
@@ -349,8 +354,9 @@ def _sharpen(exam: Examination, i: int, u: Array, s: Slope) -> None:
     if exact is None:
         return
     vague &= np.abs(exact - s.value) <= SAFETY * s.error
-    s.value[vague] = exact[vague]
-    s.error[vague] = np.minimum(s.error, 1e-7 * np.abs(exact))[vague]
+    error = 1e-7 * np.abs(exact) + exam.complex_rounding(i, u, exact)
+    vague &= error < s.error
+    s.value[vague], s.error[vague] = exact[vague], error[vague]
 
 
 def _chosen_elements(exam: Examination, i: int) -> NDArray[np.int_]:

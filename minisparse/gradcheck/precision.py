@@ -47,8 +47,15 @@ def check_precision(exam: Examination) -> None:
 
 def _check_backward_results(exam: Examination, narrow: Narrow) -> None:
     for i, argument in enumerate(exam.problem.arguments):
-        found = [c.gradients[i][c.gradients[i] != 0] for c in exam.cotangents]
-        if all(g.size and (_rounded(g, narrow) == g).all() for g in found[:2]):
+        # What is below the rounding of the rest has few digits, whatever it is computed in.
+        first = exam.cotangents[:2]
+        seen = [exam.resolved(c, i) for c in first]
+        if not all(
+            _all_narrow(c.gradients[i][s], narrow) for c, s in zip(first, seen, strict=True)
+        ):
+            continue
+        seen = [s & (exam.residue(c, i) == 0) for c, s in zip(first, seen, strict=True)]
+        if all(_all_narrow(c.gradients[i][s], narrow) for c, s in zip(first, seen, strict=True)):
             raise _fault(f"The gradient for {argument.name} is rounded to", narrow, i)
 
 
@@ -59,7 +66,8 @@ def check_cotangent(exam: Examination, narrow: Narrow) -> None:
     if not np.isfinite(rounded).all():
         return
     for i, g in enumerate(exam.pull(rounded)):
-        if g.any() and (g == first.gradients[i]).all():
+        seen, same = exam.resolved(first, i), g == first.gradients[i]
+        if seen.any() and same[seen].all() and (same & seen & (exam.residue(first, i) == 0)).any():
             name = exam.problem.arguments[i].name
             raise _fault(
                 f"The backward rounds the cotangent, and so the gradient for {name}, to", narrow, i
@@ -122,6 +130,10 @@ def _visible(here: Floats, halfway: Floats, there: Floats, wider: int) -> Bools:
         & (np.abs(2 * (halfway - here) - (there - here)) < 0.3 * change)
     )
     return seen
+
+
+def _all_narrow(g: Floats, narrow: Narrow) -> bool:
+    return bool(g.size) and bool((_rounded(g, narrow) == g).all())
 
 
 def _rounded(x: Array, narrow: Narrow) -> Array:
