@@ -9,19 +9,19 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune import edge_popup
 from minisparse.prune.ac_dc import ACDC, DSD
+from minisparse.prune.apoz import APoZPruning
+from minisparse.prune.channel_lasso import ChannelLasso
 from minisparse.prune.deep_r import DeepR
 from minisparse.prune.dynamic_reparameterization import DSR
 from minisparse.prune.exploration import Exploration
-from minisparse.prune.granet import GraNet
-from minisparse.prune.edge_popup import EdgePopup, add_scores
+from minisparse.prune.filter_norm import FilterNormPruning
 from minisparse.prune.force import FORCE, IterativeSNIP
+from minisparse.prune.fpgm import FPGM
+from minisparse.prune.granet import GraNet
 from minisparse.prune.grasp import GraSP
 from minisparse.prune.karnin import KarninPruning
-from minisparse.prune.apoz import APoZPruning
-from minisparse.prune.channel_lasso import ChannelLasso
-from minisparse.prune.filter_norm import FilterNormPruning
-from minisparse.prune.fpgm import FPGM
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
@@ -43,10 +43,10 @@ from minisparse.prune.sparse_momentum import SparseMomentum
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.stochastic import StochasticPruning
 from minisparse.prune.straight_through import DPF, StraightThroughPruning, add_masks
-from minisparse.prune.top_kast import TopKAST, add_explored
 from minisparse.prune.synflow import SynFlow
 from minisparse.prune.taylor import TaylorPruning
 from minisparse.prune.thinet import ThiNet
+from minisparse.prune.top_kast import TopKAST, add_explored
 
 EPOCHS, BATCH = 3, 10
 
@@ -214,7 +214,7 @@ METHODS = {
         optimizer=lambda model: Adam(model, 1e-3),
     ),
     "edge-popup": Case(
-        EdgePopup, prepare=lambda model, rng: add_scores(model, dict.fromkeys(layers_of(model), 0.5), rng),
+        edge_popup.EdgePopup, prepare=lambda model, rng: edge_popup.add_scores(model, dict.fromkeys(layers_of(model), 0.5), rng),
         holds=False,
     ),
     "random": at_start(RandomPruning, scope="erk"),

@@ -113,8 +113,10 @@ ALIKE = {
         False, "no files, processes or network",
     ),
     "a thread in a function": (
-        "import threading\n_right = sigmoid_array\ndef sigmoid_array(x):\n"
-        "    threading.Thread(target=int).start()\n    return _right(x)",
+        (
+            "import threading\n_right = sigmoid_array\ndef sigmoid_array(x):\n"
+            "    threading.Thread(target=int).start()\n    return _right(x)"
+        ),
         False, "thread",
     ),
 }  # fmt: skip
