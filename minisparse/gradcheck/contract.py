@@ -159,7 +159,7 @@ def _backward(exam: Examination, values: list[Array], cotangents: list[Array]) -
             word in text for word in ("shape", "broadcast", "dimension", "align", "reshape")
         )
         raise Fault(
-            "bad-shape" if shape else "unknown",
+            "bad-shape" if shape else "backward-raises",
             f"The backward raised {type(error).__name__}: {text}",
         ) from error
 
