@@ -7,6 +7,8 @@ it is first used (PEP 562).
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from minisparse import moved as _moved  # noqa: F401  (the names that modules had before)
+
 if TYPE_CHECKING:
     from minisparse.autodiff import Tensor, grad, gradients, hvp, jacobian, no_grad, vjp
     from minisparse.gradcheck import gradcheck

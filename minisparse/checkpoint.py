@@ -8,6 +8,7 @@ reading a file from elsewhere runs no code; zip's checksums find a flipped bit.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import glob
 import inspect
 import io
@@ -285,7 +286,8 @@ def describe(thing: object) -> State:
 def plain(value: Any) -> Any:
     """Return a setting as JSON gives it back, or raise TypeError.
 
-    A function becomes its name, with the plain variables that it closes over.
+    A function becomes its name, with the plain variables that it closes over; an object that is
+    called like one, with its plain fields if it is a dataclass.
 
     Examples
     --------
@@ -312,11 +314,15 @@ def plain(value: Any) -> Any:
 
 def _plain_function(function: Any) -> str:
     name = getattr(function, "__qualname__", type(function).__name__)
+    variables: dict[str, Any] = {}
+    if isinstance(function, types.FunctionType):
+        variables = dict(inspect.getclosurevars(function).nonlocals)
+    elif dataclasses.is_dataclass(function):
+        variables = {f.name: getattr(function, f.name) for f in dataclasses.fields(function)}
     closed_over = []
-    if isinstance(function, types.FunctionType) and function.__closure__:
-        for variable, cell in zip(function.__code__.co_freevars, function.__closure__, strict=True):
-            with contextlib.suppress(TypeError, ValueError):  # not plain, or not assigned yet
-                closed_over.append(f"{variable}={plain(cell.cell_contents)!r}")
+    for variable, value in variables.items():
+        with contextlib.suppress(TypeError):  # not plain
+            closed_over.append(f"{variable}={plain(value)!r}")
     return f"{name}({', '.join(closed_over)})" if closed_over else name
 
 

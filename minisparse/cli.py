@@ -21,6 +21,7 @@ from minisparse.errors import is_for_people, is_ours, message
 _COMMANDS = {
     "list": ("minisparse.experiments.listing", "the published tables and how ours went"),
     "reproduce": ("minisparse.experiments.reproduce", "train and compare with published tables"),
+    "methods": ("minisparse.methods", "every pruning method: equation, code, test, figures"),
     "gradcheck": ("minisparse.gradcheck.command", "verify gradients by finite differences"),
     "bench": ("minisparse.bench.command", "how fast it is beside other frameworks"),
     "book": ("minisparse.book.command", "make the pages of the book, or check them"),

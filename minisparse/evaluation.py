@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from .autodiff import Tensor, cross_entropy, no_grad
 from .data import Split, batches
 from .data.batching import Normalization
 from .nn import Module
+from .nn.module import in_mode
 
 Loss = Callable[[Tensor, Any], Tensor]
 
@@ -58,18 +58,6 @@ def measure(
             total += loss(logits, labels).item() * len(y)
             wrong += count_wrong(logits, labels)
     return Evaluation(total / len(split), 100 * wrong / len(split), len(split))
-
-
-@contextmanager
-def in_mode(model: Module, *, training: bool) -> Iterator[None]:
-    """Switch the mode of all modules inside, and give each its own back."""
-    before = [(module, module.training) for module in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode
 
 
 def home(model: Module) -> tuple[Any, Any]:

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import kernels, nn
 from .autodiff import Tensor
 from .autodiff.tape import wrap
+from .definitions.program_step import Step
 from .nn import Module, Parameter
 from .optim import Optimizer
-from .sparse.packing import NotCompilableError, Packing
-
-if TYPE_CHECKING:
-    from .kernels.program_step import Step
+from .sparse.program import ModelProgram, NotCompilableError
 
 
 class OneStep:
@@ -46,7 +44,7 @@ class OneStep:
         self.model, self.parameters, self.why_not = model, list(parameters), ""
         self.gradients: Any = None
         self._given: list[Tensor] = []
-        self._packing: Packing | None = None
+        self._packing: ModelProgram | None = None
         self._step: Step | None = None
         for name, module in model.named_modules():
             if not type(module).__module__.startswith(f"{nn.__name__}."):
@@ -107,7 +105,7 @@ class OneStep:
     def _current(self, x: np.ndarray) -> Step | None:
         """Return the step as the network is now, if every parameter asks for its gradient."""
         if self._packing is None:
-            self._packing = Packing(self.model, x)
+            self._packing = ModelProgram(self.model, x)
         packing = self._packing
         program = packing.current()
         if program is None or not all(p.requires_grad for p in packing.parameters):

@@ -2,12 +2,20 @@
 
 The compiled kernels have threads of their own.  Those of a BLAS library beside them fight for the
 same cores (measured: 14 ms became 51), and as the kernels do the heavy work, BLAS gets one thread.
-On the NumPy twins (``MINISPARSE_KERNELS=numpy``) it is BLAS that does the work, and gets them all.
+On the definitions (``MINISPARSE_KERNELS=numpy``) it is BLAS that does the work, and gets them all.
+
+The setting is the process's, whichever Python thread asks, and so is the choice of the kernels
+(`kernels.use`): a limit that a pool of threads steps over is none, and a network should not be
+computed by other code in one thread than in the next.  BLAS counts per process too.  Numba counts
+per Python thread, and a new one starts with all cores; so a kernel takes the number along
+(kernels/threads.py).  Only `kernels.dispatch.by_definition`, a block around one forward, holds for
+the thread that enters it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 from pathlib import Path
@@ -16,6 +24,9 @@ from typing import Any
 VARIABLE = "MINISPARSE_THREADS"
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
+_number: int | None = None  # None: nobody has said one, and no kernel has run
+_compiled = os.environ.get("MINISPARSE_KERNELS") != "numpy"  # until `start` knows
+
 
 def set_num_threads(n: int) -> None:
     """Let the kernels compute on `n` threads, and BLAS on one.
@@ -23,32 +34,38 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        From 1 to the number that Numba started with: the cores, or NUMBA_NUM_THREADS.
+        From 1 to the number that Numba starts with: the cores, or NUMBA_NUM_THREADS.
 
     Raises
     ------
     ValueError
         Any other number.
     """
-    import numba
-
-    from minisparse import kernels
-
-    config: Any = numba.config
-    most = config.NUMBA_NUM_THREADS
+    most = _most()
     if type(n) is not int or not 1 <= n <= most:
         raise ValueError(
             f"the number of threads is an integer from 1 to {most}, got {n!r}. More than "
             f"{most} need NUMBA_NUM_THREADS in the environment, before Numba is imported"
         )
-    numba.set_num_threads(n)
-    _set_blas(1 if kernels.selected() == "numba" else n)
+    global _number
+    _number = n
+    numba: Any = sys.modules.get("numba")
+    if numba is not None:
+        numba.set_num_threads(n)  # of this thread: then a kernel need not
+    _set_blas(1 if _compiled else n)
 
 
 def get_num_threads() -> int:
     """Return how many threads the kernels use (without importing Numba for the question)."""
+    return _number or _asked_for() or _most()
+
+
+def _most() -> int:
+    """Return the number of threads that Numba started with, or would start with."""
     numba: Any = sys.modules.get("numba")
-    return numba.get_num_threads() if numba else _asked_for() or cores()
+    if numba is not None:
+        return int(numba.config.NUMBA_NUM_THREADS)
+    return int(os.environ.get("NUMBA_NUM_THREADS") or cores())
 
 
 def cores() -> int:
@@ -76,19 +93,33 @@ def prepare(n: int | None = None) -> None:
             os.environ.setdefault(variable, str(n) if on_blas else "1")
 
 
-def start_kernels() -> None:
-    """Take up the setting of the environment, and choose how idle threads wait.
+def start(compiled: bool) -> None:
+    """Take up the setting of the environment; `kernels` calls it when it knows which ones run.
 
-    Called once, when the kernels are loaded.  GNU's OpenMP lets idle threads spin for
-    milliseconds; on a machine with anything else to do, they keep the very thread that they wait
-    for from its core (measured on two busy cores: 88 ms a step instead of 0.6).  Spinning for a few
-    microseconds is nearly as fast on an idle machine and bounds the damage on a busy one.
+    Parameters
+    ----------
+    compiled : bool
+        Whether the compiled kernels do the work; otherwise BLAS does.
+    """
+    global _compiled, _number
+    _compiled = compiled
+    n = _number or _asked_for()
+    if n is None:
+        _number = _most()  # and BLAS keeps what it has
+    else:
+        set_num_threads(n)
+
+
+def bound_spinning() -> None:
+    """Choose how idle threads wait, before the compiled kernels start any.
+
+    GNU's OpenMP lets idle threads spin for milliseconds; on a machine with anything else to do,
+    they keep the very thread that they wait for from its core (measured on two busy cores: 88 ms a
+    step instead of 0.6).  Spinning for a few microseconds is nearly as fast on an idle machine and
+    bounds the damage on a busy one.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    n = _asked_for()
-    if n is not None:
-        set_num_threads(n)
 
 
 def _asked_for() -> int | None:
@@ -115,6 +146,7 @@ def _set_blas(n: int) -> None:
         library.scipy_openblas_set_num_threads64_(n)
 
 
+@functools.cache
 def _openblas() -> Any:
     import numpy as np
 

@@ -1,6 +1,6 @@
 """The one training loop, and the evaluation of a classifier.
 
-A step, with the four hooks of `minisparse.prune.method.Method` in capitals:
+A step, with four of the hooks of `minisparse.prune.method.Method` in capitals:
 
     x, y     the next batch
     logits   model(x)
@@ -28,7 +28,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,15 +35,15 @@ import numpy as np
 from .arrays import array_module
 from .autodiff import Tensor, cross_entropy
 from .checkpoint import CheckpointError, RunFile, State, describe, plain
-from .data import Split, batches, count_batches
+from .data import Split, batches
 from .data.batching import Normalization
 from .evaluation import Evaluation, Loss, count_wrong, home, in_mode, measure
 from .interrupt import deferred_signals
-from .nn import LayerRecord, Module, Parameter, record_layers
+from .nn import BatchNorm1d, Module, Parameter, record_layers
 from .one_step import OneStep
 from .optim import EMA, Optimizer, Schedule
 from .progress import Progress, Silence
-from .prune.method import Method
+from .prune.method import Method, Run
 
 
 class NonFiniteError(FloatingPointError):
@@ -101,137 +100,6 @@ def evaluate(
     if not math.isfinite(found.loss):
         raise NonFiniteError(f"the loss of {type(model).__name__} on {split!r} is {found.loss}")
     return found
-
-
-# ---- the run ----------------------------------------------------------------------------------
-
-
-@dataclass
-class Totals:
-    """Sums over the images seen in this epoch."""
-
-    images: int = 0
-    loss: float = 0.0
-    penalty: float | None = None
-    wrong: int = 0
-
-
-@dataclass(eq=False, repr=False)
-class Run:
-    """A training under way, as the hooks of a method see it, and what `train` returns.
-
-    Attributes
-    ----------
-    model, optimizer, rng, methods, average
-        As given to `train`.
-    epochs, steps_per_epoch : int
-    epoch : int
-        Epochs completed; so in a hook the number of the present epoch, from 0.
-    step : int
-        Optimizer steps taken since the beginning; so 1 in the first `Method.after_step`.
-    history : list of dict
-        For each epoch: epoch (from 1), train_loss (mean over the images, each at the time it was
-        used), penalty (mean of what `Method.before_loss` returned, if anything), train_error (in
-        percent), validation_loss and validation_error (if evaluated), lr (of the last step),
-        seconds, and what methods put into `metrics`.
-    metrics : dict
-        What methods want in the history of this epoch: numbers or strings.
-    seconds : float
-        Time spent in `train`, that of earlier processes included.
-    x, y : Tensor [batch, height, width, channels], array [batch]
-        The present batch.
-    logits : Tensor [batch, classes]
-    loss : Tensor
-        With penalties; exists from `Method.after_backward` on.
-    layers : list of LayerRecord
-        The layers of the present forward, if a method has `wants_layers`.
-    """
-
-    model: Module
-    optimizer: Optimizer
-    rng: np.random.Generator
-    methods: tuple[Method, ...]
-    epochs: int
-    steps_per_epoch: int
-    average: EMA | None = None
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    totals: Totals = field(default_factory=Totals)
-    epoch_began: float = 0.0  # in `seconds`
-    epoch_rng: Any = None  # the generator before it drew the order of this epoch
-
-    x: Tensor = field(init=False)
-    y: Any = field(init=False)
-    logits: Tensor = field(init=False)
-    loss: Tensor = field(init=False)
-    layers: list[LayerRecord] = field(init=False)
-
-    def __repr__(self) -> str:
-        return f"Run({self.step} steps, {self.epoch} of {self.epochs} epochs)"
-
-    def position(self) -> str:
-        """Say where the run is."""
-        step = self.step - self.epoch * self.steps_per_epoch
-        return f"epoch {self.epoch + 1} of {self.epochs}, step {step} of {self.steps_per_epoch}"
-
-    def glance(self) -> str:
-        """Say where the run is, and how it goes."""
-        return f"{self.position()}, loss {self.totals.loss / max(self.totals.images, 1):.4g}"
-
-    def close_epoch(self, evaluation: Evaluation | None) -> None:
-        """Add the line of this epoch to the history, and begin the next."""
-        t = self.totals
-        record: dict[str, Any] = {
-            "epoch": self.epoch + 1,
-            "train_loss": t.loss / t.images,
-            "train_error": 100 * t.wrong / t.images,
-        }
-        if t.penalty is not None:
-            record["penalty"] = t.penalty / t.images
-        if evaluation is not None:
-            record["validation_loss"] = evaluation.loss
-            record["validation_error"] = evaluation.error_percent
-        record["lr"] = float(self.optimizer.lr)
-        record["seconds"] = self.seconds - self.epoch_began
-        if taken := record.keys() & self.metrics.keys():
-            raise ValueError(f"run.metrics: the history has its own {sorted(taken)}")
-        self.history.append(record | {key: plain(value) for key, value in self.metrics.items()})
-        self.epoch += 1
-        self.epoch_began, self.metrics, self.totals = self.seconds, {}, Totals()
-
-    def state_dict(self) -> State:
-        """Return everything that a process needs to go on from here."""
-        return {
-            **{key: getattr(self, key) for key in _POSITION},
-            "totals": asdict(self.totals),
-            "rng": self.rng.bit_generator.state,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "methods": [method.state_dict() for method in self.methods],
-            "average": None if self.average is None else self.average.state_dict(),
-        }
-
-    def load_state_dict(self, state: State) -> None:
-        """Go back to what `state_dict` returned."""
-        done = state["step"] - state["epoch"] * self.steps_per_epoch
-        if not (0 <= done <= self.steps_per_epoch and 0 <= state["epoch"] <= self.epochs):
-            raise ValueError(f"there is no step {state['step']} in epoch {state['epoch']}")
-        for key in _POSITION:
-            setattr(self, key, state[key])
-        self.totals = Totals(**state["totals"])
-        self.rng.bit_generator.state = state["rng"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for method, part in zip(self.methods, state["methods"], strict=True):
-            method.load_state_dict(part)
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-
-
-_POSITION = ("epoch", "step", "seconds", "history", "metrics", "epoch_began", "epoch_rng")
 
 
 # ---- training ---------------------------------------------------------------------------------
@@ -323,8 +191,8 @@ def train(
     (4, [1, 2])
     """
     run = Run(
-        model, optimizer, rng, tuple(methods), operator.index(epochs),
-        count_batches(len(_split(split, "split")), batch_size), average,
+        model, optimizer, rng, tuple(methods), _split(split, "split"), operator.index(epochs),
+        operator.index(batch_size), normalize, loss, average,
     )  # fmt: skip
     _check(run, validation, evaluate_every)
     file = None
@@ -351,7 +219,7 @@ def train(
         display.line(f"resumed at step {run.step} of {total}")
     clock = time.monotonic() - run.seconds
     xp, dtype = home(model)
-    take_step = _step_function(run, loss)
+    take_step = _step_function(run)
     # Overflow and NaN stop the run with the step and the parameter; warnings would add nothing.
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
     try:
@@ -362,7 +230,7 @@ def train(
                     split, batch_size, normalize=normalize, dtype=dtype, order=order, start=start
                 ):
                     if schedule is not None:
-                        optimizer.lr = base_lr * schedule(run.step / run.steps_per_epoch)
+                        optimizer.lr = base_lr * schedule(run.finished)
                     take_step(xp.asarray(x), xp.asarray(y))
                     run.seconds = time.monotonic() - clock
                     display.advance(run.glance)
@@ -370,6 +238,7 @@ def train(
                         _write(run, file)
                     signals.deliver()
 
+                run.time = run.finished
                 for method in run.methods:
                     method.after_epoch(run)
                 _require_finite_parameters(run)
@@ -397,9 +266,10 @@ def train(
     return run
 
 
-def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
+def _step_function(run: Run) -> Callable[[Any, Any], None]:
     """Return the function that takes one step, without a glance at hooks that nobody overrides."""
     model, optimizer, average = run.model, run.optimizer, run.average
+    loss = run.loss_function
     before_loss = _hooks(run.methods, "before_loss")
     after_backward = _hooks(run.methods, "after_backward")
     after_step = _hooks(run.methods, "after_step")
@@ -430,7 +300,7 @@ def _step_function(run: Run, loss: Loss) -> Callable[[Any, Any], None]:
 
     def step(x: Any, y: Any) -> None:
         vars(run).pop("loss", None)  # the one of the step before would be mistaken for the present
-        run.x, run.y = Tensor(x), y
+        run.x, run.y, run.time = Tensor(x), y, run.finished
         found = None if recorded else in_one_call(x, y)
         if found is None:
             data_loss, penalty = there_and_back()
@@ -491,11 +361,20 @@ def _begin(run: Run, file: RunFile | None) -> None:
         saved = file.read()  # before anything is changed
     for method in run.methods:
         method.attach(run.model, run.optimizer, run.rng)
-    if file is None:
-        return
+        if method.planned_until() > run.epochs:
+            warnings.warn(
+                f"{type(method).__name__} is set to act until epoch {method.planned_until():g}, but "
+                f"the run ends after {run.epochs}: what is due later will not happen",
+                RuntimeWarning,
+                stacklevel=3,
+            )
     if saved is None:
-        file.write(run.state_dict())
+        for method in run.methods:
+            method.begin(run)
+        if file is not None:
+            file.write(run.state_dict())
         return
+    assert file is not None  # a saved run comes from a file
     before = copy.deepcopy(run.state_dict())
     try:
         run.load_state_dict(saved)
@@ -553,6 +432,13 @@ def _check(run: Run, validation: Split | None, evaluate_every: int) -> None:
             raise TypeError(f"methods must be Method objects, got {method!r}")
     if run.average is not None and run.average.model is not run.model:
         raise ValueError("the average belongs to another model")
+    normed = [name for name, m in run.model.named_modules() if isinstance(m, BatchNorm1d)]
+    if normed and len(run.split) - (run.steps_per_epoch - 1) * run.batch_size == 1:
+        raise ValueError(
+            f"with batch_size={run.batch_size} the last batch of {len(run.split)} images has one, of "
+            f"which batch norm '{normed[0]}' cannot take a variance: choose a batch_size that leaves "
+            "two or more, or train on one image less"
+        )
 
 
 def _check_generators(run: Run) -> None:

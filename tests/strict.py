@@ -31,6 +31,7 @@ class StrictArray:
     dtype = property(lambda self: self._values.dtype)
     ndim = property(lambda self: self._values.ndim)
     size = property(lambda self: self._values.size)
+    itemsize = property(lambda self: self._values.itemsize)
     T = property(lambda self: StrictArray(self._values.T))
 
     @property
@@ -138,6 +139,7 @@ for _name in [
     "argmax",
     "any",
     "all",
+    "view",
 ]:
     setattr(StrictArray, _name, _method(_name))
 for _name in ["neg", "pos", "abs", "invert"]:
@@ -182,7 +184,7 @@ strict.asarray = _asarray
 strict.asnumpy = lambda array: array._values.copy()
 for _names, _operands in (
     ("arange empty eye full ones zeros", 0),
-    ("abs argsort broadcast_to count_nonzero cumsum exp isfinite isnan log log1p ones_like pad", 1),
+    ("abs argsort broadcast_to count_nonzero cumsum exp isfinite isnan log log1p ones_like pad repeat", 1),
     ("sign sort sqrt square tanh transpose unique zeros_like", 1),
     ("maximum minimum tensordot", 2),
     ("clip where", 3),

@@ -195,14 +195,14 @@ def test_the_last_status_and_where_it_is_from(tmp_path, monkeypatch):
     assert listing.last_status("headline", out) == ("never run", None)
     write(listing.QUICK_OUT, results("quick run: not compared", quick=True))
     assert listing.last_status("headline", out) == ("quick run", str(listing.QUICK_OUT))
-    write(committed, results("within", "differs", "within", seeds=(0, 1, 2)))
+    write(committed, results("reproduced", "reached", "reproduced", seeds=(0, 1, 2)))
     assert listing.last_status("headline", out) == (
-        "2 within, 1 differs (3 seeds)",
+        "2 reproduced, 1 reached (3 seeds)",
         str(committed),
     )
-    write(out, results("within", "FAILS"))
-    assert listing.last_status("headline", out) == ("1 within, 1 FAILS (1 seed)", str(out))
-    for text in ("", "[]", "{}", results("within")[:-5]):
+    write(out, results("reproduced", "FAILS"))
+    assert listing.last_status("headline", out) == ("1 reproduced, 1 FAILS (1 seed)", str(out))
+    for text in ("", "[]", "{}", results("reproduced")[:-5]):
         write(out, text)
         assert listing.last_status("headline", out) == ("unreadable results.json", str(out))
 

@@ -9,8 +9,9 @@ from minisparse.data import Split
 from minisparse.one_step import OneStep
 from minisparse.optim import SGD, Adam, AdamW
 from minisparse.prune.l0 import add_gates
-from minisparse.prune.magnitude import MagnitudePruning, one_shot
+from minisparse.prune.magnitude import MagnitudePruning
 from minisparse.prune.method import Method
+from minisparse.prune.schedule import one_shot
 from minisparse.train import NonFiniteError, train
 
 DIGITS = Split(

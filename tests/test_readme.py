@@ -69,10 +69,12 @@ def test_the_rows_of_hard_concrete_gates_too(network):
     assert len(shown) == len(rows)
     for row, line in zip(rows, shown, strict=True):
         published, ours = row["published"], row["ours"]
-        told = f"{published['error']:.2f} % at {published['compression']:.3g}x"
+        told = " "
+        if published:
+            told = f" {published['error']:.2f} % at {published['compression']:.3g}x "
         mine = f"{error_of(ours)} at {tables.ratio_text(ours['compression_mean'])}"
         name = row["name"].removeprefix(f"{network}, ")
-        assert line == f"| hard concrete gates, {name} | {told} | {mine} |"
+        assert line == f"| hard concrete gates, {name} |{told}| {mine} |"
 
 
 @pytest.mark.parametrize("penalty", ["L1", "L1 and L2"])

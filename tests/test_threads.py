@@ -45,7 +45,7 @@ def test_the_environment_sets_both():
     assert python(TELL, MINISPARSE_THREADS="3").stdout.split() == ["3", blas(1)]
 
 
-def test_on_the_twins_blas_gets_the_threads():
+def test_on_the_definitions_blas_gets_the_threads():
     found = python(TELL, MINISPARSE_THREADS="2", MINISPARSE_KERNELS="numpy").stdout.split()
     assert found == ["2", blas(2)]
 
@@ -70,6 +70,63 @@ def test_a_setting_that_makes_no_sense_is_an_error(value):
     assert f"MINISPARSE_THREADS is the number of threads, an integer >= 1, got '{value}'" in (
         done.stderr
     )
+
+
+FROM_THREADS = """
+import threading
+import minisparse.threads as t
+import numba
+from minisparse import kernels
+from minisparse.kernels.threads import run, threads_for
+
+def there(work):
+    run(threads_for(work), lambda: found.append(numba.get_num_threads()))
+    found.append(numba.get_num_threads())  # Numba's own count of this thread is left as it was
+
+def elsewhere(f, *args):
+    thread = threading.Thread(target=f, args=args)
+    thread.start()
+    thread.join()
+
+found = []
+kernels.in_use()
+for n in (None, 2, 1, 3):
+    if n is not None:
+        elsewhere(t.set_num_threads, n)
+    elsewhere(there, 1 << 30)
+    elsewhere(there, 1)
+    there(1 << 30)
+    print(t.get_num_threads(), t.blas_threads(), *found)
+    found.clear()
+"""
+
+
+def test_the_setting_is_that_of_all_python_threads():
+    """And BLAS has one of its own: of the whole process, too."""
+    lines = python(FROM_THREADS, NUMBA_NUM_THREADS="3", OPENBLAS_NUM_THREADS="1").stdout
+    assert [line.split() for line in lines.splitlines()] == [
+        [n, blas(1), n, "3", "1", "3", n, "3"] for n in ("3", "2", "1", "3")
+    ]
+
+
+def test_who_does_the_work_gets_the_threads():
+    code = """
+from minisparse import kernels, threads as t
+t.set_num_threads(2)
+print(t.blas_threads())
+for kind in ("numpy", "numba", "numpy"):
+    kernels.use(kind)
+    kernels.in_use()
+    print(t.blas_threads())
+"""
+    done = python(code, NUMBA_NUM_THREADS="2")
+    assert done.stdout.split() == [blas(1), blas(2), blas(1), blas(2)], done.stderr
+
+
+def test_a_number_that_was_set_is_not_overruled_by_the_environment():
+    code = "import minisparse as m; m.set_num_threads(1)" + TELL
+    done = python(code, NUMBA_NUM_THREADS="2", MINISPARSE_THREADS="2")
+    assert done.stdout.split()[0] == "1", done.stderr
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.0, True, "2", 10_000])

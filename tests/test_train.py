@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import minisparse
-from minisparse import kernels
+from minisparse import kernels, nn
 from minisparse.autodiff import Tensor, cross_entropy, gradients, is_recording
 from minisparse.checkpoint import CheckpointError, load, save
 from minisparse.data import Dataset, Split
@@ -33,9 +33,9 @@ N, CLASSES, PIXELS = 23, 3, 4  # with batches of 5: 5 steps an epoch, the last o
 @pytest.fixture(autouse=True)
 def kernels_in_numpy():
     """The loop is what is tested here; on networks this small compiled kernels gain nothing."""
-    kernels.select("numpy")
+    kernels.use("numpy")
     yield
-    kernels.select(os.environ.get("MINISPARSE_KERNELS") or "numba")
+    kernels.use()
 
 
 def make_split(seed=0, n=N):
@@ -582,7 +582,7 @@ class StopAt(Counter):
     ],
 )
 def test_a_resumed_run_ends_with_the_same_bits(generator, kind, tmp_path, monkeypatch):
-    kernels.select(kind)
+    kernels.use(kind)
 
     def fresh():
         setup = start(p=0.4, momentum=0.9)
@@ -896,3 +896,22 @@ def test_progress_may_be_a_function(capfd):
     assert seen == [(run, 1), (run, 2), (run, 3)]
     train(**start())
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(5, 4), (9, 2), (4, 1)])
+def test_a_last_batch_of_one_image_and_a_batch_norm_are_told_before_the_first_step(
+    images, batch_size
+):
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (images, 4, 4, 1), np.uint8), np.arange(images) % 3)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3, rng=rng), nn.BatchNorm1d(3))
+    with pytest.raises(ValueError, match=r"batch_size that leaves two or more"):
+        train(
+            model, split, SGD(model, 0.1), epochs=1, rng=rng, batch_size=batch_size, progress=False
+        )
+    assert not model[2].running_mean.any()
+    filters = nn.Sequential(  # one image has many values for each channel here
+        nn.Conv2d(1, 2, 3, rng=rng), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3, rng=rng)
+    )
+    train(filters, split, SGD(filters, 0.1), epochs=1, rng=rng, batch_size=batch_size,
+          progress=False)  # fmt: skip

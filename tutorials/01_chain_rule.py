@@ -28,7 +28,7 @@
 import numpy as np
 
 from minisparse import Tensor, book, grad, gradcheck, gradients, hvp
-from minisparse.autodiff import Op, WriteError, tape
+from minisparse.autodiff import Op, WriteError, chain_rule
 from minisparse.autodiff.ops import arithmetic, broadcast, linalg
 
 # %% [markdown]
@@ -302,17 +302,16 @@ book.show(figure, "Steps against doublings: paths grow as a power of two, edges 
 # Here is the same in the library. First the order:
 
 # %% tags=["remove-input"]
-book.show_source(tape._order)
+book.show_source(chain_rule.order)
 
 # %% [markdown]
 # And then the walk itself. `grads` holds the cotangents that have arrived so far, `g` is the complete
-# one of the tensor `t`, and `_contribute` calls the rule of the operation and adds up what it
-# returns. (`ends` are the tensors whose cotangents were asked for, all leaves if it is `None`, and
-# `wanted` is what lies on the way to them. Read it with `lead` empty: it is the shape of extra leading
-# axes when several cotangents travel at once.)
+# one of the tensor `t`, and `contribute` calls the rule of the operation and adds up what it returns.
+# (`ends` are the tensors whose cotangents were asked for, all leaves if nothing was said, and `wanted`
+# is what lies on the way to them. `free` lets go of what nobody will read again.)
 
 # %% tags=["remove-input"]
-book.show_source(tape._run_backward, docstring=False, start="for t in order", stop="_contribute")
+book.show_source(chain_rule.walk)
 
 # %% [markdown]
 # It is a loop and not a recursion, because Python gives up on recursions that are a thousand calls

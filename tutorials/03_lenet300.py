@@ -29,7 +29,7 @@ import numpy as np
 
 from minisparse import book, data, gradcheck, nn, optim
 from minisparse.autodiff import cross_entropy, no_grad
-from minisparse.kernels import linear, loss, steps
+from minisparse.definitions import linear, loss, steps
 from minisparse.nn import init
 from minisparse.optim import schedules
 from minisparse.train import evaluate, train
@@ -109,11 +109,11 @@ book.table(
 # where the sum runs over the images of the batch, the rows of $\bar a$.
 
 # %% tags=["remove-input"]
-book.show_source(linear.linear_backward_reference)
+book.show_source(linear.linear_backward, docstring=False)
 
 # %% [markdown]
-# (The names that end in `_reference` are the definitions: a few readable lines of NumPy. Beside each
-# stands a compiled version, which is tested against it and is what runs.)
+# (What is in `minisparse/definitions/` says what is computed, in a few readable lines of NumPy. Each
+# has a compiled twin in `minisparse/kernels/`, which is tested against it and is what runs.)
 #
 # ## 3.3 From scores to a loss
 #
@@ -148,7 +148,7 @@ book.show_source(linear.linear_backward_reference)
 # overflow. The library:
 
 # %% tags=["remove-input"]
-book.show_source(loss.cross_entropy_reference)
+book.show_source(loss.cross_entropy, docstring=False)
 
 # %% [markdown]
 # And the check of this gradient, and of a whole network, a narrow one of the same class:
@@ -230,7 +230,7 @@ book.show_source(init.he_normal)
 # moves it away from zero again.
 
 # %% tags=["remove-input"]
-book.show_source(steps.sgd_step_reference)
+book.show_source(steps.sgd_step, docstring=False)
 
 # %% [markdown]
 # (`nesterov` and `weight_decay` are variants: the first looks one step ahead, the second adds

@@ -27,9 +27,9 @@ import time
 
 import numpy as np
 
-from minisparse import book, data, gradcheck, kernels, nn, optim, sparse
+from minisparse import book, data, definitions, gradcheck, kernels, nn, optim, sparse
 from minisparse.autodiff import conv2d, max_pool2d, no_grad, relu
-from minisparse.kernels import conv, pool
+from minisparse.definitions import conv, pool
 from minisparse.optim import schedules
 from minisparse.train import evaluate, train
 
@@ -140,7 +140,7 @@ def conv_im2col(x, w):
 # channels are needed, and no copy. This is how the library *defines* convolution:
 
 # %% tags=["remove-input"]
-book.show_source(conv.window, conv.conv2d_reference)
+book.show_source(conv.window, conv.conv2d, docstring=False)
 
 # %% [markdown]
 # What *runs* is compiled by Numba: loops again, but in machine code, several numbers at a time, with
@@ -161,7 +161,7 @@ rows = []
 for name, f in {
     "loops": conv_loops,
     "im2col": conv_im2col,
-    "shifted sums": kernels.conv2d_reference,
+    "shifted sums": definitions.conv2d,
     "compiled": kernels.conv2d,
 }.items():
     assert np.allclose(f(x[:1, :6, :6], w[..., :5]), true, atol=1e-4), name
@@ -199,7 +199,7 @@ book.table(["way", "ms for an image", "million multiply-adds a second"], rows)
 # add each to its pixel:
 
 # %% tags=["remove-input"]
-book.show_source(conv.conv2d_weight_grad_reference, conv.conv2d_input_grad_reference)
+book.show_source(conv.conv2d_weight_grad, conv.conv2d_input_grad, docstring=False)
 
 # %% [markdown]
 # Compare with the forward: the same two loops, the same `window`, only the roles have changed. There
@@ -243,7 +243,7 @@ book.checks(
 # pixels are equal, the first one wins; chapter 2 says why the gradient must not go to all of them.
 
 # %% tags=["remove-input"]
-book.show_source(pool.max_pool2d_reference, pool.max_pool2d_backward_reference)
+book.show_source(pool.max_pool2d, pool.max_pool2d_backward, docstring=False)
 
 # %% [markdown]
 # In a pruned network whole windows are exactly zero, so ties are not a rarity. The check with an

@@ -30,7 +30,7 @@ import numpy as np
 
 from minisparse import book, data, gradcheck, gradients, nn, optim, sparse
 from minisparse.autodiff import Tensor, cross_entropy, linear, relu
-from minisparse.prune import magnitude, select
+from minisparse.prune import magnitude, masked, schedule, scope
 from minisparse.prune.mask import Mask
 from minisparse.prune.method import Method
 from minisparse.train import evaluate, train
@@ -173,14 +173,14 @@ book.table(["change of the loss", "slope of the cloud", "removals that lower the
 # and of equal ones those that come first:
 
 # %% tags=["remove-input"]
-book.show_source(select.top_k, docstring=False)
+book.show_source(scope.top_k, docstring=False)
 
 # %%
 scores = np.array([3.0, 1.0, 3.0, 3.0])
 print("keep 2 of", scores)
 print("  larger than the border:         ", scores > 3)
 print("  larger or equal:                ", scores >= 3)
-print("  top_k:                          ", select.top_k(scores, 2))
+print("  top_k:                          ", scope.top_k(scores, 2))
 
 # %% [markdown]
 # ### Over which weights?
@@ -217,9 +217,9 @@ book.table(
 
 # %% tags=["varies"]
 pruned = copy.deepcopy(dense)
-method = magnitude.MagnitudePruning(magnitude.one_shot(sparsity=0.9))
+method = magnitude.MagnitudePruning(schedule.one_shot(sparsity=0.9))
 optimizer = optim.SGD(pruned, lr=0.05, momentum=0.9)
-method.attach(pruned, optimizer, rng)
+magnitude.magnitude_mask(pruned, density=0.1).apply(pruned)  # what the method removes at its start
 stages = {"before": dense.fc1.weight.numpy(), "pruned to 10 %": pruned.fc1.weight.numpy()}
 errors = {"before": evaluate(dense, validation), "pruned to 10 %": evaluate(pruned, validation)}
 
@@ -335,14 +335,15 @@ for name, model in (("forgetful", naive), ("with a mask", pruned)):
 # | hook | is called |
 # | --- | --- |
 # | `attach` | once, before the first step |
+# | `begin` | once, when a fresh run starts: the images are at hand |
 # | `after_backward` | in every step, when the gradients are there and the weights are still the old ones |
 # | `after_step` | in every step, when the optimizer has changed the weights |
 # | `after_epoch` | at the end of every epoch |
 #
-# `tighten(mask)` takes a mask into force, on top of what has been removed before, and calls `enforce`:
+# `tighten(mask)` takes a mask into force, on top of what has been removed before, and calls `hold`:
 
 # %% tags=["remove-input"]
-book.show_source(magnitude.MaskedTraining.enforce, magnitude.MaskedTraining.after_step)
+book.show_source(masked.MaskedTraining.hold, masked.MaskedTraining.after_step)
 
 # %% [markdown]
 # The gradient of a masked layer can be checked like any other. For the product $m \odot w$ the
@@ -350,7 +351,7 @@ book.show_source(magnitude.MaskedTraining.enforce, magnitude.MaskedTraining.afte
 
 # %% tags=["varies"]
 x, w = rng.standard_normal((5, 6)), rng.standard_normal((6, 4))
-keep = select.top_k(np.abs(w), 8)
+keep = scope.top_k(np.abs(w), 8)
 book.checks({"masked layer": gradcheck(lambda x, w: linear(x, w * keep), x, w)})
 
 # %% [markdown]
@@ -368,7 +369,7 @@ book.checks({"masked layer": gradcheck(lambda x, w: linear(x, w * keep), x, w)})
 # end.
 
 # %% tags=["remove-input"]
-book.show_source(magnitude.cubic_sparsity, docstring=False)
+book.show_source(schedule.cubic_sparsity, docstring=False)
 
 # %% [markdown]
 # ## 5.7 The experiment, with its controls
@@ -398,24 +399,12 @@ def randomly(model, density, rng):
         for name, p in model.named_parameters()
         if p.ndim == 2
     }
-    return select.keep_largest(scores, density, scope="layer")
-
-
-class Keep(magnitude.MaskedTraining):
-    """Train on under a given mask."""
-
-    def __init__(self, mask):
-        super().__init__()
-        self.given = mask
-
-    def attach(self, model, optimizer, rng):
-        super().attach(model, optimizer, rng)
-        self.tighten(self.given)
+    return scope.keep_largest(scores, density, scope="layer")
 
 
 def train_on(model, mask, rng):
     optimizer = optim.SGD(model, lr=0.05, momentum=0.9)
-    train(model, training, optimizer, epochs=2, rng=rng, methods=[Keep(mask)], progress=False)
+    train(model, training, optimizer, epochs=2, rng=rng, methods=[masked.FixedMask(mask)], progress=False)
     return evaluate(model, mnist.test).error_percent
 
 

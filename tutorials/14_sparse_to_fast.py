@@ -32,11 +32,12 @@ import numpy as np
 
 from minisparse import book, data, gradcheck, nn, optim, sparse, threads
 from minisparse.autodiff import Tensor, no_grad
-from minisparse.bench.quiet import Neighbours
 from minisparse.kernels import csr_panel
+from minisparse.machine import Neighbours
 from minisparse.optim import schedules
 from minisparse.prune import nodes
-from minisparse.prune.magnitude import MagnitudePruning, one_shot
+from minisparse.prune.magnitude import MagnitudePruning
+from minisparse.prune.schedule import one_shot
 from minisparse.sparse import choosing, perceptron, timing
 from minisparse.sparse.pattern import Pattern
 from minisparse.train import evaluate, train
@@ -697,7 +698,7 @@ def lenet5(first, second, inputs, hidden):
 
 pixels = np.sort(rng.permutation(784)[:245])
 pairs = {
-    "perceptron": (mlp(784, 500, 300, 10), sparse.Selected(mlp(245, 160, 55, 10), pixels), (784,)),
+    "perceptron": (mlp(784, 500, 300, 10), nn.Selected(mlp(245, 160, 55, 10), pixels), (784,)),
     "LeNet-5": (lenet5(20, 50, 800, 500), lenet5(3, 18, 288, 283), (28, 28, 1)),
 }
 published = {"perceptron": "2.3x", "LeNet-5": "5.4x"}

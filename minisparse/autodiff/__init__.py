@@ -1,125 +1,31 @@
-"""Reverse-mode automatic differentiation: the chain rule on one screen (`tape.py`)."""
+"""Reverse-mode automatic differentiation: the chain rule on one screen (`chain_rule.py`).
 
-from .functional import grad, hvp, jacobian, vjp
-from .ops import (
-    OPS,
-    absolute,
-    add,
-    astype,
-    avg_pool2d,
-    batch_norm,
-    broadcast_to,
-    clip,
-    concatenate,
-    conv2d,
-    cross_entropy,
-    div,
-    dropout,
-    exp,
-    flatten,
-    getitem,
-    linear,
-    log,
-    log_softmax,
-    logsumexp,
-    matmul,
-    matrix_transpose,
-    max_,
-    max_pool2d,
-    maximum,
-    mean,
-    mean_squared_error,
-    min_,
-    minimum,
-    mul,
-    neg,
-    pad,
-    power,
-    relu,
-    reshape,
-    sigmoid,
-    softmax,
-    softplus,
-    sqrt,
-    stack,
-    sub,
-    sum_,
-    tanh,
-    transpose,
-    where,
-)
-from .saved import WriteError, detect_writes
-from .tape import (
-    GraphError,
-    Op,
-    Tensor,
-    as_tensor,
-    enable_grad,
-    gradients,
-    is_recording,
-    no_grad,
-    record_branches,
-)
+| file | what is in it |
+| --- | --- |
+| `tape.py` | tensors, and the operations that make them |
+| `chain_rule.py` | the way back |
+| `ops/` | the operations, a family in each file, formula above code |
+| `functional.py` | derivatives of functions: grad, vjp, jacobian, hvp |
+| `saved.py` | who must not write to what the tape will read again |
+| `fusing.py` | operations that follow one another become one |
+| `numpy_functions.py` | NumPy's functions, applied to tensors |
+"""
 
-__all__ = [
-    "OPS",
-    "GraphError",
-    "Op",
-    "Tensor",
-    "WriteError",
-    "absolute",
-    "add",
-    "as_tensor",
-    "astype",
-    "avg_pool2d",
-    "batch_norm",
-    "broadcast_to",
-    "clip",
-    "concatenate",
-    "conv2d",
-    "cross_entropy",
-    "detect_writes",
-    "div",
-    "dropout",
-    "enable_grad",
-    "exp",
-    "flatten",
-    "getitem",
-    "grad",
-    "gradients",
-    "hvp",
-    "is_recording",
-    "jacobian",
-    "linear",
-    "log",
-    "log_softmax",
-    "logsumexp",
-    "matmul",
-    "matrix_transpose",
-    "max_",
-    "max_pool2d",
-    "maximum",
-    "mean",
-    "mean_squared_error",
-    "min_",
-    "minimum",
-    "mul",
-    "neg",
-    "no_grad",
-    "pad",
-    "power",
-    "record_branches",
-    "relu",
-    "reshape",
-    "sigmoid",
-    "softmax",
-    "softplus",
-    "sqrt",
-    "stack",
-    "sub",
-    "sum_",
-    "tanh",
-    "transpose",
-    "vjp",
-    "where",
-]
+from . import numpy_functions as numpy_functions  # gives Tensor NumPy's protocol
+from .chain_rule import gradients as gradients
+from .functional import grad as grad
+from .functional import hvp as hvp
+from .functional import jacobian as jacobian
+from .functional import vjp as vjp
+from .ops import OPS as OPS
+from .ops.table import *
+from .saved import WriteError as WriteError
+from .saved import detect_writes as detect_writes
+from .tape import GraphError as GraphError
+from .tape import Op as Op
+from .tape import Tensor as Tensor
+from .tape import as_tensor as as_tensor
+from .tape import enable_grad as enable_grad
+from .tape import is_recording as is_recording
+from .tape import no_grad as no_grad
+from .tape import record_branches as record_branches

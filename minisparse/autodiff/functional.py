@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..arrays import array_module
-from .tape import GraphError, Tensor, as_tensor, enable_grad, gradients, is_recording, wrap
-
-_depth = 0  # how many of these transformations are under way
+from ..switches import level as depth
+from .chain_rule import gradients
+from .tape import GraphError, Tensor, as_tensor, enable_grad, is_recording, wrap
 
 
 @dataclass
@@ -51,14 +51,9 @@ class _Level:
 
 @contextlib.contextmanager
 def _level() -> Iterator[_Level]:
-    global _depth
-    level = _Level(is_recording(), _depth > 0)
-    _depth += 1
-    try:
-        with enable_grad():
-            yield level
-    finally:
-        _depth -= 1
+    level = _Level(is_recording(), depth.now() > 0)
+    with depth(depth.now() + 1), enable_grad():
+        yield level
 
 
 def _variable(x: Any, level: _Level) -> Tensor:

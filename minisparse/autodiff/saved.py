@@ -15,38 +15,49 @@ not matter through which of them it is read or written.
 
 from __future__ import annotations
 
-import contextlib
+import threading
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterable
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
 from ..arrays import to_numpy
-
-if TYPE_CHECKING:
-    from .tape import Op, Tensor
-
-_checksums = False
+from ..switches import Setting, checksums
 
 
 class WriteError(RuntimeError):
     """An array that a backward still needs was written to, or is about to be."""
 
 
-@contextlib.contextmanager
-def detect_writes() -> Iterator[None]:
+class Named(Protocol):
+    """What is asked of an operation here: its name in messages."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Shown(Protocol):
+    """What is asked of a tensor here: its array, and who shares that."""
+
+    _memory: Memory | None
+
+    @property
+    def _array(self) -> Any: ...
+    @property
+    def memory(self) -> Memory: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def _label(self) -> str: ...
+
+
+def detect_writes() -> Setting[bool]:
     """Take a checksum of every saved array, and compare it before the backward reads it.
 
     Finds a write through any alias, on any device, for the price of reading each array twice.
     """
-    global _checksums
-    before, _checksums = _checksums, True
-    try:
-        yield
-    finally:
-        _checksums = before
+    return checksums(True)
 
 
 class Memory:
@@ -69,24 +80,31 @@ class Memory:
     def __init__(self, array: Any, visible: Any = None) -> None:
         self.array, self.visible = array, visible
         self.version = self.held = 0
-        self.held_by: Op | None = None
+        self.held_by: Named | None = None
 
     @classmethod
     def of(cls, visible: np.ndarray) -> Memory:
         """Return the memory of a user's own array: one and the same for all tensors made of it."""
-        memory = _of_visible.get(id(visible))
-        if memory is None or memory.array.shape != visible.shape:
-            memory = _of_visible[id(visible)] = cls(visible.view(np.ndarray), visible)
-        return memory
+        with _one_book:  # two threads may make a tensor of the same array
+            memory = _of_visible.get(id(visible))
+            if memory is None or memory.array.shape != visible.shape:
+                memory = _of_visible[id(visible)] = cls(visible.view(np.ndarray), visible)
+            return memory
 
     def show(self) -> np.ndarray:
         """Return the array that the user may write to, always the same object."""
         if self.visible is None:
-            self.visible = self.array.view()
-            _of_visible[id(self.visible)] = self
+            with _one_book:
+                if self.visible is None:
+                    view = self.array.view()
+                    _of_visible[id(view)] = self
+                    self.visible = view
         return self.visible  # type: ignore[no-any-return]
 
-    def hold(self, op: Op) -> None:
+    # Threads share arrays.  They take turns between calls of Python functions only; `hold` and
+    # `release` make none, so nobody sees them half done, and they cost no lock.
+
+    def hold(self, op: Named) -> None:
         """Keep the values: `op` needs them for its backward."""
         if not self.held and self.visible is not None:
             self.writeable = self.visible.flags.writeable
@@ -100,20 +118,17 @@ class Memory:
         if not self.held:
             self.held_by = None
             if self.visible is not None and self.writeable:
-                _unlock(self.visible)
+                try:
+                    self.visible.flags.writeable = True
+                except ValueError:  # part of a locked array: open that one for the moment
+                    owner: Any = self.visible.base
+                    owner.flags.writeable = True
+                    self.visible.flags.writeable = True
+                    owner.flags.writeable = False
 
 
 _of_visible: weakref.WeakValueDictionary[int, Memory] = weakref.WeakValueDictionary()
-
-
-def _unlock(array: np.ndarray) -> None:
-    try:
-        array.flags.writeable = True
-    except ValueError:  # part of an array that is locked itself: open that one for the moment
-        owner: Any = array.base
-        owner.flags.writeable = True
-        array.flags.writeable = True
-        owner.flags.writeable = False
+_one_book = threading.RLock()
 
 
 class SavedState:
@@ -133,10 +148,10 @@ class SavedState:
 
     def __init__(
         self,
-        op: Op,
-        inputs: tuple[Tensor, ...],
+        op: Named,
+        inputs: tuple[Shown, ...],
         saves: Iterable[int | str],
-        y: Tensor | None = None,
+        y: Shown | None = None,
     ) -> None:
         self.op = op
         # y holds this object: keeping arrays instead of tensors avoids a reference cycle.
@@ -147,9 +162,10 @@ class SavedState:
             memory = t._memory or t.memory
             memory.hold(op)
             self.saved.append((i, array, memory, memory.version))
-        self.sums = [_checksum(a) for _, a, _, _ in self.saved] if _checksums else None
+        taken = checksums.get().value
+        self.sums = [_checksum(a) for _, a, _, _ in self.saved] if taken else None
 
-    def check(self, y: Tensor, inputs: tuple[Tensor, ...]) -> None:
+    def check(self, y: Shown, inputs: tuple[Shown, ...]) -> None:
         """Raise `WriteError` if the result `y`, or an input that was saved, was written to since."""
         for n, (i, array, memory, version) in enumerate(self.saved):
             t = y if i == "y" else inputs[i]  # type: ignore[index]
@@ -176,7 +192,7 @@ class SavedArray(np.ndarray[Any, Any]):
     why: str
 
     @classmethod
-    def of(cls, array: np.ndarray[Any, Any], op: Op | None) -> SavedArray:
+    def of(cls, array: np.ndarray[Any, Any], op: Named | None) -> SavedArray:
         """View `array`, which `op` saved, or (None) which is part of another tensor's memory."""
         view = array.view(cls)
         view.flags.writeable = False

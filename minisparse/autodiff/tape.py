@@ -1,34 +1,25 @@
-"""The tape: tensors, the operations that make them, and the chain rule.
+"""The tape: tensors, and the operations that make them.
 
 Every operation that is applied to a tensor leaves a trace: the result remembers the operation
 (`Tensor.op`) and what it was applied to (`Tensor.inputs`).  Those traces form a directed graph
-without cycles, from a result back to the leaves.  For a scalar loss L write
-
-    ybar = dL/dy           the cotangent ("gradient") of a tensor y.
-
-If x is used by operations with results y_1, ..., y_m, the chain rule is the sum over the uses,
-
-    xbar = sum_i  (dy_i/dx)^T  ybar_i,
-
-so a tensor's cotangent is complete once every use has contributed.  `_order` lists the graph in
-exactly such an order; each operation supplies its own product ybar -> (dy/dx)^T ybar.
+without cycles, from a result back to the leaves; chain_rule.py walks it backwards.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import copy
+import copyreg
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
+from ..switches import Setting, branches, fuser, recording
 from .saved import Memory, SavedArray, SavedState, WriteError
 
 Array = Any  # of NumPy, of CuPy, or of what behaves like them
-
-_recording = True
-_branch_log: list[tuple[Op, Array]] | None = None
 
 
 class GraphError(RuntimeError):
@@ -93,6 +84,11 @@ class Tensor:
         if isinstance(data, Tensor):
             raise TypeError("this is a Tensor already; use .detach() for one outside the graph")
         if is_array(data):
+            if type(data) is not np.ndarray and np.any(getattr(data, "mask", False)):
+                raise TypeError(
+                    "this array hides elements behind a mask, which a Tensor would count: fill them "
+                    "(array.filled(0.0)) or take the others (array.compressed())"
+                )
             array = np.asarray(data) if isinstance(data, np.generic) else data
             if dtype is not None:
                 array = array.astype(dtype, copy=False)
@@ -133,6 +129,26 @@ class Tensor:
             self._array = self._memory.array
         else:
             self._memory, self._array = None, array
+
+    @property
+    def array(self) -> Array:
+        """The array itself, of NumPy or CuPy, to compute with; not to be written to.
+
+        Unlike `data` it is what the package works on: the same object every time, and never a view
+        that guards against writes.  So a write here is seen by nobody, and a backward that needs
+        the old values goes wrong: write inside `writing`, or to `data`, which keep the books.
+
+        Examples
+        --------
+        >>> w = Tensor([3.0, 4.0])
+        >>> float(np.linalg.norm(w.array))
+        5.0
+        >>> with w.writing() as array:
+        ...     array *= 2
+        >>> w.array
+        array([6., 8.], dtype=float32)
+        """
+        return self._array
 
     @property
     def data(self) -> Array:
@@ -232,13 +248,15 @@ class Tensor:
         extra = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({body}, dtype={self.dtype}{extra})"
 
-    def __getstate__(self) -> dict[str, Any]:  # what copy.deepcopy and pickle take along
+    def __reduce__(self) -> tuple[Any, ...]:  # copy and pickle: values of its own, without books
         if self.op is not None:
             raise TypeError(
                 f"{self._label()} of shape {self.shape} was computed, and a copy would need its "
                 "whole graph: copy .detach() of it, or .numpy()"
             )
-        return {name: value for name, value in vars(self).items() if name != "_memory"}
+        state = {name: value for name, value in vars(self).items() if name != "_memory"}
+        state |= {"_array": self._array.copy(), "grad": copy.copy(self.grad)}
+        return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
 
     def __bool__(self) -> bool:
         return bool(self.item())
@@ -249,49 +267,12 @@ class Tensor:
     def _label(self) -> str:
         return f"tensor '{self.name}'" if self.name else "a tensor"
 
-    # ---- gradients ------------------------------------------------------------------------
-
-    def backward(
-        self,
-        cotangent: Any = None,
-        *,
-        retain_graph: bool = False,
-        create_graph: bool = False,
-    ) -> None:
-        """Add to ``x.grad`` of every leaf x the product of dself/dx (transposed) and `cotangent`.
-
-        Parameters
-        ----------
-        cotangent : array-like of this tensor's shape, optional
-            May be left out for a single number, whose cotangent is 1.
-        retain_graph : bool
-            Keep the graph for another backward.
-        create_graph : bool
-            Record the backward itself, for gradients of gradients.  Implies `retain_graph`.
-            ``x.grad`` then leads back to x, a cycle that Python's garbage collector must find;
-            `gradients` makes none.
-
-        Raises
-        ------
-        GraphError
-            Nothing was recorded, the graph was freed by an earlier backward, or the tensor has
-            more than one element and no cotangent is given.
-        WriteError
-            An array that the backward needs was written to since the forward.
-        """
-        seed = _seed(self, cotangent, lead=0)
-        for leaf, g in _run_backward(self, seed, create_graph, retain_graph or create_graph):
-            if leaf.grad is None:
-                leaf.grad = g
-            else:
-                with _record(create_graph):
-                    leaf.grad = leaf.grad + g
-
     def zero_grad(self) -> None:
         """Forget the gradient."""
         self.grad = None
 
-    if TYPE_CHECKING:  # filled in by ops/methods.py, one line per operator
+    if TYPE_CHECKING:  # filled in by ops/methods.py, one line for each
+        backward: ClassVar[Callable[..., None]]
         __add__: ClassVar[Callable[[Tensor, Any], Tensor]]
         __radd__: ClassVar[Callable[[Tensor, Any], Tensor]]
         __sub__: ClassVar[Callable[[Tensor, Any], Tensor]]
@@ -306,6 +287,12 @@ class Tensor:
         __rmatmul__: ClassVar[Callable[[Tensor, Any], Tensor]]
         __neg__: ClassVar[Callable[[Tensor], Tensor]]
         __abs__: ClassVar[Callable[[Tensor], Tensor]]
+        __lt__: ClassVar[Callable[[Tensor, Any], Any]]
+        __le__: ClassVar[Callable[[Tensor, Any], Any]]
+        __gt__: ClassVar[Callable[[Tensor, Any], Any]]
+        __ge__: ClassVar[Callable[[Tensor, Any], Any]]
+        __contains__: ClassVar[Callable[[Tensor, Any], bool]]
+        __array_function__: ClassVar[Callable[..., Any]]
         __getitem__: ClassVar[Callable[[Tensor, Any], Tensor]]
         sum: ClassVar[Callable[..., Tensor]]
         mean: ClassVar[Callable[..., Tensor]]
@@ -396,13 +383,6 @@ class Op:
         """
         raise NotImplementedError
 
-    def followed_by(self, follower: str) -> Op | None:
-        """Return this and the operation called `follower` as one, if there is such a one.
-
-        See pending.py.
-        """
-        return None
-
     def branch(self, y: Array, *arrays: Array) -> Array | None:
         """Return which branch each element took (a relu's mask), or None for a smooth operation."""
         return None
@@ -414,6 +394,11 @@ class Op:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Apply the operation, and record it if a gradient may be wanted."""
+        fusing = _fuser().value
+        if fusing is not None and self.__class__ in fusing.knows:  # see fusing.py
+            later: Tensor | None = fusing.take(self, inputs)
+            if later is not None:
+                return later
         try:
             arrays = [x._array for x in inputs]
         except AttributeError:
@@ -423,11 +408,12 @@ class Op:
         y = wrap(self.forward(*arrays))
         if self.is_view or (arrays and y._array is arrays[0]):
             y._memory = inputs[0].memory
-        if _branch_log is not None:
+        log = _branches().value
+        if log is not None:
             signature = self.branch(y._array, *arrays)
             if signature is not None:
-                _branch_log.append((self, signature))
-        if _recording:
+                log.append((self, signature))
+        if _recording().value:
             for x in inputs:
                 if x.requires_grad:
                     y.requires_grad = True
@@ -437,19 +423,6 @@ class Op:
                         y._saved = SavedState(self, inputs, self.saves, y)
                     break
         return y
-
-
-class _Freed(Op):
-    """Stands where an operation was, once a backward has used up its graph."""
-
-    def backward(self, grad: Tensor, y: Tensor, *inputs: Tensor) -> Any:
-        raise GraphError(
-            "this part of the graph was used by an earlier backward and freed; "
-            "pass retain_graph=True to the first backward, or compute the result again"
-        )
-
-
-_FREED = _Freed()
 
 
 def wrap(array: Array) -> Tensor:
@@ -463,6 +436,7 @@ def wrap(array: Array) -> Tensor:
 
 _new: Callable[..., Any] = Tensor.__new__
 _NDARRAY = np.ndarray
+_recording, _branches, _fuser = recording.get, branches.get, fuser.get  # asked at every operation
 
 
 def _check_kind(array: Array, source: Any) -> None:
@@ -487,29 +461,27 @@ def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
 # ---- switches ---------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _record(on: bool) -> Iterator[None]:
-    global _recording
-    before, _recording = _recording, on
-    try:
-        yield
-    finally:
-        _recording = before
+def no_grad() -> Setting[bool]:
+    """Compute without recording, in this thread: no gradients, no memory for them.
+
+    Examples
+    --------
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> with no_grad():
+    ...     (x * x).requires_grad
+    False
+    """
+    return recording(False)
 
 
-def no_grad() -> contextlib.AbstractContextManager[None]:
-    """Compute without recording: no gradients, no memory for them."""
-    return _record(False)
-
-
-def enable_grad() -> contextlib.AbstractContextManager[None]:
+def enable_grad() -> Setting[bool]:
     """Record again inside `no_grad`."""
-    return _record(True)
+    return recording(True)
 
 
 def is_recording() -> bool:
     """Tell whether operations are recorded now."""
-    return _recording
+    return _recording().value
 
 
 @contextlib.contextmanager
@@ -518,250 +490,9 @@ def record_branches() -> Iterator[list[tuple[Op, Array]]]:
 
     Two points with equal signatures lie on the same smooth piece of the function.
     """
-    global _branch_log
-    before, _branch_log = _branch_log, []
-    try:
-        yield _branch_log
-    finally:
-        _branch_log = before
-
-
-# ---- the chain rule ---------------------------------------------------------------------------
-
-
-def _seed(y: Tensor, cotangent: Any, lead: int) -> Tensor:
-    """Check and convert the cotangent of the result that a backward starts from."""
-    if not y.requires_grad:
-        raise GraphError(
-            f"no gradient can be computed for {y._label()} of shape {y.shape}: it does not depend "
-            "on a tensor with requires_grad=True, or it was computed inside no_grad()"
-        )
-    if cotangent is None:
-        if y.size != 1:
-            raise GraphError(
-                f"backward() starts from a single number, but this tensor has shape {y.shape}: "
-                "reduce it first (y.sum().backward()), or give a cotangent of that shape "
-                "(y.backward(v) computes v^T dy/dx)"
-            )
-        return wrap(array_module(y._array).ones_like(y._array))
-    v = as_tensor(cotangent, like=y)
-    array_module(y._array, v._array)
-    if v.shape[lead:] != y.shape or v.ndim != lead + y.ndim:
-        wanted = ("k", *y.shape) if lead else y.shape
-        raise ValueError(f"the cotangent has shape {v.shape}, expected {wanted}")
-    if lead and v.shape[0] == 0:
-        raise ValueError(f"batched=True needs at least one cotangent, got shape {v.shape}")
-    return v if v.dtype == y.dtype else v.astype(y.dtype)
-
-
-def _run_backward(
-    y: Tensor,
-    seed: Tensor,
-    create_graph: bool,
-    retain_graph: bool,
-    targets: Sequence[Tensor] | None = None,
-) -> list[tuple[Tensor, Tensor]]:
-    """Propagate `seed` from `y` to the targets, or to all leaves.
-
-    Returns
-    -------
-    list of (tensor, gradient)
-        In the order of arrival; tensors that y does not depend on are absent.
-    """
-    order = _order(y)
-    wanted = None if targets is None else _on_the_way(order, targets)
-    ends = None if targets is None else set(targets)
-
-    grads: dict[Tensor, Tensor] = {y: seed}
-    found: list[tuple[Tensor, Tensor]] = []
-    lead = seed._array.shape[: seed._array.ndim - y._array.ndim]
-    global _recording
-    before, _recording = _recording, create_graph
-    try:
-        for t in order:  # all uses of t have contributed
-            g = grads.pop(t, None)
-            op = t.op
-            if g is not None and (op is None if ends is None else t in ends):
-                found.append((t, g))
-            if op is None:
-                continue
-            if g is not None:
-                _contribute(t, op, g, t.inputs, lead, wanted, grads)
-            if not retain_graph:
-                _free(t)
-        return _apart(found, seed)
-    finally:
-        _recording = before
-
-
-def _order(y: Tensor) -> list[Tensor]:
-    """Return y and all tensors that it depends on, each after every tensor that uses it.
-
-    Only tensors that require gradients count.  Iterative, and linear in the number of operations: a
-    first sweep counts the uses of every tensor, where an operation that is applied to a tensor twice
-    uses it twice; a second one takes a tensor when as many uses of it have been seen.
-    """
-    uses: dict[Tensor, int] = {y: 0}
-    stack = [y]
-    while stack:
-        for x in stack.pop().inputs:
-            if x.requires_grad:
-                if x in uses:
-                    uses[x] += 1
-                else:
-                    uses[x] = 1
-                    if x.op is not None:
-                        stack.append(x)
-    order: list[Tensor] = []
-    ready = [y]
-    while ready:
-        t = ready.pop()
-        order.append(t)
-        for x in t.inputs:
-            if x.requires_grad:
-                left = uses[x] - 1
-                if left:
-                    uses[x] = left
-                else:
-                    ready.append(x)
-    return order
-
-
-def _on_the_way(order: list[Tensor], targets: Sequence[Tensor]) -> set[Tensor]:
-    """Return the tensors that lie between the result and a target: only they are worth computing.
-
-    What an earlier backward has freed is among them, since it may have led to a target.
-    """
-    wanted = set(targets).intersection(order)
-    for t in reversed(order):  # inputs come before what is made of them
-        if t.op is _FREED or not wanted.isdisjoint(t.inputs):
-            wanted.add(t)
-    return wanted
-
-
-def _apart(found: list[tuple[Tensor, Tensor]], seed: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Give every gradient memory of its own: rules may pass on one array (both sides of a sum).
-
-    Otherwise a clip or a mask applied to one gradient in place would reach another.
-    """
-    apart: list[tuple[Tensor, Tensor]] = []
-    given = {id(seed)}
-    for x, g in found:
-        if id(g) in given or g._memory is not None:
-            g = g * 1.0 if _recording else wrap(g._array.copy())
-        else:
-            given.add(id(g))
-        apart.append((x, g))
-    return apart
-
-
-def _free(t: Tensor) -> None:
-    """Cut `t` from its inputs; what `op` saved may be written to again."""
-    t.op, t.inputs = _FREED, ()
-    if t._saved is not None:
-        t._saved = None
-
-
-def _contribute(
-    t: Tensor,
-    op: Op,
-    g: Tensor,
-    inputs: tuple[Tensor, ...],
-    lead: tuple[int, ...],
-    wanted: set[Tensor] | None,
-    grads: dict[Tensor, Tensor],
-) -> None:
-    """Add to `grads` what `t`, made by `op` from `inputs`, passes on to each of its inputs."""
-    if wanted is not None and op is not _FREED and wanted.isdisjoint(inputs):
-        return  # y itself, or a target that nothing else leads through
-    if t._saved is not None:
-        t._saved.check(t, inputs)
-    if op.joint:
-        op.wants = tuple(x.requires_grad and (wanted is None or x in wanted) for x in inputs)
-    rules = op.backward(g, t, *inputs)
-    if rules.__class__ is not tuple:
-        rules = (rules,)
-    if len(rules) != len(inputs):
-        raise GraphError(
-            f"backward of {op.name} returned {len(rules)} gradients for {len(inputs)} inputs"
-        )
-    for x, r in zip(inputs, rules):  # noqa: B905 - compared above, and this is the inner loop
-        if r is None or not x.requires_grad or (wanted is not None and x not in wanted):
-            continue
-        if not isinstance(r, Tensor):
-            r = r() if callable(r) else r
-            if not isinstance(r, Tensor):
-                raise GraphError(f"backward of {op.name} returned {type(r).__name__}, not a Tensor")
-        have, expected = r._array, x._array
-        if have.shape != (lead + expected.shape if lead else expected.shape):
-            raise GraphError(
-                f"backward of {op.name} returned a gradient of shape {r.shape[len(lead) :]} for "
-                f"an input of shape {x.shape}"
-                + (f", with leading axes {r.shape[: len(lead)]} for {lead}" if lead else "")
-            )
-        if have.dtype is not expected.dtype and have.dtype != expected.dtype:
-            r = r.astype(x.dtype)  # a rule that computed with constants of another type
-        before = grads.get(x)
-        if before is None:
-            grads[x] = r
-        else:
-            grads[x] = before + r if _recording else wrap(before._array + r._array)
-
-
-def gradients(
-    y: Tensor,
-    xs: Sequence[Tensor],
-    cotangent: Any = None,
-    *,
-    batched: bool = False,
-    create_graph: bool = False,
-    retain_graph: bool = False,
-    allow_unused: bool = False,
-) -> list[Tensor]:
-    """Return (dy/dx)^T v for every x in `xs`, leaving all ``.grad`` alone.
-
-    Parameters
-    ----------
-    y : Tensor
-        The result to differentiate.
-    xs : sequence of Tensor
-        Leaves or intermediate tensors.
-    cotangent : array-like, optional
-        v, of y's shape; 1 for a single number.
-    batched : bool
-        `cotangent` has one more axis in front, [k, *y.shape]: k cotangents go through the graph
-        in one pass, and each result has shape [k, *x.shape].
-    create_graph : bool
-        Record the backward, so that the results can be differentiated.  Implies `retain_graph`.
-    retain_graph : bool
-        Keep the graph for another backward.
-    allow_unused : bool
-        Return zeros for an x that y does not depend on, instead of raising.
-
-    Raises
-    ------
-    GraphError
-        Nothing was recorded, the graph was freed, or y does not depend on one of the `xs`.
-    """
-    lead = 1 if batched else 0
-    if batched and cotangent is None:
-        raise ValueError(f"batched=True needs a cotangent of shape {('k', *y.shape)}")
-    if isinstance(xs, Tensor):
-        raise TypeError("xs is a sequence of tensors: write gradients(y, [x])")
-    seed = _seed(y, cotangent, lead)
-    found = dict(_run_backward(y, seed, create_graph, retain_graph or create_graph, xs))
-    out = []
-    for i, x in enumerate(xs):
-        g = found.get(x)
-        if g is None:
-            if not allow_unused:
-                raise GraphError(
-                    f"the result does not depend on xs[{i}] ({x._label()} of shape {x.shape}); "
-                    "pass allow_unused=True to get zeros"
-                )
-            g = wrap(array_module(x._array).zeros(seed.shape[:lead] + x.shape, dtype=x.dtype))
-        out.append(g)
-    return out
+    log: list[tuple[Op, Array]] = []
+    with branches(log):
+        yield log
 
 
 __all__ = [
@@ -771,7 +502,6 @@ __all__ = [
     "WriteError",
     "as_tensor",
     "enable_grad",
-    "gradients",
     "is_recording",
     "no_grad",
     "record_branches",

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from minisparse.experiments.plots import BLACK, COLOURS, GREY, drawing
+from minisparse.drawing import BLACK, COLOURS, GREY, drawing
 
 from .cases import CASES
 from .measure import Row, by_case

@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from minisparse.machine import BUSY
+
 from .agreement import disagreement
 from .cases import CASES, Task
 from .peers import OURS
 from .process import WorkerError
-from .quiet import BUSY
 
 Row = dict[str, Any]
 _ENOUGH = 2  # rounds after which a slow peer may leave
@@ -33,7 +34,7 @@ class Asked(Protocol):
 
 
 class Quiet(Protocol):
-    """What `measure` needs of `quiet.Neighbours`."""
+    """What `measure` needs of `minisparse.machine.Neighbours`."""
 
     def wait(self) -> None:
         """Wait a while for others to be quiet."""

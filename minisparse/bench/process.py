@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import minisparse
-
-from .quiet import least_used
+from minisparse.machine import least_used
 
 _VARIABLES = (
     "OMP_NUM_THREADS",

@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from minisparse.machine import Neighbours
+
 from . import workload
 from .cases import CASES, Task
 from .machine import describe
 from .measure import Row, Settings, measure
 from .peers import OURS, PEERS, is_installed
 from .process import WorkerError, WorkerProcess, cores_for
-from .quiet import Neighbours
 
 INSTALL = 'pip install "minisparse[peers]"'
 _LONG = 1.0  # seconds: a first call that is worth a line

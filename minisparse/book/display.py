@@ -107,7 +107,7 @@ def new_figure(width: float = 7.5, height: float = 3.6, **grid: Any) -> tuple[Fi
     from cycler import cycler
     from matplotlib.figure import Figure
 
-    from minisparse.experiments.plots import COLOURS, STYLE
+    from minisparse.drawing import COLOURS, STYLE
 
     mpl.rcParams.update({**STYLE, "axes.prop_cycle": cycler(color=list(COLOURS))})
     figure = Figure(figsize=(width, height), layout="constrained")  # Agg: no window

@@ -19,5 +19,3 @@ written with, `command` the command line.  The rest stands in three rooms:
     `grading` grades one, `cohort` a class, `reports` writes it down; `selftest` comes first;
     `checking` is the same for a student, without walls; `gradescope` takes it elsewhere
 """
-
-from . import moved as _moved  # noqa: F401  (the names of before)

@@ -10,9 +10,11 @@ are missing and writes the comparison.
 | `recipe.py` | `Recipe`, `Outcome`: what a run is asked and what it answers |
 | `experiment.py` | `Experiment`, `Row`: one published table |
 | `catalogue.py` | the ids, and the module of each |
-| `comparison.py` | the published figures, and the verdict |
+| `comparison.py`, `noise.py` | the published figures, and the verdict |
+| `claims.py`, `intervals.py` | claims about a direction, and theirs |
+| `choosing.py`, `choose.py` | settings that are chosen on held-out images, by rules |
 | `store.py`, `environment.py` | a run as a file, and where it was done |
-| `results.py`, `tables.py`, `plots.py` | what is made of the runs |
-| `runner.py` | plan, run, resume |
+| `building.py`, `results.py`, `tables.py`, `plots.py` | what is made of the runs |
+| `runner.py`, `jobs.py`, `parallel.py`, `cluster.py` | plan, run, resume: here or on many machines |
 | `recipes/`, `entries/` | the kinds of training; the published tables |
 """

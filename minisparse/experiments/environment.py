@@ -11,7 +11,7 @@ from typing import Any
 
 import minisparse
 from minisparse import threads
-from minisparse.processor import cpu_name
+from minisparse.machine import cpu_name
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _OTHER_VARIABLES = (

@@ -6,16 +6,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from minisparse.experiments.choosing import Choosing
+from minisparse.experiments.claims import Claim
 from minisparse.experiments.comparison import Comparison
 from minisparse.experiments.recipe import Outcome, Recipe
-
-Results = dict[str, Any]  # what results.json holds
-
-
-def _draw(results: Results, path: Path) -> None:
-    from minisparse.experiments import plots  # Matplotlib: only when something is drawn
-
-    plots.draw(results, path)
+from minisparse.experiments.results import Results
 
 
 @dataclass(frozen=True)
@@ -32,12 +27,15 @@ class Row:
         Which of the run's `Outcome.points` this row shows; None for its end.
     seeds : int, optional
         How many by default, if not as many as the experiment has.
+    control_of : str
+        The row whose method this one does without: would it pass for it?
     """
 
     recipe: Recipe
     series: str = ""
     point: str | None = None
     seeds: int | None = None
+    control_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,8 @@ class Experiment:
         In the order of the table.
     sentence : callable
         results -> what was found, in a sentence.
-    figure : callable
-        (results, path) draws a PNG; by default `plots.draw`, error over compression.
+    figure : callable, optional
+        (results, path) draws a PNG; if there is none, `plots.draw` does, error over compression.
     seeds : int
         How many by default: 0, 1, ...; a row may say otherwise.
     quick_minutes : float
@@ -76,6 +74,11 @@ class Experiment:
         Its runs measure time: no other run may go on beside them.
     published : str
         The id whose file of published figures is this one's, too.
+    claims : sequence of Claim
+        Registered before the runs.
+    choose : mapping of name to callable
+        What is chosen on held-out images before the runs: each begins one choice; see
+        `minisparse.experiments.choosing`.
     """
 
     id: str
@@ -86,13 +89,20 @@ class Experiment:
     minutes: float
     rows: Mapping[str, Row]
     sentence: Callable[[Results], str]
-    figure: Callable[[Results, Path], None] = _draw
+    figure: Callable[[Results, Path], None] | None = None
     seeds: int = 1
     quick_minutes: float = 1.0
     details: Callable[[Sequence[Outcome]], dict[str, Any]] | None = None
     columns: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict)
     alone: bool = False
     published: str = ""
+    claims: Sequence[Claim] = ()
+    choose: Mapping[str, Callable[[], Choosing]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, row in self.rows.items():
+            if row.control_of and row.control_of not in self.rows:
+                raise ValueError(f"{name} is the control of {row.control_of!r}, which is no row")
 
     def recipe(self, row: str, *, quick: bool) -> Recipe:
         """Return the recipe of a row, or its reduced version."""

@@ -27,6 +27,7 @@ from minisparse import threads
 from minisparse.errors import is_for_people, message
 
 _GRACE = 60  # seconds for saving the state before a process is ended by force
+_STARTING = threading.Lock()  # the environment is that of all threads
 
 Work = Callable[[Any, Callable[[float, str], None]], None]  # (job, progress)
 
@@ -104,7 +105,7 @@ def _start(work: Work, job: Any, share: int) -> _Running:
     context = mp.get_context("spawn")  # OpenMP does not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_child, args=(work, job, theirs), daemon=False)
-    with _environment({threads.VARIABLE: str(share), "NUMBA_NUM_THREADS": str(share)}):
+    with _STARTING, _environment({threads.VARIABLE: str(share), "NUMBA_NUM_THREADS": str(share)}):
         process.start()
     theirs.close()
     return _Running(job, process, ours)

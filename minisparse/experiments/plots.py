@@ -1,64 +1,27 @@
 """The figures of the experiments, in one style; drawn from results.json alone.
 
 Ours: filled markers, sd over seeds as bars, a line through a series. Published: open markers, with
-a dot inside where the figure was checked; the legend says which are as recalled. Colours are those
-of Okabe and Ito, which stay apart for colour-blind readers; each series has its own marker as well.
+a dot inside where the figure was read or is quoted; the legend says which are as recalled. Each series has a
+marker of its own beside its colour.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from string import ascii_uppercase
 from textwrap import fill
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
+from minisparse.drawing import BLACK, COLOURS, GREY, drawing
 from minisparse.experiments.comparison import RECALLED
-from minisparse.experiments.experiment import Results
-from minisparse.experiments.results import seeds_of_rows
+from minisparse.experiments.results import Results, seeds_of_rows
 
-BLACK, GREY = "#000000", "#767676"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 7,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
-
-
-@contextmanager
-def drawing(
-    path: Path, width: float = 8.5, height: float = 4.8, **grid: Any
-) -> Iterator[tuple[Figure, Any]]:
-    """Give a figure in the common style and save it as a PNG at the end.
-
-    Parameters
-    ----------
-    path : Path
-    width, height : float
-        In inches, at 150 dots each.
-    **grid
-        For several axes: what `Figure.subplots` takes.
-    """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")  # Agg; no pyplot, no window
-        yield figure, figure.subplots(**grid)
-        figure.savefig(path, dpi=150)
 
 
 def draw(results: Results, path: Path) -> None:
@@ -162,7 +125,7 @@ def _published(
 def _open_markers(status: str, color: str, marker: str) -> list[dict[str, Any]]:
     shared = {"color": color, "linestyle": "none", "zorder": 3}
     markers = [{**shared, "marker": marker, "markerfacecolor": "white", "markeredgewidth": 1.5}]
-    return markers + [{**shared, "marker": "."}] * (status == "verified")
+    return markers + [{**shared, "marker": "."}] * (status != "recalled")
 
 
 def _coincide(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -212,13 +175,12 @@ def _finish(
     labels.append(ours)
     shown = [row["published"] for row in results["rows"] if row["published"]] + [*others]
     present = {published["status"] for published in shown}
-    for status in filter(present.__contains__, _STATUS_LABELS):
-        keys.append(tuple(Line2D([], [], **m) for m in _open_markers(status, BLACK, "o")))
-        labels.append(_STATUS_LABELS[status])
+    checked = [_CHECKED[status] for status in _CHECKED if status in present]
+    for status, label in (("read", " or ".join(checked)), ("recalled", RECALLED)):
+        if present & (set(_CHECKED) if status == "read" else {"recalled"}):
+            keys.append(tuple(Line2D([], [], **m) for m in _open_markers(status, BLACK, "o")))
+            labels.append(f"published, {label}")
     figure.legend(keys, [fill(label, 30) for label in labels], loc="outside right center")
 
 
-_STATUS_LABELS = {
-    "verified": "published, checked",
-    "recalled": f"published, {RECALLED}",
-}
+_CHECKED = {"read": "read in the paper", "quoted": "quoted by another"}

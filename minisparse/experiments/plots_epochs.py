@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from minisparse.experiments.experiment import Results
-from minisparse.experiments.plots import COLOURS, drawing
-from minisparse.experiments.results import seeds_of_rows
+from minisparse.drawing import COLOURS, drawing
+from minisparse.experiments.results import Results, seeds_of_rows
 
 
 def flops(results: Results, path: Path) -> None:

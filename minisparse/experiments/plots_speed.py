@@ -8,12 +8,10 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from minisparse.bench.quiet import BUSY
-from minisparse.experiments.entries.speed import NETS, curve
-from minisparse.experiments.experiment import Results
-from minisparse.experiments.plots import BLACK, COLOURS, GREY, drawing
-from minisparse.experiments.recipes.speed import UNITS, WEIGHTS
-from minisparse.experiments.results import find_row
+from minisparse.drawing import BLACK, COLOURS, GREY, drawing
+from minisparse.experiments.recipes.speed import NETS, UNITS, WEIGHTS, curve
+from minisparse.experiments.results import Results, find_row
+from minisparse.machine import BUSY
 
 
 class _Line(NamedTuple):

@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from minisparse.experiments.experiment import Results
-from minisparse.experiments.plots import BLACK, COLOURS, GREY, drawing
+from minisparse.drawing import BLACK, COLOURS, GREY, drawing
+from minisparse.experiments.results import Results
 
 # colour by target; marker by what goes
 _COLOUR = {"small": COLOURS[1], "random": COLOURS[2], "large": COLOURS[0]}

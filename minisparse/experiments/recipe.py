@@ -28,7 +28,8 @@ class Outcome:
     history : sequence of dict
         One per epoch.
     extra : mapping
-        Anything else worth keeping.
+        Anything else worth keeping; a "train_error" here is that of the network itself, where the
+        history has another.
     points : mapping of name to Outcome
         Other operating points that the same run went through, such as those of an iterative
         pruning. A row of an experiment names the one it shows.
@@ -142,6 +143,13 @@ class Recipe(ABC):
     @abstractmethod
     def quick(self) -> "Recipe":
         """Return a reduced version that takes seconds; it differs in its settings."""
+
+    def epoch_of(self, point: str | None) -> int | None:  # noqa: ARG002
+        """Return after which epoch of the history a point of the outcome was measured.
+
+        None is the last one; a recipe that measures in between says so.
+        """
+        return None
 
     def settings(self) -> dict[str, Any]:
         """Return every setting, and the recipe's name as "recipe"."""

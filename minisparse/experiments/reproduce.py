@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="runs at a time, each on its share of the threads (default: as many as threads)",
     )
     parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="let the workers of this Dask scheduler do the runs, e.g. tcp://10.0.0.1:8786; "
+        "'local' starts as many workers as --jobs here (needs the extra `cluster`)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -66,20 +72,26 @@ def run(args: argparse.Namespace) -> int:
         1 if a row FAILS, else 0.
     """
     from minisparse.experiments import results, runner, tables
-    from minisparse.experiments.screen import Screen
+    from minisparse.progress import PlanProgress
 
     if args.threads is not None:
         set_num_threads(args.threads)
+    if args.jobs and args.cluster not in (None, "local"):
+        raise ValueError(
+            "--jobs is for runs on this machine: how many go on at a time on a cluster is the number "
+            "of its workers' threads"
+        )
     experiments = [catalogue.find(id) for id in dict.fromkeys(args.ids)]
     out: Path = args.out or (QUICK_OUT if args.quick else DEFAULT_OUT)
     written = runner.reproduce(
         experiments,
         out=out,
-        screen=Screen(),
+        display=PlanProgress(),
         seeds=args.seeds,
         quick=args.quick,
         force=args.force,
         at_once=args.jobs or get_num_threads(),
+        cluster=args.cluster,
     )
     failed = []
     for each in written:

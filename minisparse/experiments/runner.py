@@ -1,43 +1,26 @@
 """Do the runs of a plan that are missing, and write what they show."""
 
-import sys
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
+from minisparse.experiments import building, tables
 from minisparse.experiments import results as results_
-from minisparse.experiments import tables
 from minisparse.experiments.comparison import Comparison
-from minisparse.experiments.environment import environment
-from minisparse.experiments.experiment import Experiment, Results
-from minisparse.experiments.parallel import in_parallel
-from minisparse.experiments.recipe import Outcome, Progress, Recipe
-from minisparse.experiments.screen import Screen
+from minisparse.experiments.experiment import Experiment
+from minisparse.experiments.jobs import Finished, Job, do
+from minisparse.experiments.recipe import Outcome, Recipe
+from minisparse.experiments.results import Results
 from minisparse.experiments.store import (
     ResultsError,
-    Run,
     Store,
+    StoredRun,
     replacing,
     to_json,
     write_atomically,
 )
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to do; `minutes` is what it should take on 2 cores."""
-
-    recipe: Recipe
-    seed: int
-    experiment: str
-    name: str
-    minutes: float
-
-    def __str__(self) -> str:
-        return f"{self.experiment}: {self.name}"
+from minisparse.progress import PlanProgress
 
 
 @dataclass
@@ -54,7 +37,7 @@ class Plan:
         Reduced versions.
     out : Path
         Folder of the results.
-    finished : dict of (recipe, seed) to Run
+    finished : dict of (recipe, seed) to StoredRun
         Runs that need not be done. Those that are done are added.
     """
 
@@ -62,7 +45,7 @@ class Plan:
     seeds: int | None
     quick: bool
     out: Path
-    finished: dict[tuple[Recipe, int], Run]
+    finished: dict[tuple[Recipe, int], StoredRun]
 
     def missing(self) -> list[Job]:
         """Return the jobs to do."""
@@ -148,11 +131,12 @@ def reproduce(
     experiments: Sequence[Experiment],
     *,
     out: Path,
-    screen: Screen,
+    display: PlanProgress,
     seeds: int | None = None,
     quick: bool = False,
     force: bool = False,
     at_once: int = 1,
+    cluster: str | None = None,
 ) -> list[Results]:
     """Run what is missing and write, for each experiment, its results.
 
@@ -165,10 +149,13 @@ def reproduce(
         As for `make_plan`.
     out : Path
         Folder of the results.
-    screen : Screen
+    display : PlanProgress
         Where to report.
     at_once : int
         How many runs at a time, each in a process of its own (see parallel.py).
+    cluster : str, optional
+        The address of a Dask scheduler whose workers do the runs, or "local" for `at_once` workers
+        that are started here (see cluster.py).
 
     Raises
     ------
@@ -177,13 +164,19 @@ def reproduce(
     ResultsError
         The results cannot be written, or a reduced run would replace a full one.
     """
-    store = Store(out / "runs", screen.warn)
+    store = Store(out / "runs", display.warn)
     _check_folder(experiments, out, quick)
     plan = make_plan(experiments, store=store, out=out, seeds=seeds, quick=quick, force=force)
     for line in plan.lines():
-        screen.say(line)
+        display.say(line)
     missing = plan.missing()
-    if any(experiment.alone for experiment, *_ in plan.parts):
+    alone = [experiment.id for experiment, *_ in plan.parts if experiment.alone]
+    if alone and cluster is not None and missing:
+        raise ValueError(
+            f"{', '.join(alone)} measures time on this machine, with no other run beside it: "
+            "reproduce it without --cluster"
+        )
+    if alone:
         at_once = 1
     done = 0
     written: list[Results] = []
@@ -192,22 +185,21 @@ def reproduce(
     def write_what_is_complete() -> None:
         while waiting and all(plan.has(job) for job in waiting[0][-1]):
             experiment, comparison, _ = waiting.pop(0)
-            results = results_.build(
+            results = building.build(
                 experiment, comparison, plan.finished, seeds=seeds, quick=quick
             )
             write(experiment, results, out)
             written.append(results)
 
     try:
-        with screen:
-            screen.begin(sum(job.minutes for job in missing))
+        with display:
+            display.begin(sum(job.minutes for job in missing))
             write_what_is_complete()
-            finished = _in_turn if at_once == 1 or len(missing) == 1 else _at_once(at_once)
-            with closing(finished(missing, store, screen, force)) as runs:
+            with closing(_doing(missing, store, display, at_once, force, cluster)) as runs:
                 for job, run in runs:
                     plan.finished[job.recipe, job.seed] = run
                     done += 1
-                    screen.say(f"[{done}/{len(missing)}] {job}: {_summary(run)}")
+                    display.say(f"[{done}/{len(missing)}] {job}: {_summary(run)}")
                     write_what_is_complete()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
@@ -218,6 +210,21 @@ def reproduce(
     return written
 
 
+def _doing(
+    jobs: Sequence[Job],
+    store: Store,
+    display: PlanProgress,
+    at_once: int,
+    force: bool,
+    cluster: str | None,
+) -> Finished:
+    if cluster is None:
+        return do(jobs, store, display, at_once=at_once, force=force)
+    from minisparse.experiments.cluster import on_cluster  # Dask: only when it is asked for
+
+    return on_cluster(jobs, store, display, cluster, at_once=at_once, force=force)
+
+
 def write(experiment: Experiment, results: Results, out: Path) -> None:
     """Write results.json, the tables and the figure into ``out/<id>/``."""
     folder = out / experiment.id
@@ -225,57 +232,17 @@ def write(experiment: Experiment, results: Results, out: Path) -> None:
     write_atomically(folder / "table.csv", tables.to_csv(results))
     write_atomically(folder / "table.md", tables.to_markdown(results))
     with replacing(folder / "figure.png") as temporary:
-        experiment.figure(results, temporary)
+        draw(experiment, results, temporary)
 
 
-Finished = Generator[tuple[Job, Run], None, None]
+def draw(experiment: Experiment, results: Results, path: Path) -> None:
+    """Draw the figure of an experiment: its own, or error over compression."""
+    if experiment.figure is not None:
+        experiment.figure(results, path)
+        return
+    from minisparse.experiments import plots  # Matplotlib: only when something is drawn
 
-
-def _in_turn(jobs: Sequence[Job], store: Store, screen: Screen, force: bool) -> Finished:
-    for job in jobs:
-        screen.job(job.name, job.minutes)
-        yield job, _run(job, store, screen.progress, force)
-
-
-def _at_once(count: int) -> Callable[[Sequence[Job], Store, Screen, bool], Finished]:
-    def finished(jobs: Sequence[Job], store: Store, screen: Screen, force: bool) -> Finished:
-        work = partial(_run_apart, folder=store.folder, force=force)
-
-        def progress(minutes: float, job: Job, note: str) -> None:
-            screen.reached(minutes, job.name, note)
-
-        for job in in_parallel(work, jobs, count, progress=progress):
-            run = store.load(job.recipe, job.seed)
-            if run is None:
-                raise ResultsError(f"{job}: its file in {store.folder} is gone")
-            yield job, run
-
-    return finished
-
-
-def _run_apart(job: Job, progress: Progress, folder: Path, force: bool) -> None:
-    """Do a job in another process; the result is in the store."""
-    _run(
-        job, Store(folder, lambda text: print(f"warning: {text}", file=sys.stderr)), progress, force
-    )
-
-
-def _run(job: Job, store: Store, progress: Progress, force: bool) -> Run:
-    key = job.recipe.key(job.seed)
-    for leftover in store.checkpoints(key) if force else ():
-        leftover.unlink()
-    resumed = bool(store.checkpoints(key))
-    start = time.perf_counter()
-    try:
-        outcome = job.recipe.run(job.seed, checkpoint=store.checkpoint(key), progress=progress)
-    except Exception as error:
-        error.add_note(f"in the run {job}")
-        raise
-    wall_time = time.perf_counter() - start
-    run = store.save(job.recipe, job.seed, outcome, environment(), wall_time, resumed)
-    for leftover in store.checkpoints(key):
-        leftover.unlink()
-    return run
+    plots.draw(results, path)
 
 
 def _check_folder(experiments: Sequence[Experiment], out: Path, quick: bool) -> None:
@@ -296,7 +263,7 @@ def _check_folder(experiments: Sequence[Experiment], out: Path, quick: bool) -> 
             )
 
 
-def _summary(run: Run) -> str:
+def _summary(run: StoredRun) -> str:
     outcome: Outcome = run.outcome
     points = f", {len(outcome.points)} other points" if outcome.points else ""
     resumed = " since it was resumed" if run.resumed else ""

@@ -19,7 +19,7 @@ class ResultsError(OSError):
 
 
 @dataclass(frozen=True)
-class Run:
+class StoredRun:
     """A finished run, as it stands in its file."""
 
     key: str
@@ -56,7 +56,7 @@ class Store:
         """Return the files that an unfinished run has left."""
         return sorted(self.folder.glob(f"{key}.ckpt*"))
 
-    def load(self, recipe: Recipe, seed: int) -> Run | None:
+    def load(self, recipe: Recipe, seed: int) -> StoredRun | None:
         """Return a run if it is finished; None, and a warning, if its file cannot be used."""
         path = self.path(recipe.key(seed))
         try:
@@ -78,7 +78,7 @@ class Store:
         environment: Mapping[str, Any],
         wall_time_s: float,
         resumed: bool,
-    ) -> Run:
+    ) -> StoredRun:
         """Write a run and return it as it was written."""
         record = {
             "format": FORMAT,
@@ -93,6 +93,13 @@ class Store:
         text = to_json(record)
         write_atomically(self.path(recipe.key(seed)), text)
         return _parse(text, recipe, seed)
+
+    def receive(
+        self, recipe: Recipe, seed: int, text: str, wall_time_s: float, resumed: bool
+    ) -> StoredRun:
+        """Write a run that was done elsewhere, in pieces; `text` is the file of the last one."""
+        run = _parse(text, recipe, seed)
+        return self.save(recipe, seed, run.outcome, run.environment, wall_time_s, resumed)
 
 
 def to_json(value: Any) -> str:
@@ -152,7 +159,7 @@ def _outcome_record(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _parse(text: str, recipe: Recipe, seed: int) -> Run:
+def _parse(text: str, recipe: Recipe, seed: int) -> StoredRun:
     record = json.loads(text)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError(f'no "format": {FORMAT}')
@@ -163,7 +170,7 @@ def _parse(text: str, recipe: Recipe, seed: int) -> Run:
         raise ValueError(f"it has other settings: {', '.join(different) or 'one that is no more'}")
     if (record["key"], record["seed"]) != (recipe.key(seed), seed):
         raise ValueError("it has another key or seed")
-    return Run(
+    return StoredRun(
         key=record["key"],
         outcome=_parse_outcome(record),
         environment=dict(record["environment"]),

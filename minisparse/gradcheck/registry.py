@@ -11,6 +11,7 @@ import numpy as np
 
 from . import samples
 from .check import gradcheck
+from .formulas import all_formulas
 from .problem import GradcheckError
 from .randomness import own_stream
 from .report import Report
@@ -52,7 +53,7 @@ def entries(seed: int = 0) -> list[Entry]:
     return [
         *(Entry("operation", name, operations.get(name, [])) for name in OPS),
         *(Entry("module", name, modules.get(name, [])) for name in layers),
-        *(Entry("formula", name, s) for name, s in samples.formulas(rng).items()),
+        *(Entry("formula", name, s) for name, s in all_formulas(rng).items()),
     ]
 
 
@@ -78,7 +79,7 @@ def check_entry(
     otherwise.
     """
     if not entry.samples:
-        raise GradcheckError(f"no sample inputs for {entry.name}: add some to gradcheck/samples.py")
+        raise GradcheckError(f"no sample inputs for {entry.name}: add some to gradcheck/samples.py or gradcheck/formulas/")
     if rerun is None:
         rerun = f"minisparse gradcheck {entry.name} --seed {seed}"
     reports = []

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
+from minisparse.definitions.shapes import Pair
 from minisparse.kernels import simd
 from minisparse.kernels.arguments import flat
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.conv_winners import gradients_of_image, room
 from minisparse.kernels.jit import jit
 from minisparse.kernels.product import BLOCK, grid_offsets, multiply_rows, row_offsets
-from minisparse.kernels.shapes import Pair
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any

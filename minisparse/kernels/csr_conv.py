@@ -11,55 +11,15 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from minisparse.definitions import csr_conv as definition
+from minisparse.definitions.shapes import Pair
 from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.buffers import empty
-from minisparse.kernels.conv import conv2d_reference
-from minisparse.kernels.csr import check_pattern, sparse_matrix_reference
 from minisparse.kernels.csr_panel import lanes_of, row_1, row_4, transpose_block
 from minisparse.kernels.jit import jit
-from minisparse.kernels.shapes import conv_output_shape
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
-Pair = tuple[int, int]
-
-
-def sparse_conv2d_reference(
-    x: Array,
-    values: Array,
-    columns: Array,
-    starts: Array,
-    filters: tuple[int, int, int, int],
-    stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
-    bias: Array | None = None,
-) -> Array:
-    """Define :func:`sparse_conv2d`."""
-    _check(x, values, columns, starts, filters, stride, padding, bias)
-    kh, kw, c, o = filters
-    w = sparse_matrix_reference(values, columns, starts, kh * kw * c, o).reshape(kh, kw, c, o)
-    y = conv2d_reference(x, w, stride, padding)
-    return y if bias is None else y + bias
-
-
-def _check(
-    x: Array, values: Array, columns: Array, starts: Array, filters: tuple[int, ...],
-    stride: Pair, padding: Pair, bias: Array | None,
-) -> tuple[int, ...]:  # fmt: skip
-    shape = conv_output_shape(x.shape, filters, stride, padding)
-    kh, kw, c, o = filters
-    check_pattern(columns, starts, kh * kw * c, o, 1)
-    if tuple(values.shape) != tuple(columns.shape):
-        raise ValueError(
-            f"values must have one number for each of {columns.size} columns, got shape "
-            f"{list(values.shape)}"
-        )
-    if bias is not None and tuple(bias.shape) != (o,):
-        raise ValueError(f"the bias of {o} filters must have shape [{o}], got {list(bias.shape)}")
-    return tuple(shape)
-
-
-# --- Numba --------------------------------------------------------------------------------------
 
 
 @jit()
@@ -126,32 +86,8 @@ def sparse_conv2d(
     padding: Pair = (0, 0),
     bias: Array | None = None,
 ) -> Array:
-    """Convolve images with sparse filters.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n, height, width, c)
-    values : ndarray, shape (entries,)
-        The stored weights, filter by filter.
-    columns : int32 ndarray, shape (entries,)
-        The place of each in its filter: ``(a kw + b) c + channel`` for row a and column b.
-    starts : int64 ndarray, shape (o + 1,)
-        Where the weights of each filter begin.
-    filters : (kh, kw, c, o)
-        Shape of the dense filters.
-    stride, padding : (int, int)
-    bias : ndarray, shape (o,), optional
-
-    Returns
-    -------
-    ndarray, shape (n, height', width', o)
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit, or the lists describe no filters.
-    """
-    shape = _check(x, values, columns, starts, filters, stride, padding, bias)
+    """Compute what `definitions.csr_conv.sparse_conv2d` defines."""
+    shape = definition.check_product(x, values, columns, starts, filters, stride, padding, bias)
     x, values, *rest = same_numbers(x, values) if bias is None else same_numbers(x, values, bias)
     _, kw, c, o = filters
     n, h, w, _ = x.shape

@@ -1,38 +1,32 @@
 """Choose the form of a kernel that fits an array."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minisparse import kernels
-
-_compiled = True
+from minisparse import definitions, kernels
+from minisparse.switches import Setting, compiled
 
 
 def kernel(name: str, array: Any) -> Callable[..., Any]:
-    """Return the kernel of that name: compiled for NumPy arrays, its array-module twin otherwise.
+    """Return the kernel of that name: compiled for NumPy arrays, its definition otherwise.
 
-    >>> kernel("conv2d", np.zeros(1)).__name__
-    'conv2d'
+    >>> kernel("conv2d", np.zeros(1)).__module__
+    'minisparse.kernels.conv'
     """
-    suffix = "" if type(array) is np.ndarray and _compiled else "_reference"
-    function: Callable[..., Any] = getattr(kernels, name + suffix)
+    fast = type(array) is np.ndarray and compiled.get().value
+    function: Callable[..., Any] = getattr(kernels if fast else definitions, name)
     return function
 
 
-@contextmanager
-def definitions() -> Iterator[None]:
-    """Compute with the twins inside: for a single image nobody should wait for a compiler.
+def by_definition() -> Setting[bool]:
+    """Compute with the definitions inside: for a single image nobody should wait for a compiler.
 
-    >>> with definitions():
-    ...     kernel("conv2d", np.zeros(1)).__name__
-    'conv2d_reference'
+    That holds for the thread that says so, and for no other.
+
+    >>> with by_definition():
+    ...     kernel("conv2d", np.zeros(1)).__module__
+    'minisparse.definitions.conv'
     """
-    global _compiled
-    before, _compiled = _compiled, False
-    try:
-        yield
-    finally:
-        _compiled = before
+    return compiled(False)

@@ -1,42 +1,17 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-"""Softmax cross-entropy of a classifier, and its gradient."""
+"""Softmax cross-entropy and its gradient, compiled."""
 
 from typing import Any
 
 import numpy as np
 from numba import prange
 
-from minisparse.arrays import array_module
+from minisparse.definitions import loss as definition
 from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.jit import jit
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
-
-
-def cross_entropy_reference(x: Array, labels: Array) -> tuple[Array, Array]:
-    """Define :func:`cross_entropy`."""
-    xp = array_module(x, labels)
-    _check_labels(x, labels)
-    right = labels[:, None] == xp.arange(x.shape[1])
-    shifted = x - x.max(axis=1, keepdims=True) if x.shape[1] else x
-    e = xp.exp(shifted)
-    total = e.sum(axis=1, keepdims=True)
-    losses = xp.log(total)[:, 0] - xp.where(right, shifted, xp.zeros_like(x)).sum(axis=1)
-    return losses, e / total - right
-
-
-def _check_labels(x: Array, labels: Array) -> None:
-    if x.ndim != 2 or labels.shape != x.shape[:1]:
-        raise ValueError(
-            f"cross-entropy needs scores [n, classes] and labels [n], got {list(x.shape)} and "
-            f"{list(labels.shape)}"
-        )
-    if labels.size and not (labels.min() >= 0 and labels.max() < x.shape[1]):
-        raise ValueError(
-            f"labels go from {int(labels.min())} to {int(labels.max())}, but there are "
-            f"{x.shape[1]} classes"
-        )
 
 
 @jit()
@@ -65,36 +40,10 @@ def _cross_entropy(x, labels, losses, gradient, chunk):
 
 
 def cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
-    """Return ``l = log sum_j exp(x_j) - x_label`` and its gradient ``softmax(x) - onehot(label)``.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n, classes)
-        Scores (unnormalised log-probabilities).
-    labels : ndarray of int, shape (n,)
-        Class indices, from 0 to classes - 1.
-
-    Returns
-    -------
-    losses : ndarray, shape (n,)
-        In nats.
-    gradient : ndarray, shape (n, classes)
-        Of each loss with respect to its own row of scores.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit or a label is out of range.
-
-    Examples
-    --------
-    >>> losses, gradient = cross_entropy(np.zeros((1, 2)), np.array([1]))
-    >>> losses, gradient
-    (array([0.69314718]), array([[ 0.5, -0.5]]))
-    """
-    _check_labels(x, labels)
+    """Compute what `definitions.loss.cross_entropy` defines."""
+    definition.check_labels(x, labels)
     if not x.size:
-        return cross_entropy_reference(x, labels)
+        return definition.cross_entropy(x, labels)
     (x,) = same_numbers(x)
     losses, gradient = np.empty(len(x), x.dtype), np.empty(x.shape, x.dtype)
     run(

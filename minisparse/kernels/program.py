@@ -2,111 +2,30 @@
 """The layers of a network in one compiled call: for inference, where no gradient is wanted.
 
 Layer by layer, every result travels through Python and through the threads' meeting point.  For one
-image that costs more than the arithmetic.  A *program* is a table of layers, one row each: first
-convolutions, then linear layers.  The threads share the images, and each takes its own through all
-layers: one image at a time through the convolutions, many at a time through the linear layers.
+image that costs more than the arithmetic.  The threads share the images, and each takes its own
+through all layers: one image at a time through the convolutions, many at a time through the linear
+layers.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import prange
 
-from minisparse.arrays import array_module
+from minisparse.definitions.conv import padded_shape
+from minisparse.definitions.program import Layer, Program, check_images
+from minisparse.definitions.shapes import conv_output_shape
 from minisparse.kernels import simd
 from minisparse.kernels.buffers import empty
-from minisparse.kernels.conv import conv2d_reference, padded_shape
 from minisparse.kernels.conv_loops import Geometry
 from minisparse.kernels.copying import copy
 from minisparse.kernels.jit import jit
-from minisparse.kernels.linear import matmul_reference
-from minisparse.kernels.pool import max_pool2d_reference
 from minisparse.kernels.product import multiply_one_row, multiply_rows, row_offsets
-from minisparse.kernels.shapes import Pair, conv_output_shape
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
 IMAGES = 128  # at a time through the linear layers: the weights are read once for all of them
-
-
-class Layer(NamedTuple):
-    """A layer of a program.
-
-    Attributes
-    ----------
-    w : array, [in, out] or [kh, kw, in, out]
-    bias : array, [out], or None
-    relu : bool
-    pool : bool
-        A 2 x 2 max-pool, of a convolution alone; before or after the relu is the same.
-    stride, padding : (int, int)
-        Of a convolution.
-    """
-
-    w: Array
-    bias: Array | None
-    relu: bool
-    pool: bool = False
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-
-
-class Program(NamedTuple):
-    """What `run_program` needs; made by `build_program`.
-
-    Attributes
-    ----------
-    layers : tuple of Layer
-        Their arrays are parts of `numbers`: who writes there, writes here.
-    in_shape, out_shape : tuple of int
-        Of one image.
-    numbers : array
-        Weights and biases, one layer after another.
-    table : int64 array, [layers, columns]
-    places : int64 array
-        Where patches, pixels and rows begin.
-    sizes : (int, int, int, int)
-        Numbers of an image, at most: between convolutions; before a pool; padded; between linear
-        layers.
-    work : int
-        Multiply-adds for an image.
-    """
-
-    layers: tuple[Layer, ...]
-    in_shape: tuple[int, ...]
-    out_shape: tuple[int, ...]
-    numbers: Array
-    table: Array
-    places: Array
-    sizes: tuple[int, int, int, int]
-    work: int
-
-
-def run_program_reference(x: Array, program: Program) -> Array:
-    """Define :func:`run_program`."""
-    check_images(x, program)
-    xp, n = array_module(x), x.shape[0]
-    x = x.reshape(n, *program.in_shape)
-    for layer in program.layers:
-        if layer.w.ndim == 4:
-            x = conv2d_reference(x, layer.w, layer.stride, layer.padding, layer.bias)
-            if layer.pool:
-                x, _ = max_pool2d_reference(x, (2, 2), (2, 2))
-            x = xp.maximum(x, 0) if layer.relu else x
-        else:
-            x = matmul_reference(x.reshape(n, -1), layer.w, layer.bias, layer.relu)
-    return x
-
-
-def check_images(x: Array, program: Program) -> None:
-    """Refuse what is no batch of images for a program."""
-    size = int(np.prod(program.in_shape))
-    if x.ndim < 2 or x.size != x.shape[0] * size or x.dtype != program.numbers.dtype:
-        raise ValueError(
-            f"expected images [n, {', '.join(map(str, program.in_shape))}] of "
-            f"{program.numbers.dtype}, got {list(x.shape)} of {x.dtype}"
-        )
 
 
 # --- the table ----------------------------------------------------------------------------------
@@ -335,23 +254,7 @@ def _take_on_threads(x, n, numbers, table, places, y, scratch, threads, wide, ma
 
 
 def run_program(x: Array, program: Program) -> Array:
-    """Take images through all layers of a program.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n, *in_shape), or with as many numbers for each image
-        Of the program's dtype.
-    program : Program
-
-    Returns
-    -------
-    ndarray, shape (n, *out_shape)
-
-    Raises
-    ------
-    ValueError
-        The shape or the dtype does not fit.
-    """
+    """Compute what `definitions.program.run_program` defines."""
     n = x.shape[0]
     if x.shape[1:] != program.in_shape or x.dtype != program.numbers.dtype:
         check_images(x, program)

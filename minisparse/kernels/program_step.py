@@ -1,17 +1,10 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """Loss and gradients of a whole program in one compiled call; see program.py.
 
-With a_0 = x, a_l the result of layer l (after relu and pool), and z = a_L, in a batch of n images::
-
-    forward    a_l = relu(a_{l-1} W_l + b_l)
-    loss       L = mean_i (log sum_j exp z_ij - z_i,label)
-    backward   delta_L = dL/dz,      delta_{l-1} = delta_l W_l^T  where a_{l-1} > 0
-    gradients  dL/dW_l = a_{l-1}^T delta_l,      dL/db_l = sum of the rows of delta_l
-
-All of a, z and delta belong to single images: each thread takes its own images forward and back
-without waiting for anybody.  Then the threads meet once, and share the rows of the linear layers'
-dL/dW_l.  Convolutions have few weights: each thread sums their gradients over its own images, and
-these sums are added in order.  The same number of threads gives the same bits.
+All of a, z and delta (see the definition) belong to single images: each thread takes its own images
+forward and back without waiting for anybody.  Then the threads meet once, and share the rows of the
+linear layers' dL/dW_l.  Convolutions have few weights: each thread sums their gradients over its
+own images, and these sums are added in order.  The same number of threads gives the same bits.
 """
 
 from typing import Any, NamedTuple
@@ -19,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange, typeof, types
 
+from minisparse.definitions.program import Program, check_images
+from minisparse.definitions.program_step import Step
 from minisparse.kernels.buffers import empty
-from minisparse.kernels.conv import conv2d_backward_reference, conv2d_reference
 from minisparse.kernels.conv_loops import (
     Geometry,
     WeightGrad,
@@ -28,17 +22,11 @@ from minisparse.kernels.conv_loops import (
     unpool_image,
     weight_grad_of_image,
 )
-from minisparse.kernels.conv_pool import conv2d_pool_backward_reference, conv2d_pool_reference
 from minisparse.kernels.conv_winners import gradients_of_image
 from minisparse.kernels.copying import copy
 from minisparse.kernels.jit import jit
-from minisparse.kernels.linear import (
-    linear_backward_reference,
-    matmul_reference,
-    share,
-    transpose_rows,
-)
-from minisparse.kernels.loss import cross_entropy_reference, softmax_of_row
+from minisparse.kernels.linear import share, transpose_rows
+from minisparse.kernels.loss import softmax_of_row
 from minisparse.kernels.product import BLOCK, multiply_rows, row_offsets
 from minisparse.kernels.program import (
     COUNT,
@@ -60,9 +48,7 @@ from minisparse.kernels.program import (
     WO,
     B,
     N,
-    Program,
     W,
-    check_images,
     convolve,
     multiply,
     pad,
@@ -71,26 +57,6 @@ from minisparse.kernels.symbol import Symbol
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
-
-
-class Step(NamedTuple):
-    """What `run_step` needs besides the program; made by `build_step`.
-
-    Attributes
-    ----------
-    program : Program
-    table : int64 array, [layers, columns]
-    places : int64 array
-        Where the rows of the weights' gradients begin, in their factor and in the gradient.
-    sizes : (int, ...)
-        Numbers of an image before a pool, and padded, at most; entries and counts of the lists of
-        `gradients_of_image`; weights and biases of all convolutions.
-    """
-
-    program: Program
-    table: Array
-    places: Array
-    sizes: tuple[int, int, int, int, int]
 
 
 # Columns of its table: see `WeightGrad`; where rows begin in `places`; whether the gradients are
@@ -137,46 +103,6 @@ def _geometry_of(layer: Any, facts: Any, shape: tuple[int, ...]) -> Geometry:
     top, left = layer.padding
     whole = (1, shape[0] + 2 * top, shape[1] + 2 * left, shape[2])
     return Geometry.of(whole, layer.w.shape, (int(facts[HO]), int(facts[WO])), layer.stride)
-
-
-def run_step_reference(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, int]:
-    """Define :func:`run_step`."""
-    program = step.program
-    check_images(x, program)
-    a, kept = x.reshape(len(x), *program.in_shape), []
-    for layer in program.layers:
-        winner, geometry = None, (layer.stride, layer.padding)
-        if layer.w.ndim == 2:
-            a = a.reshape(len(x), -1)
-            y = matmul_reference(a, layer.w, layer.bias, layer.relu)
-        elif layer.pool:
-            y, winner = conv2d_pool_reference(a, layer.w, *geometry, layer.bias, layer.relu)
-        else:
-            y = conv2d_reference(a, layer.w, *geometry, layer.bias, layer.relu)
-        kept.append((a, y, winner))
-        a = y
-    losses, g = cross_entropy_reference(a, labels)
-    g = (g / len(x)).astype(x.dtype)
-    gradients = np.zeros_like(program.numbers)
-    for i in reversed(range(len(kept))):
-        layer, (a, y, winner) = program.layers[i], kept[i]
-        masked, geometry = y if layer.relu else None, (layer.stride, layer.padding)
-        g = g.reshape(y.shape)
-        if layer.w.ndim == 2:
-            g, gw, gb = linear_backward_reference(g, a, layer.w, masked)
-        elif winner is not None:
-            counts = np.where(winner < 4, g, 0).sum(axis=(0, 1, 2))
-            g, gw, _ = conv2d_pool_backward_reference(g, winner, a, layer.w, *geometry)
-            gb = counts
-        else:
-            g, gw, gb = conv2d_backward_reference(g, a, layer.w, *geometry, masked)
-        w0, b0 = program.table[i, W], program.table[i, B]
-        assert gw is not None
-        gradients[w0:b0] = gw.reshape(-1)
-        gradients[b0 : b0 + layer.w.shape[-1]] = gb
-    logits = kept[-1][1]
-    wrong = int((logits.argmax(axis=1) != labels).sum())
-    return float(losses.mean()), logits, gradients, wrong
 
 
 # --- Numba --------------------------------------------------------------------------------------
@@ -479,30 +405,7 @@ def _add_up(sums, row, more, gradients, c0, c1):
 
 
 def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, int]:
-    """Take a batch through a program, its softmax cross-entropy, and back.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n, *in_shape), n >= 1
-        Of the program's dtype.
-    labels : ndarray of int, shape (n,)
-    step : Step
-
-    Returns
-    -------
-    loss : float
-        The mean over the batch, in nats.
-    logits : ndarray, shape (n, classes)
-    gradients : ndarray
-        Of the loss, in the places of ``program.numbers``; for a layer without a bias too.
-    wrong : int
-        How many images have their largest logit elsewhere than at the label.
-
-    Raises
-    ------
-    ValueError
-        Shapes or the dtype do not fit, or a label is out of range.
-    """
+    """Compute what `definitions.program_step.run_step` defines."""
     program, n = step.program, x.shape[0]
     classes = program.out_shape[0]
     if x.shape[1:] != program.in_shape or x.dtype != program.numbers.dtype or not n:

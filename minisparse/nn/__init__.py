@@ -1,6 +1,7 @@
 """Modules, layers, initializers and the networks of the experiments."""
 
 from .batchnorm import BatchNorm1d, BatchNorm2d
+from .hardening import harden, kept, parametrize, parametrized
 from .layers import (
     AvgPool2d,
     Conv2d,
@@ -14,6 +15,8 @@ from .layers import (
 from .models import LeNet5, LeNet300, SmallCNN
 from .module import Module, Parameter, Sequential
 from .record import LayerRecord, record_layers
+from .selected import Selected
+from .weighted import Parametrization
 
 __all__ = [
     "AvgPool2d",
@@ -29,9 +32,15 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "Parameter",
+    "Parametrization",
     "ReLU",
+    "Selected",
     "Sequential",
     "SmallCNN",
+    "harden",
+    "kept",
     "num_parameters",
+    "parametrize",
+    "parametrized",
     "record_layers",
 ]

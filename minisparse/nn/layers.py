@@ -9,39 +9,12 @@ import numpy as np
 from .. import autodiff as ad
 from ..autodiff import Tensor
 from ..autodiff.ops.conv import Pair, as_pair
-from .init import Initializer, initialize
-from .module import Module, Parameter
+from .init import Initializer
+from .module import Module
+from .weighted import Weighted
 
 
-class _Weighted(Module):
-    """What layers with a weight and a bias share."""
-
-    weight: Parameter
-    bias: Parameter | None
-    parametrization: Module | None
-
-    def _create(
-        self,
-        shape: tuple[int, ...],
-        bias: bool,
-        rng: np.random.Generator,
-        init: str | Initializer,
-    ) -> None:
-        weight = Parameter(initialize(init, rng, shape), name="weight")
-        self.weight = weight
-        self.bias = Parameter(np.zeros(shape[-1], weight.dtype), name="bias") if bias else None
-        self.parametrization = None
-
-    def effective(self) -> tuple[Tensor, Tensor | None]:
-        """Return the weight and the bias that the forward uses."""
-        own: tuple[Tensor, Tensor | None] = self.weight, self.bias
-        if self.parametrization is None:
-            return own
-        mapped: Any = self.parametrization.forward(*own)  # type: ignore[arg-type]
-        return mapped[0], mapped[1]
-
-
-class Linear(_Weighted):
+class Linear(Weighted):
     """y = x W + b.
 
     Parameters
@@ -56,7 +29,7 @@ class Linear(_Weighted):
     ----------
     weight : Parameter, [n_in, n_out]
     bias : Parameter, [n_out], or None
-    parametrization : Module or None
+    parametrization : Parametrization or None
         Maps (weight, bias) to what the forward uses in their place, e.g. stochastic gates.
     """
 
@@ -71,6 +44,15 @@ class Linear(_Weighted):
     ) -> None:
         self._create((n_in, n_out), bias, rng, init)
 
+    @property
+    def in_shape(self) -> tuple[int | None, ...]:
+        """See `Layer`."""
+        return (self.weight.shape[0],)
+
+    def affine(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return x W + b."""
+        return ad.linear(x, weight, bias)
+
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map [..., n_in] to [..., n_out]."""
         if x.ndim == 0 or x.shape[-1] != self.weight.shape[0]:
@@ -78,13 +60,13 @@ class Linear(_Weighted):
                 f"this Linear layer takes {self.weight.shape[0]} inputs in the last axis, "
                 f"got shape {x.shape}"
             )
-        return ad.linear(x, *self.effective())
+        return super().forward(x)
 
     def _describe(self) -> str:
         return f"{self.weight.shape[0]}, {self.weight.shape[1]}, bias={self.bias is not None}"
 
 
-class Conv2d(_Weighted):
+class Conv2d(Weighted):
     """Convolution of images [n, height, width, c_in] with filters [kh, kw, c_in, c_out].
 
     Parameters
@@ -101,7 +83,7 @@ class Conv2d(_Weighted):
     ----------
     weight : Parameter, [kh, kw, c_in, c_out]
     bias : Parameter, [c_out], or None
-    parametrization : Module or None
+    parametrization : Parametrization or None
         Maps (weight, bias) to what the forward uses in their place, e.g. stochastic gates.
     """
 
@@ -122,9 +104,13 @@ class Conv2d(_Weighted):
         self.padding = as_pair(padding, "padding", 0)
         self._create((kh, kw, c_in, c_out), bias, rng, init)
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+    @property
+    def in_shape(self) -> tuple[int | None, ...]:
+        """See `Layer`."""
+        return None, None, self.weight.shape[2]
+
+    def affine(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Map [n, height, width, c_in] to [n, height', width', c_out]."""
-        weight, bias = self.effective()
         return ad.conv2d(x, weight, self.stride, self.padding, bias)
 
     def _describe(self) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
 
 from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
-from ..autodiff import Tensor, as_tensor, pending
+from ..autodiff import Tensor, as_tensor, fusing
+from ..switches import Setting, observer
 
 Observer = Callable[["Module", Tensor, Tensor], None]
-_observer: Observer | None = None
 
 
 class Parameter(Tensor):
@@ -76,10 +76,11 @@ class Module(metaclass=_Sealing):
     def __call__(self, *inputs: Any) -> Tensor:
         """Apply the module; arrays become tensors."""
         tensors = [x if isinstance(x, Tensor) else as_tensor(x) for x in inputs]
-        y: Tensor = pending.call(self.forward, *tensors)
-        if _observer is not None and tensors:
+        y: Tensor = fusing.call(self.forward, *tensors)
+        told = observer.get().value
+        if told is not None and tensors:
             y._array  # noqa: B018 - what is observed is computed, and not merged with what follows
-            _observer(self, tensors[0], y)
+            told(self, tensors[0], y)
         return y
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -272,24 +273,30 @@ class Sequential(Module):
         return list(self)[i]
 
 
-@contextlib.contextmanager
-def observe(observer: Observer) -> Iterator[None]:
-    """Call ``observer(module, input, output)`` after every module's forward inside."""
-    global _observer
-    before, _observer = _observer, observer
+@contextmanager
+def in_mode(model: Module, *, training: bool) -> Iterator[None]:
+    """Switch the mode of all modules inside, and give each its own back."""
+    before = [(module, module.training) for module in model.modules()]
+    model.train(training)
     try:
         yield
     finally:
-        _observer = before
+        for module, mode in before:
+            module.training = mode
+
+
+def observe(call: Observer) -> Setting[Any]:
+    """Call ``call(module, input, output)`` after every module's forward inside."""
+    return observer(call)
 
 
 def is_observed() -> bool:
     """Tell whether somebody is told of every module's forward now."""
-    return _observer is not None
+    return observer.now() is not None
 
 
 def _like(value: Any, array: Any) -> Any:
     return array_module(array).asarray(to_numpy(np.asarray(value)), dtype=array.dtype)
 
 
-__all__ = ["Module", "Parameter", "Sequential", "is_observed", "observe"]
+__all__ = ["Module", "Parameter", "Sequential", "in_mode", "is_observed", "observe"]

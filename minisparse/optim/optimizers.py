@@ -1,6 +1,6 @@
 """Stochastic gradient descent and Adam.
 
-The formulas are in `minisparse.kernels.steps`, where one pass over memory computes each.
+The formulas are in `minisparse.definitions.steps`; compiled, each is one pass over memory.
 """
 
 from __future__ import annotations
@@ -58,7 +58,18 @@ class Optimizer:
         for i, (_, p) in enumerate(self.params):
             if p.grad is not None:
                 p.memory.version += 1  # what `p.writing()` does, without its price
-                self._update(p._array, p.grad._array, *[self.state[s][i] for s in self.slots])
+                self._update(p._array, p.grad._array, *self._state_beside(i, p._array))
+
+    def _state_beside(self, i: int, w: Any) -> list[Any]:
+        """Return the state of a parameter, where the parameter is: ``model.to`` may have moved it."""
+        state = [self.state[slot][i] for slot in self.slots]
+        if any(a.dtype != w.dtype or type(a) is not type(w) for a in state):
+            for slot in self.slots:
+                moved = array_module(w).asarray(to_numpy(self.state[slot][i]), dtype=w.dtype)
+                self.state[slot][i] = moved
+            self._joined = None
+            state = [self.state[slot][i] for slot in self.slots]
+        return state
 
     def step_joined(self, numbers: Any, gradients: Any) -> None:
         """Do the same at once for parameters that lie one after another in memory.
@@ -70,7 +81,7 @@ class Optimizer:
         gradients : ndarray, [n]
             Theirs.
         """
-        if self._joined is None or not self._state_is_joined():
+        if self._joined is None or not self._state_is_joined(numbers.dtype):
             self._join_state(numbers)
         assert self._joined is not None
         self.steps += 1
@@ -78,11 +89,11 @@ class Optimizer:
             p.memory.version += 1
         self._update(numbers, gradients, *self._joined)
 
-    def _state_is_joined(self) -> bool:
-        """Return whether nobody has put other arrays into the state."""
+    def _state_is_joined(self, dtype: Any) -> bool:
+        """Return whether nobody has put other arrays into the state, or wants another dtype."""
         assert self._joined is not None
         return all(
-            a.base is whole
+            a.base is whole and whole.dtype == dtype
             for slot, whole in zip(self.slots, self._joined, strict=True)
             for a in self.state[slot]
         )
@@ -105,6 +116,19 @@ class Optimizer:
         for _, p in self.params:
             p.grad = None
 
+    def state_of(self, param: Parameter) -> list[Any]:
+        """Return the state arrays of a parameter, each of its shape; to be changed in place.
+
+        Raises
+        ------
+        ValueError
+            The parameter is not one of this optimizer's.
+        """
+        for i, (_, p) in enumerate(self.params):
+            if p is param:
+                return self._state_beside(i, p._array)
+        raise ValueError(f"parameter '{param.name}' does not belong to this optimizer")
+
     def reset_state(self, param: Parameter, where: Any) -> None:
         """Zero the state of single weights, e.g. of weights that were pruned or regrown.
 
@@ -125,12 +149,15 @@ class Optimizer:
                 f"where selects elements of a parameter of shape {param.shape} and needs a bool "
                 f"array of that shape, got {where.dtype} of shape {where.shape}"
             )
-        for i, (_, p) in enumerate(self.params):
-            if p is param:
-                for slot in self.slots:
-                    self.state[slot][i][where] = 0
-                return
-        raise ValueError(f"parameter '{param.name}' does not belong to this optimizer")
+        for array in self.state_of(param):
+            array[where] = 0
+
+    def reset(self) -> None:
+        """Forget the state of all parameters, and the number of steps."""
+        self.steps = 0
+        for slot in self.slots:
+            for array in self.state[slot]:
+                array[...] = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return step count, learning rate and state arrays (copies, on the host)."""
@@ -158,7 +185,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum; see `minisparse.kernels.sgd_step`.
+    """Stochastic gradient descent with momentum; see `minisparse.definitions.sgd_step`.
 
     Parameters
     ----------
@@ -200,7 +227,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015); see `minisparse.kernels.adam_step`.
+    """Adam (Kingma and Ba 2015); see `minisparse.definitions.adam_step`.
 
     Parameters
     ----------

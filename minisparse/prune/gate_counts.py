@@ -26,8 +26,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..arrays import array_module, to_numpy
-from ..autodiff import no_grad
-from ..nn import Module, record_layers
+from ..nn import Module
+from ..nn.graph import INPUT, follow
 from .granularity import Granularity, ungroup
 from .hard_concrete import prob_nonzero
 from .l0 import Gates
@@ -188,10 +188,10 @@ def count_as_authors(layer: GatedLayer) -> AuthorsCount:
 # ---- models -------------------------------------------------------------------------------------
 
 
-def chain(
+def layers_in_chain(
     model: Module, presence: Presence = "expected", image_shape: tuple[int, ...] = (28, 28, 1)
 ) -> list[GatedLayer]:
-    """Describe the layers of a model, in the order in which they are applied.
+    """Describe the layers of a model that feed each other one after another.
 
     Parameters
     ----------
@@ -203,35 +203,31 @@ def chain(
     Raises
     ------
     ValueError
-        A layer is applied more than once.
+        A layer is applied more than once, or does not read the one before it, and that alone.
     """
     if presence not in ("expected", "left"):
         raise ValueError(f'presence is "expected" or "left", got {presence!r}')
     first = model.parameters()[0]
-    image = array_module(first._array).zeros((1, *image_shape), dtype=first.dtype)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()  # no noise is drawn
-    try:
-        with no_grad(), record_layers(model) as records:
-            model(image)
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-    layers = []
-    for r in records:
-        gates = r.module.parametrization
-        group, p = None, None
+    graph = follow(model, array_module(first._array).zeros((1, *image_shape), dtype=first.dtype))
+    layers, before = [], INPUT
+    for node in graph.layers:
+        if node.name in graph.unclear:
+            raise ValueError(graph.unclear[node.name])
+        if node.units.keys() != {before}:
+            raise ValueError(
+                f"'{node.name}' reads {', '.join(node.units)}, not {before} alone, and only a chain "
+                "can be counted"
+            )
+        gates, group, p = node.module.parametrization, None, None
         if isinstance(gates, Gates):
             group = gates.group
             p = gates.open().astype(np.float64)
             if presence == "expected":
                 p = to_numpy(prob_nonzero(gates.log_alpha._array, gates.law))
-        positions = math.prod(r.output.shape[1:-1])
-        bias = r.module.bias is not None
-        layers.append(GatedLayer(r.name, r.module.weight.shape, positions, bias, group, p))
-    if len({layer.name for layer in layers}) < len(layers):
-        raise ValueError(f"a layer is applied more than once: {[layer.name for layer in layers]}")
+        positions = math.prod(node.output_shape[1:-1])
+        bias = node.module.bias is not None
+        layers.append(GatedLayer(node.name, node.module.weight.shape, positions, bias, group, p))
+        before = node.name
     return layers
 
 
@@ -241,7 +237,7 @@ def gate_counts(
     image_shape: tuple[int, ...] = (28, 28, 1),
     coupled: bool = True,
 ) -> dict[str, Count]:
-    """Count what the gates of a model leave, as it really is; see `chain` and `count_chain`.
+    """Count what the gates of a model leave, as it really is; see `layers_in_chain` and `count_chain`.
 
     Examples
     --------
@@ -250,7 +246,7 @@ def gate_counts(
     >>> total(gate_counts(model))  # without gates: everything
     Count(weights=266200.0, biases=410.0, multiply_adds=266200.0, bias_adds=410.0)
     """
-    return count_chain(chain(model, presence, image_shape), coupled)
+    return count_chain(layers_in_chain(model, presence, image_shape), coupled)
 
 
 def authors_counts(
@@ -259,7 +255,7 @@ def authors_counts(
     image_shape: tuple[int, ...] = (28, 28, 1),
 ) -> dict[str, AuthorsCount]:
     """Count each gated layer of a model as the authors' code does; others are not counted."""
-    layers = chain(model, presence, image_shape)
+    layers = layers_in_chain(model, presence, image_shape)
     return {layer.name: count_as_authors(layer) for layer in layers if layer.group is not None}
 
 
@@ -273,14 +269,22 @@ def _or_ones(p: np.ndarray | None, n: int) -> np.ndarray:
     return np.ones(n) if p is None else p
 
 
+__no_gradient__ = (
+    "authors_counts",
+    "count_as_authors",
+    "count_chain",
+    "gate_counts",
+    "layers_in_chain",
+    "total",
+)
 __all__ = [
     "AuthorsCount",
     "Count",
     "GatedLayer",
     "authors_counts",
-    "chain",
     "count_as_authors",
     "count_chain",
     "gate_counts",
+    "layers_in_chain",
     "total",
 ]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from ..arrays import array_module
 
 Granularity = str | tuple[int, int]
 NAMES = ("weight", "unit", "input", "kernel")
 
 
-def group_scores(scores: np.ndarray, granularity: Granularity) -> np.ndarray:
+def group_scores(scores: Any, granularity: Granularity) -> Any:
     """Sum the scores of each group.
 
     Parameters
@@ -50,7 +50,7 @@ def group_scores(scores: np.ndarray, granularity: Granularity) -> np.ndarray:
     return _sum(scores.reshape(*field, n_in // r, r, n_out // c, c), (-3, -1))
 
 
-def ungroup(keep: np.ndarray, shape: tuple[int, ...], granularity: Granularity) -> np.ndarray:
+def ungroup(keep: Any, shape: tuple[int, ...], granularity: Granularity) -> Any:
     """Repeat a decision per group (as `group_scores` orders them) for each weight of `shape`.
 
     Raises
@@ -59,16 +59,16 @@ def ungroup(keep: np.ndarray, shape: tuple[int, ...], granularity: Granularity) 
         As `group_scores` does, for weights of `shape`.
     """
     _check(shape, granularity)
+    xp = array_module(keep)
     if granularity == "input":
         keep = keep[:, None]
     elif isinstance(granularity, tuple):
-        keep = np.repeat(np.repeat(keep, granularity[0], axis=-2), granularity[1], axis=-1)
-    return np.broadcast_to(keep, shape).copy()
+        keep = xp.repeat(xp.repeat(keep, granularity[0], axis=-2), granularity[1], axis=-1)
+    return xp.broadcast_to(keep, shape).copy()
 
 
-def _sum(scores: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    out: np.ndarray = scores.sum(axis=axes)
-    return out
+def _sum(scores: Any, axes: tuple[int, ...]) -> Any:
+    return scores.sum(axis=axes)
 
 
 def _check(shape: tuple[int, ...], granularity: Any) -> None:
@@ -87,3 +87,6 @@ def _check(shape: tuple[int, ...], granularity: Any) -> None:
         raise ValueError(
             f"granularity is one of {', '.join(NAMES)}, or a block (r, c); got {granularity!r}"
         )
+
+
+__no_gradient__ = ("group_scores", "ungroup")

@@ -200,7 +200,7 @@ def evaluation_gate(log_alpha: Any, law: Law = LAW) -> Any:
 
 def clip_log_alpha(log_alpha: Any) -> None:
     """Clip log alpha to [-log 100, log 100] in place, after each step of the optimizer."""
-    array_module(log_alpha).clip(log_alpha, -LIMIT, LIMIT, out=log_alpha)
+    log_alpha[...] = array_module(log_alpha).clip(log_alpha, -LIMIT, LIMIT)
 
 
 # ---- probabilities ------------------------------------------------------------------------------
@@ -317,6 +317,7 @@ def _rectify(s: Any, law: Law) -> Any:
     return array_module(sbar).clip(sbar, 0.0, 1.0)
 
 
+__no_gradient__ = ("cdf", "clip_log_alpha", "initial_log_alpha", "mean", "noise")
 __all__ = [
     "EPS",
     "LAW",

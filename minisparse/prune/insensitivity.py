@@ -22,8 +22,9 @@ import numpy as np
 from ..arrays import array_module, to_numpy
 from ..nn import Module
 from ..optim import Optimizer
-from .magnitude import MaskedTraining
 from .mask import Mask
+from .masked import MaskedTraining
+from .method import Run
 from .plateau import PlateauThreshold
 
 Threshold = float | Callable[[float], float] | PlateauThreshold
@@ -120,9 +121,13 @@ class InsensitivityPruning(MaskedTraining):
         if self._search:
             self._search.reset()
 
-    def shrinks(self, run: Any) -> bool:
+    def planned_until(self) -> float:
+        """Return when the regularizer begins to act."""
+        return self.start
+
+    def shrinks(self, run: Run) -> bool:
         """Find out whether the regularizer acts in this step, and say whether S is wanted."""
-        self._acts = self.start <= run.step / run.steps_per_epoch < self.stop and not (
+        self._acts = self.start <= run.time < self.stop and not (
             self._search and self._search.finished
         )
         self._pull = {}
@@ -137,7 +142,7 @@ class InsensitivityPruning(MaskedTraining):
                 )
             self._pull[name] = shrinkage(p._array, found[name], self.strength)
 
-    def after_step(self, run: Any) -> None:
+    def after_step(self, run: Run) -> None:
         """Take lambda w Sbar away, then hold the mask."""
         for name, p, _ in self.mask().parameters(self.model):
             if name in self._pull:
@@ -146,9 +151,9 @@ class InsensitivityPruning(MaskedTraining):
         if not (self.regrow and self._acts):
             super().after_step(run)
 
-    def after_epoch(self, run: Any) -> None:
+    def after_epoch(self, run: Run) -> None:
         """Remove the weights below T."""
-        t = run.epoch + 1
+        t = run.finished
         if not self.start < t <= self.stop:
             return
         limit = self._limit(run, t)
@@ -158,10 +163,10 @@ class InsensitivityPruning(MaskedTraining):
         for name, p, m in self.mask().parameters(self.model):
             large = np.abs(to_numpy(p._array)) >= limit
             entries[name] = large if self.regrow else m & large
-        self._mask = Mask(entries)
-        self.enforce()
+        # what comes back with `regrow` was never held: it has a past of its own
+        self.set_mask(Mask(entries), fresh=False)
 
-    def _limit(self, run: Any, t: int) -> float | None:
+    def _limit(self, run: Run, t: float) -> float | None:
         if isinstance(self.threshold, PlateauThreshold):
             return self.threshold.after_epoch(run, self.mask())
         limit = self.threshold(t) if callable(self.threshold) else self.threshold
@@ -184,4 +189,5 @@ class InsensitivityPruning(MaskedTraining):
         super().load_state_dict(state)
 
 
+__no_gradient__ = ("insensitivity",)
 __all__ = ["InsensitivityPruning", "Threshold", "insensitivity", "shrinkage"]

@@ -65,4 +65,5 @@ def accuracy(
     return 1 - measure(model, split, batch_size, normalize).error_percent / 100
 
 
+__no_gradient__ = ("accuracy", "instability", "mean_stability")
 __all__ = ["accuracy", "instability", "mean_stability"]

@@ -28,28 +28,32 @@ penalty has the wrong sign.)  |g| and ||theta_g||^2 count weights, not the bias.
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 
+from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
-from ..nn import Conv2d, Linear, Module, Parameter
+from ..nn import Conv2d, Module, Parameter, Parametrization
+from ..nn.names import Model
+from ..nn.weighted import Weighted
 from ..optim import Optimizer
 from . import hard_concrete as hc
+from .about import About, Figure
 from .granularity import Granularity, group_scores, ungroup
 from .hard_concrete import LAW, Law
 from .mask import Mask
-from .method import Method
-
-Model = TypeVar("Model", bound=Module)
-Layer = Linear | Conv2d
-
+from .method import Run
+from .parametrized import (
+    ParametrizedTraining,
+    require_number_of_images,
+    require_parametrized,
+)
 
 # ---- gates of one layer -------------------------------------------------------------------------
 
@@ -75,6 +79,55 @@ def spread(z: Tensor, shape: tuple[int, ...], group: Granularity) -> Tensor:
     return z
 
 
+ABOUT = (
+    About(
+        "l0",
+        "L0 with hard concrete gates",
+        "bayesian",
+        2018,
+        "Louizos, Welling and Kingma, ICLR 2018 (arXiv 1712.01312)",
+        formula="hc.expected_l0",
+        code="L0Method",
+        removes="weights, units or inputs, by gates",
+        when="learned at each step",
+        chapter="08",
+        published=(
+            Figure(
+                "LeNet-300-100",
+                1.4,
+                "219-214-100",
+                "recalled",
+                "Louizos et al. 2018, Table 1, 0.1/N",
+            ),
+            Figure(
+                "LeNet-300-100",
+                1.6,
+                "266-88-33",
+                "quoted",
+                "Louizos et al. 2018, Table 1, sep.",
+                "Evci et al. 2020 (RigL), Table 2",
+            ),
+            Figure(
+                "LeNet-5",
+                0.9,
+                "20-25-45-462",
+                "quoted",
+                "Louizos et al. 2018, Table 1, 0.1/N",
+                "later papers",
+            ),
+            Figure(
+                "LeNet-5",
+                1.0,
+                "9-18-65-25",
+                "quoted",
+                "Louizos et al. 2018, Table 1, sep.",
+                "later papers",
+            ),
+        ),
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Gate:
     """Settings of a layer's gates.
@@ -94,7 +147,7 @@ class Gate:
     law: Law = LAW
 
 
-class Gates(Module):
+class Gates(Parametrization):
     """The gates of a layer, as its ``parametrization``; made by `add_gates`.
 
     Parameters
@@ -157,6 +210,12 @@ class Gates(Module):
             bias = bias * z
         return weight * spread(z, weight.shape, self.group), bias
 
+    def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return which weights have an open gate, and which biases, where units have gates."""
+        open = self.open()
+        gated = bias is not None and self.group == "unit"
+        return ungroup(open, weight.shape, self.group), open if gated else None
+
     def penalty(self, weight: Tensor, l0: float, weight_decay: float) -> Tensor | None:
         """Return l0 sum_g |g| P_g + (weight_decay / 2) sum_g P_g ||theta_g||^2; None if both are 0.
 
@@ -216,33 +275,25 @@ def add_gates(model: Module, gates: Mapping[str, Gate | float], rng: np.random.G
     >>> {name: p.shape for name, p in model.named_parameters() if "alpha" in name}
     {'fc1.parametrization.log_alpha': (784,), 'fc2.parametrization.log_alpha': (300,)}
     """
-    layers = _layers(model)
-    if unknown := [name for name in gates if name not in layers]:
-        raise KeyError(f"the model has no layer {unknown}; it has {', '.join(layers)}")
-    if taken := [name for name in gates if layers[name].parametrization is not None]:
-        raise ValueError(f"{taken} have a parametrization already")
-    made = {}
-    for name, layer in layers.items():  # the model's order: that of `gates` changes nothing
-        if name in gates:
-            given = gates[name]
-            s = given if isinstance(given, Gate) else Gate(given)
-            group = s.group or ("unit" if isinstance(layer, Conv2d) else "input")
-            law = (s.law.beta, s.law.gamma, s.law.zeta)
-            try:
-                made[name] = Gates(layer.weight, s.drop, group, *law, rng=rng)
-            except ValueError as error:
-                raise ValueError(f"gates of {name}: {error}") from error
-    for name, new in made.items():
-        layers[name].parametrization = new
+    nn.parametrize(model, {name: _maker(name, given, rng) for name, given in gates.items()})
 
 
-def gated_layers(model: Module) -> dict[str, tuple[Layer, Gates]]:
+def _maker(name: str, given: Gate | float, rng: np.random.Generator) -> Callable[[Any], Gates]:
+    s = given if isinstance(given, Gate) else Gate(given)
+
+    def make(layer: Any) -> Gates:
+        group = s.group or ("unit" if isinstance(layer, Conv2d) else "input")
+        try:
+            return Gates(layer.weight, s.drop, group, *astuple(s.law), rng=rng)
+        except ValueError as error:
+            raise ValueError(f"gates of {name}: {error}") from error
+
+    return make
+
+
+def gated_layers(model: Module) -> dict[str, tuple[Weighted, Gates]]:
     """Return the layers that have gates, by name, in the model's order."""
-    return {
-        name: (layer, layer.parametrization)
-        for name, layer in _layers(model).items()
-        if isinstance(layer.parametrization, Gates)
-    }
+    return nn.parametrized(model, Gates)
 
 
 def architecture(model: Module) -> str:
@@ -266,13 +317,8 @@ def gate_mask(model: Module) -> Mask:
     ValueError
         The model has no gates.
     """
-    entries = {}
-    for name, (layer, gates) in _require_gates(model).items():
-        kept = gates.open()
-        entries[_join(name, "weight")] = ungroup(kept, layer.weight.shape, gates.group)
-        if gates.group == "unit" and layer.bias is not None:
-            entries[_join(name, "bias")] = kept
-    return Mask(entries)
+    _require_gates(model)
+    return Mask(nn.kept(model, Gates))
 
 
 def harden(model: Model) -> tuple[Model, Mask]:
@@ -300,30 +346,15 @@ def harden(model: Model) -> tuple[Model, Mask]:
     >>> plain.fc2.weight.numpy().any()
     np.False_
     """
-    mask = gate_mask(model)
-    shared = {
-        id(value): value
-        for module in model.modules()
-        for value in vars(module).values()
-        if isinstance(value, np.random.Generator)  # the run's: there is only one
-    }
-    plain = copy.deepcopy(model, shared)
-    for layer, gates in gated_layers(plain).values():
-        gates.eval()
-        weight, bias = layer.effective()
-        for p, folded in ((layer.weight, weight), (layer.bias, bias)):
-            if p is not None and folded is not None and folded is not p:
-                with p.writing() as w:
-                    w[...] = folded._array
-        layer.parametrization = None
-    plain.zero_grad()
-    return plain, mask
+    _require_gates(model)
+    plain, kept = nn.harden(model)
+    return plain, Mask(kept)
 
 
 # ---- in training --------------------------------------------------------------------------------
 
 
-class L0Method(Method):
+class L0Method(ParametrizedTraining[Gates]):
     """The penalty and the clipping; the gates themselves are in the model, from `add_gates`.
 
     The history gets "architecture", of the averaged gates if the run averages its weights.
@@ -344,7 +375,8 @@ class L0Method(Method):
         A strength or a decay that is negative or not finite, n < 1.
     """
 
-    model: Module
+    kind, put_in_by = Gates, "add_gates"
+    instead_of_decay = "L0Method(..., weight_decay=...)"
 
     def __init__(
         self,
@@ -376,90 +408,52 @@ class L0Method(Method):
             There are no gates, or they are not the optimizer's, or they draw from another
             generator; or the optimizer has a weight decay.
         """
-        layers = _require_gates(model)
+        super().attach(model, optimizer, rng)
         for what, given in (("strength", self.strength), ("weight_decay", self.weight_decay)):
-            if isinstance(given, Mapping) and given.keys() != layers.keys():
+            if isinstance(given, Mapping) and given.keys() != self.layers.keys():
                 raise KeyError(
-                    f"{what} is for {sorted(given)}, the gated layers are {list(layers)}"
+                    f"{what} is for {sorted(given)}, the gated layers are {list(self.layers)}"
                 )
-        trained = {id(p) for _, p in optimizer.params}
-        for name, (_, gates) in layers.items():
-            if id(gates.log_alpha) not in trained:
-                raise ValueError(
-                    f"the optimizer does not train the gates of {name}: call add_gates first, then "
-                    "make the optimizer"
-                )
-            if gates.rng is not rng:
-                raise ValueError(
-                    f"the gates of {name} must draw from the run's rng, the same object"
-                )
-        if getattr(optimizer, "weight_decay", 0):
-            raise ValueError(
-                "the optimizer's weight decay would pull log alpha to 0 as well: use "
-                "L0Method(..., weight_decay=...) instead"
-            )
-        self.model = model
 
     def penalty(self) -> Tensor | None:
         """Return the penalty at the present parameters, or None if every factor is 0."""
         total = None
-        for name, (layer, gates) in gated_layers(self.model).items():
+        for name, (layer, gates) in self.layers.items():
             l0 = _of_layer(self.strength, name) / self.n
             term = gates.penalty(layer.weight, l0, _of_layer(self.weight_decay, name))
             if term is not None:
                 total = term if total is None else total + term
         return total
 
-    def before_loss(self, run: Any) -> Tensor | None:
+    def before_loss(self, run: Run) -> Tensor | None:
         """Return the penalty; at the start of an epoch, check N against the batches."""
-        if run.step % run.steps_per_epoch == 0:
-            batch = run.x.shape[0]
-            most = run.steps_per_epoch * batch
-            if not most - batch < self.n <= most:
-                raise ValueError(
-                    f"n = {self.n}, but an epoch is {run.steps_per_epoch} batches of {batch}: n is "
-                    "the number of images that this run trains on, len(split)"
-                )
+        require_number_of_images(self.n, run)
         return self.penalty()
 
-    def after_step(self, run: Any) -> None:
+    def after_step(self, run: Run) -> None:
         """Clip log alpha."""
-        for _, gates in gated_layers(self.model).values():
+        for _, gates in self.layers.values():
             with gates.log_alpha.writing() as log_alpha:
                 hc.clip_log_alpha(log_alpha)
 
-    def after_epoch(self, run: Any) -> None:
+    def after_epoch(self, run: Run) -> None:
         """Note the architecture."""
         with nullcontext() if run.average is None else run.average.applied():
             run.metrics["architecture"] = architecture(self.model)
-
-    def mask(self) -> Mask:
-        """Return the weights whose gate is open in evaluation, at the present log alpha."""
-        return gate_mask(self.model)
 
 
 # ---- small things -------------------------------------------------------------------------------
 
 
-def _layers(model: Module) -> dict[str, Layer]:
-    return {n: m for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)}
-
-
-def _require_gates(model: Module) -> dict[str, tuple[Layer, Gates]]:
-    layers = gated_layers(model)
-    if not layers:
-        raise ValueError(f"{type(model).__name__} has no gates: call add_gates first")
-    return layers
+def _require_gates(model: Module) -> dict[str, tuple[Weighted, Gates]]:
+    return require_parametrized(model, Gates, "add_gates")
 
 
 def _of_layer(given: float | Mapping[str, float], name: str) -> float:
     return given[name] if isinstance(given, Mapping) else given
 
 
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
-
-
+__no_gradient__ = ("architecture", "gate_mask", "gated_layers", "harden", "spread")
 __all__ = [
     "Gate",
     "Gates",

@@ -41,17 +41,34 @@ from ..data import Split, batches
 from ..data.batching import Normalization
 from ..nn import Module
 from ..optim import Optimizer
+from .about import About
 from .granularity import group_scores
 from .instability import accuracy, instability, mean_stability
-from .magnitude import MaskedTraining
 from .mask import Mask, prunable
+from .masked import MaskedTraining
+from .method import Run
 from .nodes import hidden_units
-from .select import top_k
+from .scope import top_k
 
 TARGETS = ("largest", "smallest", "random")
 KINDS = ("remove", "zero", "noise")
 GRANULARITIES = ("weight", "unit")
 _PARTS = ("weight", "bias", "running_mean", "running_var")  # of a layer or a batch norm
+
+ABOUT = (
+    About(
+        "large-weights",
+        "Pruning of large weights",
+        "magnitude",
+        2018,
+        "Bartoldson, Barbu and Erlebacher (arXiv 1805.01930); Bartoldson, Morcos, Barbu and Erlebacher, NeurIPS 2020",
+        formula="sizes",
+        code="LargeWeightPruning",
+        removes="weights or units, the LARGEST",
+        when="at events while training",
+        chapter="10",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -234,16 +251,9 @@ class LargeWeightPruning(MaskedTraining):
     # ---- layers -------------------------------------------------------------------------------
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
-        """Find the layers, and remove what is due before training."""
+        """Find the layers."""
         super().attach(model, optimizer, rng)
-        weights = list(prunable(model, self.names))
-        # what a target takes with it: the names in the state of the model
-        self._parts = {n: [n] for n in weights} if self.granularity == "weight" else self._units()
-        parameters = dict(model.named_parameters())
-        self._weights = {name: parameters[name] for name in self._parts}
-        self._mask = Mask.full(
-            model, [part for parts in self._parts.values() for part in parts if part in parameters]
-        )
+        self._weights = prunable(model, list(self._parts))
         self._chosen = {
             n: np.zeros(p.shape if self.granularity == "weight" else p.shape[-1:], bool)
             for n, p in self._weights.items()
@@ -255,8 +265,22 @@ class LargeWeightPruning(MaskedTraining):
         for name in self._weights:
             if self.granularity == "unit" and self._plan(name)[-1] == 0:
                 raise ValueError(f"'{name}' would lose all its units: the network would be cut")
+
+    def treated(self) -> list[str]:
+        """Return the weights, and what goes with a unit."""
+        weights = list(prunable(self.model, self.names))
+        # what a target takes with it: the names in the state of the model
+        self._parts = {n: [n] for n in weights} if self.granularity == "weight" else self._units()
+        parameters = dict(self.model.named_parameters())
+        return [part for parts in self._parts.values() for part in parts if part in parameters]
+
+    def begin(self, run: Run) -> None:
+        """Remove what is due before training."""
+        late = max(self._times(name)[-1] for name in self._weights)
+        if late > run.epochs:
+            raise ValueError(f"an event is due after epoch {late}, the run ends with {run.epochs}")
         if due := self._due(0):
-            self._begin(due, rng)
+            self._begin(due, run.rng)
 
     def _units(self) -> dict[str, list[str]]:
         """Return for the weight of each hidden layer all that has its units in the last axis."""
@@ -289,11 +313,8 @@ class LargeWeightPruning(MaskedTraining):
 
     # ---- events -------------------------------------------------------------------------------
 
-    def after_epoch(self, run: Any) -> None:
+    def after_epoch(self, run: Run) -> None:
         """Hold the event that is due after this epoch."""
-        late = max(self._times(name)[-1] for name in self._weights)
-        if late > run.epochs:
-            raise ValueError(f"an event is due after epoch {late}, the run ends with {run.epochs}")
         due = self._due(run.epoch + 1)
         if not due:
             return
@@ -344,7 +365,7 @@ class LargeWeightPruning(MaskedTraining):
             with p.writing() as w:
                 w += array_module(w).asarray(noise.astype(w.dtype))
 
-    def after_step(self, run: Any) -> None:
+    def after_step(self, run: Run) -> None:
         """Hold the mask; go on with an event that lasts, or end it."""
         if self._batches_left:
             self._batches_left -= 1
@@ -357,7 +378,7 @@ class LargeWeightPruning(MaskedTraining):
     def _end(self) -> None:
         """Let the targets of a temporary event go."""
         if self.kind == "zero":
-            self._mask = Mask.full(self.model, list(self.mask()))
+            self.set_mask(Mask.full(self.model, list(self.mask())))
         if self._old:
             state = self.model.state_dict()
             for name, targets in self._latest.items():
@@ -407,4 +428,5 @@ def _check_times(times: list[int], kind: str) -> None:
         )
 
 
+__no_gradient__ = ("choose", "kept_after", "sizes")
 __all__ = ["KINDS", "TARGETS", "LargeWeightPruning", "choose", "kept_after", "sizes"]

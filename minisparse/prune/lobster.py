@@ -23,7 +23,24 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays import array_module
+from .about import About
 from .insensitivity import InsensitivityPruning
+from .method import Run
+
+ABOUT = (
+    About(
+        "lobster",
+        "LOBSTER",
+        "sensitivity",
+        2020,
+        "Tartaglione, Bragagnolo, Fiandrotti and Grangetto (arXiv 2011.09905)",
+        formula="loss_sensitivity",
+        code="LobsterPruning",
+        removes="weights below T",
+        when="at plateaus of the validation loss, or after each epoch",
+        chapter="07",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -64,7 +81,7 @@ class LobsterPruning(InsensitivityPruning):
         See `InsensitivityPruning`.
     """
 
-    def after_backward(self, run: Any) -> None:
+    def after_backward(self, run: Run) -> None:
         """Take S from the gradients, at the weights at which they were taken."""
         if self.shrinks(run):
             self.shrink(

@@ -46,6 +46,7 @@ class Mask:
         if not entries:
             raise ValueError("a mask needs at least one parameter")
         self._entries: dict[str, np.ndarray] = {}
+        self._bits: dict[Any, Any] = {}  # what `clear` needs, made when it is first wanted
         for name, values in entries.items():
             array = np.asarray(to_numpy(values) if hasattr(values, "dtype") else values)
             if array.dtype != bool:
@@ -54,6 +55,8 @@ class Mask:
                 array = array != 0
             self._entries[name] = np.array(array)
             self._entries[name].flags.writeable = False
+        self.total = sum(m.size for m in self._entries.values())
+        self.kept = sum(int(np.count_nonzero(m)) for m in self._entries.values())
         if not self.total:
             raise ValueError("a mask needs at least one weight")
 
@@ -77,15 +80,9 @@ class Mask:
         """Yield (parameter name, boolean array)."""
         yield from self._entries.items()
 
-    @property
-    def total(self) -> int:
-        """Number of weights that the mask decides on."""
-        return sum(m.size for m in self._entries.values())
-
-    @property
-    def kept(self) -> int:
-        """Number of kept weights."""
-        return sum(int(np.count_nonzero(m)) for m in self._entries.values())
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each entry."""
+        return {name: m.shape for name, m in self.items()}
 
     @property
     def density(self) -> float:
@@ -158,13 +155,26 @@ class Mask:
             yield name, parameters[name], m
 
     def apply(self, model: Module) -> None:
-        """Set removed weights of the model to exactly zero.
+        """Set removed weights of the model to exactly zero, whatever they are now.
 
         Call it after the optimizer's step: momentum and weight decay act on removed weights too.
         """
-        for _, p, m in list(self.parameters(model)):
+        for name, p, _ in list(self.parameters(model)):
             with p.writing() as w:
-                w *= array_module(w).asarray(m)
+                self.clear(name, w)
+
+    def clear(self, name: str, array: Any) -> None:
+        """Set the removed entries of an array of the parameter's shape to exactly zero, in place.
+
+        On the bits, since 0 times NaN or infinity is NaN: where a weight is kept the other factor
+        is all ones.
+        """
+        key = name, array.itemsize, array_module(array)
+        if key not in self._bits:
+            bits = -self[name].astype(f"i{array.itemsize}")
+            self._bits[key] = array_module(array).asarray(bits)
+        numbers = array.view(f"i{array.itemsize}")
+        numbers &= self._bits[key]
 
     # ---- files --------------------------------------------------------------------------------
 
@@ -218,7 +228,8 @@ def _unpack(bits: np.ndarray, shape: np.ndarray) -> np.ndarray:
 def prunable(model: Module, names: list[str] | None = None) -> dict[str, Parameter]:
     """Return the parameters that a mask acts on: the named ones, or all with two axes or more.
 
-    Biases and batch-norm factors have one axis and are left alone unless they are named.
+    Biases and batch-norm factors have one axis and are left alone unless they are named, and so is
+    what belongs to a parametrization (scores, variances): it is no weight.
 
     Raises
     ------
@@ -227,8 +238,12 @@ def prunable(model: Module, names: list[str] | None = None) -> dict[str, Paramet
     """
     parameters = dict(model.named_parameters())
     if names is None:
-        return {n: p for n, p in parameters.items() if p.ndim >= 2}
+        own = {n: p for n, p in parameters.items() if "parametrization" not in n.split(".")}
+        return {n: p for n, p in own.items() if p.ndim >= 2}
     unknown = [n for n in names if n not in parameters]
     if unknown:
         raise KeyError(f"the model has no {unknown}; it has {', '.join(parameters)}")
     return {n: parameters[n] for n in names}
+
+
+__no_gradient__ = ("prunable",)

@@ -16,35 +16,24 @@ with bias b, activation relu and outgoing weights v, it adds relu(b) v to what t
 
 and nothing has changed.  With batch norm, pooling or another activation in between, relu(b)
 becomes whatever constant arrives at the next layer; `remove_dead_nodes` reads it off there.  That
-it is one follows from the way there, on which nothing but the node has a part; what a few images
-show proves nothing.
+it is one follows from the way there, on which nothing but constants may have a part (in a sum of two
+branches both nodes); what a few images show proves nothing.  And it must be one at every place:
+behind a convolution that pads with zeros it is another one at the border, and the node stays.  (After
+flattening each place has a weight of its own, so there each may have its own constant.)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE, array_module, to_numpy
-from ..autodiff import Op, Tensor, enable_grad
-from ..autodiff.ops import activations, arithmetic, broadcast, elementwise, pool, reduce, shape
-from ..autodiff.ops._pair import AsType
-from ..evaluation import in_mode
-from ..nn import BatchNorm1d, BatchNorm2d, Conv2d, Linear, Module
-from ..nn.module import observe
-
-# Operations under which unit j of the result depends on unit j of the operands alone.
-_UNITWISE = (
-    *(activations.ReLU, activations.Sigmoid, activations.Tanh, activations.Softplus),
-    *(arithmetic.Add, arithmetic.Sub, arithmetic.Mul, arithmetic.Div, arithmetic.Neg),
-    *(arithmetic.PowConstant, elementwise.Abs, elementwise.Clip, elementwise.Sqrt),
-    *(elementwise.Maximum, elementwise.Minimum, broadcast.BroadcastTo, AsType),
-    *(pool.MaxPool2d, pool.AvgPool2d, shape.Reshape),
-)
-
-_OUTSIDE = "(outside)"  # a source that is no layer: the model's input, or an unknown array
+from ..arrays import array_module, to_numpy
+from ..nn import Conv2d, Module
+from ..nn.graph import Graph, Node, follow
+from ..nn.hardening import refuse_parametrizations
+from ..nn.weighted import Weighted
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -180,21 +169,15 @@ class HiddenUnits:
         The layers that read them.
     norms : tuple of str
         The batch norms that act on them alone.
+    where : tuple of int arrays, [positions, units]
+        For each reader, at which of its inputs they stand.
     """
 
     layer: str
     count: int
     readers: tuple[str, ...]
     norms: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Trace:
-    """One forward: the layers in order of execution, what feeds each, what each saw."""
-
-    hidden: list[HiddenUnits]
-    sources: dict[str, set[str]]
-    inputs: dict[str, np.ndarray]
+    where: tuple[np.ndarray, ...] = field(compare=False, repr=False)
 
 
 def hidden_units(model: Module, x: Any) -> list[HiddenUnits]:
@@ -216,8 +199,8 @@ def hidden_units(model: Module, x: Any) -> list[HiddenUnits]:
     Raises
     ------
     ValueError
-        A layer is applied twice, or an operation between two layers mixes or moves units (a
-        concatenation, a transposition), so that nodes would be counted wrongly.
+        A layer is applied twice, or an operation between two layers mixes or moves units (a sum
+        over them, a transposition), so that nodes would be counted wrongly.
 
     Examples
     --------
@@ -229,7 +212,15 @@ def hidden_units(model: Module, x: Any) -> list[HiddenUnits]:
     conv2 50 read by fc1
     fc1 500 read by fc2
     """
-    return _follow(model, x).hidden
+    graph = _follow(model, x)
+    norms = [n for n in graph.nodes.values() if n.is_norm]
+    found = []
+    for node in graph.hidden:
+        name, readers = node.name, graph.readers(node.name)
+        own = tuple(n.name for n in norms if n.units.keys() == {name})
+        where = tuple(reader.where(name) for reader in readers)
+        found.append(HiddenUnits(name, node.count, tuple(r.name for r in readers), own, where))
+    return found
 
 
 def nodes_left(model: Module, hidden: list[HiddenUnits]) -> dict[str, int]:
@@ -245,8 +236,13 @@ def nodes_left(model: Module, hidden: list[HiddenUnits]) -> dict[str, int]:
     -------
     dict from layer name to int
     """
-    layers = _layers(model)
-    return {u.layer: int(np.count_nonzero(_live(layers, u))) for u in hidden}
+    refuse_parametrizations(model)
+    w = {n: to_numpy(m.weight._array) for n, m in model.named_modules() if isinstance(m, Weighted)}
+    left = {}
+    for u in hidden:
+        read = _are_read([(w[r], at) for r, at in zip(u.readers, u.where, strict=True)])
+        left[u.layer] = int(np.count_nonzero(has_incoming(w[u.layer]) & read))
+    return left
 
 
 def remove_dead_nodes(model: Module, x: Any) -> dict[str, int]:
@@ -267,175 +263,171 @@ def remove_dead_nodes(model: Module, x: Any) -> dict[str, int]:
     -------
     dict from layer name to int
         How many nodes of each hidden layer are all zero now.  A constant node stays where it cannot
-        be folded exactly: its reader has no bias, pads a nonzero constant with zeros, or adds
-        something else to it.
+        be folded exactly: its reader has no bias, pads a nonzero constant with zeros, or something
+        that is no constant is added to it.
 
     Raises
     ------
     ValueError
         As `hidden_units`.
     """
-    layers, modules = _layers(model), dict(model.named_modules())
-    trace = _follow(model, x)  # once: what the living see stays the same
-    gone = {u.layer: np.zeros(u.count, bool) for u in trace.hidden}
-    while True:
-        changed = False
-        for units in trace.hidden:
-            dead = ~_live(layers, units) & ~gone[units.layer]
-            if not dead.any():
-                continue
-            constant = dead & ~has_incoming(_weight(layers[units.layer]))
-            for reader in units.readers:
-                dead &= ~constant | _fits(layers[reader], trace, reader, units)
-            for reader in units.readers:
-                _fold(layers[reader], dead, constant & dead, trace.inputs[reader])
-            for name in (units.layer, *units.norms):
-                _zero_units(modules[name].weight, dead)  # type: ignore[attr-defined]
-                _zero_units(modules[name].bias, dead)  # type: ignore[attr-defined]
-            gone[units.layer] |= dead
-            changed |= bool(dead.any())
-        if not changed:
-            return {name: int(np.count_nonzero(g)) for name, g in gone.items()}
+    graph = _follow(model, x)
+    dead = DeadUnits(graph).remove()
+    for node in graph.nodes.values():
+        p, stays = node.module, node.places(dead.alive)
+        if node.is_norm:
+            weight, bias = (to_numpy(a._array) * stays for a in (p.weight, p.bias))
+        else:
+            weight, bias = dead.weights[node.name], dead.biases[node.name]
+        _write(p.weight, weight)
+        _write(p.bias, bias)
+    return {n.name: int(np.count_nonzero(~dead.alive[n.name])) for n in graph.hidden}
 
 
-# ---- how it is done -----------------------------------------------------------------------------
+def _follow(model: Module, x: Any) -> Graph:
+    """Follow a model all of whose nodes can be told apart."""
+    refuse_parametrizations(model)
+    graph = follow(model, x)
+    for name in graph.unclear.keys() & graph.nodes.keys():
+        raise ValueError(graph.unclear[name])
+    return graph
 
 
-def _layers(model: Module) -> dict[str, Any]:
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)}
-    for name, module in layers.items():
-        if module.parametrization is not None:
-            raise ValueError(
-                f"the weights of '{name}' are mapped by {type(module.parametrization).__name__} "
-                "before use, so its nodes cannot be told from its parameters: write the effective "
-                "weights to the parameters first"
-            )
-    return layers
-
-
-def _weight(layer: Any) -> np.ndarray:
-    return to_numpy(layer.weight._array)
-
-
-def _live(layers: dict[str, Any], units: HiddenUnits) -> np.ndarray:
-    """Return which units have both, incoming and outgoing weights."""
-    out = np.zeros(units.count, bool)
-    for reader in units.readers:
-        out |= has_outgoing(_weight(layers[reader]), units.count)
-    return has_incoming(_weight(layers[units.layer])) & out
-
-
-def _follow(model: Module, x: Any) -> _Trace:
-    names = {id(m): name for name, m in model.named_modules()}
-    order: list[str] = []
-    seen: dict[str, Tensor] = {}
-    made_by: dict[int, tuple[Tensor, str]] = {}  # the tensor too: a living one keeps its id
-    norms: dict[int, tuple[Tensor, str, Tensor]] = {}
-    start = x._array if isinstance(x, Tensor) else x
-    if start.dtype.kind != "f":
-        start = start.astype(DEFAULT_DTYPE)
-
-    def note(module: Module, given: Tensor, result: Tensor) -> None:
-        name = names.get(id(module))
-        if name is None:
-            return
-        if isinstance(module, Linear | Conv2d):
-            if name in seen:
-                raise ValueError(f"layer '{name}' is applied more than once: its nodes are shared")
-            order.append(name)
-            seen[name] = given
-            made_by[id(result)] = result, name
-        elif isinstance(module, BatchNorm1d | BatchNorm2d):
-            norms[id(result)] = result, name, given
-
-    with in_mode(model, training=False), enable_grad(), observe(note):
-        outputs = model(Tensor(start, requires_grad=True))  # so that all its ways are recorded
-
-    known = {i: {name} for i, (_, name) in made_by.items()}
-    known |= {id(p): set() for p in model.parameters()}
-    ways = {i: given for i, (_, _, given) in norms.items()}
-    sources = {name: _sources(seen[name], ways, known) for name in order}
-    last = _sources(outputs, ways, known)
-    single = [(norm, _sources(given, ways, known)) for _, norm, given in norms.values()]
-    widths = {name: t.shape[-1] for t, name in made_by.values()}
-    hidden = []
-    for name in order:
-        readers = tuple(r for r in order if name in sources[r])
-        if name in last or not readers:
-            continue
-        for r in readers:
-            if seen[r].shape[-1] % widths[name]:
-                raise ValueError(
-                    f"'{r}' has {seen[r].shape[-1]} inputs, which are not positions of the "
-                    f"{widths[name]} units of '{name}'"
-                )
-        own = tuple(norm for norm, found in single if found == {name})
-        hidden.append(HiddenUnits(name, widths[name], readers, own))
-    return _Trace(hidden, sources, {name: to_numpy(t._array) for name, t in seen.items()})
-
-
-def _sources(t: Tensor, norms: dict[int, Tensor], known: dict[int, set[str]]) -> set[str]:
-    """Return the layers whose outputs arrive at a tensor with their units in place.
-
-    `_OUTSIDE` is among them if something else arrives that may depend on the input.  A batch norm
-    leads from its result to what it is given.
-    """
-    if id(t) in known:
-        return known[id(t)]
-    if id(t) in norms:
-        found = _sources(norms[id(t)], norms, known)
-    elif t.op is None:
-        found = set() if t.ndim == 0 else {_OUTSIDE}
-    else:
-        found = set().union(*(_sources(given, norms, known) for given in t.inputs))
-        layers = sorted(found - {_OUTSIDE})
-        if layers and not _unitwise(t.op):
-            raise ValueError(
-                f"{t.op.name} comes after {', '.join(layers)}: it may mix or move units, so nodes "
-                "cannot be followed through it"
-            )
-    known[id(t)] = found
-    return found
-
-
-def _unitwise(op: Op) -> bool:
-    if isinstance(op, reduce.Sum | reduce.Max):
-        return -1 not in op.axes  # over positions, not over units
-    return isinstance(op, _UNITWISE)
-
-
-def _fits(reader: Any, trace: _Trace, name: str, units: HiddenUnits) -> np.ndarray:
-    """Return which units, if constant, could be folded into a reader."""
-    w = _weight(reader)
-    if trace.sources[name] != {units.layer}:
-        return ~has_outgoing(w, units.count)
-    padded = isinstance(reader, Conv2d) and reader.padding != (0, 0)
-    zeros_only = reader.bias is None or padded
-    return foldable(trace.inputs[name], w, units.count, zeros_only=zeros_only)
-
-
-def _fold(layer: Any, dead: np.ndarray, constant: np.ndarray, seen: np.ndarray) -> None:
-    """Move the constants of units into a reader's bias, and forget the rows of the dead ones."""
-    w = _weight(layer)
-    repeat = w.shape[-2] // dead.size
-    values = seen.reshape(-1, seen.shape[-1])[0]
-    rows = np.tile(constant, repeat) & (values != 0) & reads(w)
-    if rows.any():
-        with layer.bias.writing() as b:
-            folded = folded_bias(to_numpy(b), values[rows], w[..., rows, :])
-            b[...] = array_module(b).asarray(folded)
-    with layer.weight.writing() as w:
-        w *= array_module(w).asarray(~np.tile(dead, repeat)[:, None])
-
-
-def _zero_units(p: Any, dead: np.ndarray) -> None:
-    """Zero the entries of `dead` units in the last axis of a parameter, if there is one."""
-    if p is not None:
+def _write(p: Any, array: Any) -> None:
+    if p is not None and not np.array_equal(p.numpy(), array):
         with p.writing() as w:
-            w *= array_module(w).asarray(~np.tile(dead, w.shape[-1] // dead.size))
+            w[...] = array_module(w).asarray(array)
 
 
+# ---- their removal ------------------------------------------------------------------------------
+
+
+class DeadUnits:
+    """The weights of a model that lose all that belongs to dead units; copies, not the model's.
+
+    What the living see stays the same, so one forward tells all constants.
+
+    Parameters
+    ----------
+    graph : Graph
+        The model, followed; its weights are what its parameters say, see
+        `minisparse.nn.hardening.refuse_parametrizations`.  Units that could not be followed are
+        left alone.
+
+    Attributes
+    ----------
+    weights, biases : dict from layer name to array
+        A layer without bias has None there.
+    alive : dict from layer name to bool array, [units]
+    folded : dict from layer name to int
+        How many of the dead were constants, which the biases of their readers have taken over.
+    unfoldable : dict from layer name to str
+        Why others could not be folded.
+
+    Raises
+    ------
+    ValueError
+        A layer is sparse already.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        sparse = [n.name for n in graph.layers if not isinstance(n.module, Weighted)]
+        if sparse:
+            raise ValueError(
+                f"{', '.join(sparse)}: sparse already; take the dense model, or the one that "
+                "minisparse.sparse.densify returns"
+            )
+        self.graph = graph
+        self.weights = {n.name: n.module.weight.numpy() for n in graph.layers}
+        self.biases: dict[str, Any] = {}
+        for node in graph.layers:
+            bias = node.module.bias
+            self.biases[node.name] = None if bias is None else bias.numpy()
+        self.alive = {n.name: np.ones(n.count, bool) for n in graph.layers}
+        self.folded = dict.fromkeys(self.alive, 0)
+        self.unfoldable: dict[str, str] = {}
+
+    def remove(self) -> Self:
+        """Zero everything that belongs to a dead unit, fold constants, until nothing changes."""
+        hidden = self.graph.hidden
+        changing = True
+        while changing:
+            changing = False
+            for node in hidden:
+                changing |= self._remove_from(node.name, self.graph.readers(node.name))
+        return self
+
+    def _remove_from(self, name: str, readers: list[Node]) -> bool:
+        w, bias = self.weights[name], self.biases[name]
+        read = _are_read([(self.weights[r.name], r.where(name)) for r in readers])
+        dead = self.alive[name] & ~(has_incoming(w) & read)
+        constant = dead & read
+        for reader in readers if constant.any() else ():
+            fits = self._foldable(reader, name)
+            if (constant & ~fits).any():
+                self.unfoldable[name] = f"their constants cannot go into the bias of {reader.name}"
+            dead &= ~constant | fits
+        if not dead.any():
+            return False
+        for reader in readers:
+            self._fold(reader, reader.where(name), dead, constant & dead)
+        w[..., dead] = 0
+        if bias is not None:
+            bias[dead] = 0
+        self.alive[name] &= ~dead
+        self.folded[name] += int((constant & dead).sum())
+        return True
+
+    def _foldable(self, reader: Node, name: str) -> np.ndarray:
+        """Return which units, if constant, a reader's bias can take over exactly."""
+        where, w = reader.where(name), self.weights[reader.name]
+        rows, units = where.reshape(-1), where.shape[1]
+        padded = isinstance(reader.module, Conv2d) and reader.module.padding != (0, 0)
+        zeros_only = padded or self.biases[reader.name] is None
+        fits = foldable(reader.input[..., rows], w[..., rows, :], units, zeros_only=zeros_only)
+        # What else stands there must be constant, too, whatever a few images show.
+        varying = {
+            source: has_incoming(self.weights[source])
+            for source in reader.units
+            if source in self.weights
+        }
+        meets = reads(w) & reader.places(varying, learned=False)
+        return np.asarray(fits & ~meets[where].any(axis=0))
+
+    def _fold(
+        self, reader: Node, where: np.ndarray, dead: np.ndarray, constant: np.ndarray
+    ) -> None:
+        """Move the constants of units into a reader's bias, and forget the weights of the dead."""
+        w, bias = self.weights[reader.name], self.biases[reader.name]
+        values = reader.input.reshape(-1, reader.input.shape[-1])[0]
+        rows = where[:, constant].reshape(-1)
+        rows = rows[(values[rows] != 0) & reads(w)[rows]]
+        if rows.size:
+            wide = np.float64
+            bias[:] = folded_bias(
+                bias.astype(wide), values[rows].astype(wide), w[..., rows, :].astype(wide)
+            )
+        w[..., where[:, dead].reshape(-1), :] = 0
+
+
+def _are_read(readers: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return which units have an outgoing weight, given their readers' weights and their places."""
+    read = [has_outgoing(w[..., at.reshape(-1), :], at.shape[1]) for w, at in readers]
+    return np.asarray(np.any(read, axis=0))
+
+
+__no_gradient__ = (
+    "foldable",
+    "folded_bias",
+    "has_incoming",
+    "has_outgoing",
+    "hidden_units",
+    "nodes_left",
+    "reads",
+    "remove_dead_nodes",
+)
 __all__ = [
+    "DeadUnits",
     "HiddenUnits",
     "foldable",
     "folded_bias",

@@ -36,9 +36,66 @@ import numpy as np
 from ..arrays import array_module
 from ..nn import Module, Parameter
 from ..optim import Optimizer
+from .about import About, Figure
 from .granularity import Granularity, group_scores, ungroup
 from .mask import Mask, prunable
-from .method import Method
+from .method import Method, Run
+
+ABOUT = (
+    About(
+        "l2",
+        "Weight decay",
+        "regularizer",
+        1988,
+        "Hanson and Pratt, NIPS 1988",
+        formula="l2_step",
+        code="L2",
+        removes="nothing by itself",
+        when="at each step",
+        chapter="06",
+    ),
+    About(
+        "l1",
+        "L1, proximal",
+        "regularizer",
+        1996,
+        "Tibshirani 1996; forward-backward: Parikh and Boyd 2014",
+        formula="l1_step",
+        code="L1",
+        removes="weights",
+        when="at each step",
+        chapter="06",
+    ),
+    About(
+        "group-lasso",
+        "Group lasso, proximal",
+        "regularizer",
+        2006,
+        "Yuan and Lin 2006; for networks: Wen et al., NIPS 2016 (arXiv 1608.03665)",
+        formula="group_lasso_step",
+        code="GroupLasso",
+        removes="units, inputs, filters, kernels or blocks",
+        when="at each step",
+        chapter="06",
+        published=(
+            Figure(
+                "784-500-300-10",
+                1.53,
+                "434-174-78",
+                "quoted",
+                "Wen et al. 2016",
+                "Liu et al. 2017, Table 3",
+            ),
+            Figure(
+                "LeNet-5",
+                1.0,
+                "3-12-192-500",
+                "recalled",
+                "Wen et al. 2016, as Louizos et al. 2018 list it",
+            ),
+        ),
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -163,9 +220,13 @@ class Penalty(Method):
         super().attach(model, optimizer, rng)
         self.model, self._parameters = model, prunable(model, self.names)
 
-    def after_step(self, run: Any) -> None:
+    def planned_until(self) -> float:
+        """Return when the penalty begins to act."""
+        return self.start
+
+    def after_step(self, run: Run) -> None:
         """Move every penalized weight, when it is the penalty's time."""
-        if not self.start <= (run.step - 1) / run.steps_per_epoch < self.stop:
+        if not self.start <= run.time < self.stop:
             return
         amount = run.optimizer.lr * self.strength
         if amount > 0:
@@ -262,6 +323,7 @@ class GroupLasso(Penalty):
                 raise ValueError(f"'{name}': {error}") from None
 
 
+__no_gradient__ = ("l1_steps_to_zero",)
 __all__ = [
     "L1",
     "L2",

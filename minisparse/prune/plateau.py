@@ -40,6 +40,7 @@ from ..data.batching import Normalization
 from ..evaluation import Loss, measure
 from ..nn import Module
 from .mask import Mask
+from .method import Run
 
 # ---- the search ---------------------------------------------------------------------------------
 
@@ -282,12 +283,12 @@ class PlateauThreshold:
         self._best: dict[str, np.ndarray] | None = None  # the weights of the best epoch
         self.finished = False
 
-    def after_epoch(self, run: Any, mask: Mask) -> float | None:
+    def after_epoch(self, run: Run, mask: Mask) -> float | None:
         """Return the threshold to apply after this epoch, if any.
 
         Parameters
         ----------
-        run : minisparse.train.Run
+        run : Run
         mask : Mask
             Names the parameters that the threshold is for.
 
@@ -357,6 +358,7 @@ class PlateauThreshold:
         self._best, self.finished = state["weights"], state["finished"]
 
 
+__no_gradient__ = ("largest_threshold", "thresholded_loss")
 __all__ = [
     "Found",
     "Plateau",

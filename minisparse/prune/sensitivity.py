@@ -29,19 +29,69 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..arrays import array_module
-from ..autodiff import Tensor, gradients, softmax
+from ..autodiff import Tensor, softmax
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
-from ..optim import Optimizer
+from ..nn.names import joined
+from .about import About, Figure
+from .batch import as_convolution, layer_gradients
 from .insensitivity import InsensitivityPruning, Threshold
-from .mask import Mask, prunable
+from .mask import prunable
+from .method import Run
 
 VARIANTS = ("unspecific", "specific")
 FORMS = ("per-sample", "batch-mean")
 OUTPUTS = ("logits", "softmax")
+
+ABOUT = (
+    About(
+        "sensitivity",
+        "Sensitivity-driven regularization",
+        "sensitivity",
+        2018,
+        "Tartaglione, Lepsoy, Fiandrotti and Francini, NeurIPS 2018 (arXiv 1810.11764)",
+        formula="linear_per_sample",
+        code="SensitivityPruning",
+        removes="weights below T",
+        when="after each epoch, beside a pull at each step",
+        chapter="07",
+        published=(
+            Figure(
+                "LeNet-300-100",
+                1.65,
+                3.59,
+                "recalled",
+                "Tartaglione et al. 2018, Table 1, unspecific",
+            ),
+            Figure(
+                "LeNet-300-100",
+                1.95,
+                0.97,
+                "recalled",
+                "Tartaglione et al. 2018, Table 1, unspecific",
+            ),
+            Figure(
+                "LeNet-300-100",
+                1.56,
+                7.28,
+                "recalled",
+                "Tartaglione et al. 2018, Table 1, specific",
+            ),
+            Figure(
+                "LeNet-300-100",
+                1.96,
+                1.25,
+                "recalled",
+                "Tartaglione et al. 2018, Table 1, specific",
+            ),
+            Figure(
+                "LeNet-5", 0.78, 1.96, "recalled", "Tartaglione et al. 2018, Table 2, unspecific"
+            ),
+            Figure("LeNet-5", 0.8, 2.78, "recalled", "Tartaglione et al. 2018, Table 2, specific"),
+        ),
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 #
@@ -194,13 +244,13 @@ def sensitivity(
         module = record.module
         shape = module.weight.shape
         s = _formula(record, form)(record.input._array, d, alpha)
-        found[inside(record.name, "weight")] = s.reshape(shape)
+        found[joined(record.name, "weight")] = s.reshape(shape)
         if biases and module.bias is not None:  # a weight whose input is 1, at every position
             positions = math.prod(d.shape[2:-1])
             ones = array_module(d).ones((d.shape[1], positions, 1, 1), dtype=d.dtype)
             rule = conv_per_sample if form == "per-sample" else conv_batch_mean
             s = rule(ones, d.reshape(*d.shape[:2], positions, 1, -1), alpha, (1, 1))
-            found[inside(record.name, "bias")] = s.reshape(-1)
+            found[joined(record.name, "bias")] = s.reshape(-1)
     return found
 
 
@@ -228,11 +278,10 @@ def output_gradients(
         raise ValueError(
             f"expected logits [B, C] and labels [B], got {logits.shape} and {labels.shape}"
         )
-    _check_layers(layers)
     y = softmax(logits) if output == "softmax" else logits
     seeds = cotangents(labels, y.shape[1], variant, y.dtype)
-    deltas = gradients(y, [r.output for r in layers], seeds, batched=True, retain_graph=True)
-    return [d._array for d in deltas], 1 / y.shape[1] if variant == "unspecific" else 1.0
+    deltas = layer_gradients(y, layers, seeds)
+    return deltas, 1 / y.shape[1] if variant == "unspecific" else 1.0
 
 
 def _check_options(*options: tuple[str, tuple[str, ...]]) -> None:
@@ -243,24 +292,16 @@ def _check_options(*options: tuple[str, tuple[str, ...]]) -> None:
 
 def _formula(record: LayerRecord, form: str) -> Callable[[Any, Any, float], Any]:
     """Return the formula for S of a layer's weight, of (input, Delta, alpha)."""
-    exact, module = form == "per-sample", record.module
-    conv = conv_per_sample if exact else conv_batch_mean
-    if isinstance(module, Conv2d):
-        kernel_shape = module.weight.shape[:2]
-        return lambda x, d, alpha: conv(x, d, alpha, kernel_shape, module.stride, module.padding)
+    exact = form == "per-sample"
     if record.input.ndim == 2:
         return linear_per_sample if exact else linear_batch_mean
+    rule = conv_per_sample if exact else conv_batch_mean
 
-    def at_many_positions(x: Any, d: Any, alpha: float) -> Any:  # a 1 x 1 convolution
-        b, n_in, n_out = x.shape[0], x.shape[-1], d.shape[-1]
-        return conv(x.reshape(b, -1, 1, n_in), d.reshape(len(d), b, -1, 1, n_out), alpha, (1, 1))
+    def formula(_: Any, delta: Any, alpha: float) -> Any:
+        x, d, kernel_shape, geometry = as_convolution(record, delta)
+        return rule(x, d, alpha, kernel_shape, *geometry)
 
-    return at_many_positions
-
-
-def inside(layer: str, name: str) -> str:
-    """Return the name of a layer's parameter in the model; the layer "" is the model itself."""
-    return f"{layer}.{name}" if layer else name
+    return formula
 
 
 def layer_parameters(model: Module, names: list[str] | None, biases: bool) -> list[str]:
@@ -273,30 +314,15 @@ def layer_parameters(model: Module, names: list[str] | None, biases: bool) -> li
         or Conv2d, or is a bias where `biases` is False.
     """
     layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)]
-    known = [inside(n, "weight") for n, _ in layers]
+    known = [joined(n, "weight") for n, _ in layers]
     if biases:
-        known += [inside(n, "bias") for n, m in layers if m.bias is not None]
+        known += [joined(n, "bias") for n, m in layers if m.bias is not None]
     chosen = known if names is None else list(prunable(model, names))
     if set(chosen) - set(known):
         raise ValueError(
             f"sensitivity is defined for {known}, not for {sorted(set(chosen) - set(known))}"
         )
     return chosen
-
-
-def _check_layers(layers: Sequence[LayerRecord]) -> None:
-    seen: set[int] = set()
-    for r in layers:
-        if id(r.module.weight) in seen:
-            raise ValueError(
-                f"the weight of '{r.name}' is applied more than once in this forward: the parts "
-                "of its sensitivity cannot be told apart"
-            )
-        seen.add(id(r.module.weight))
-        if r.module.parametrization is not None:
-            raise ValueError(
-                f"the forward does not use the weight of '{r.name}', but maps it first"
-            )
 
 
 # ---- in training --------------------------------------------------------------------------------
@@ -348,13 +374,11 @@ class SensitivityPruning(InsensitivityPruning):
         self.variant, self.form, self.output = variant, form, output
         self.biases, self.examples = biases, examples
 
-    def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
-        """Find the layers; everything is kept at first."""
-        names = layer_parameters(model, self.names, self.biases)
-        super().attach(model, optimizer, rng)
-        self._mask = Mask.full(model, names)
+    def treated(self) -> list[str]:
+        """Return the parameters of the layers that S is defined for."""
+        return layer_parameters(self.model, self.names, self.biases)
 
-    def before_loss(self, run: Any) -> None:
+    def before_loss(self, run: Run) -> None:
         """Measure S at the weights at which the loss is differentiated."""
         if not self.shrinks(run):
             return
@@ -366,3 +390,14 @@ class SensitivityPruning(InsensitivityPruning):
         self.shrink(
             sensitivity(logits, layers, labels, self.variant, self.form, self.output, self.biases)
         )
+
+
+__no_gradient__ = (
+    "conv_batch_mean",
+    "conv_per_sample",
+    "cotangents",
+    "layer_parameters",
+    "linear_batch_mean",
+    "linear_per_sample",
+    "output_gradients",
+)

@@ -28,11 +28,27 @@ import numpy as np
 
 from ..arrays import array_module
 from ..autodiff import Tensor
-from ..nn import LayerRecord, Module
-from ..optim import Optimizer
+from ..nn import LayerRecord
+from ..nn.names import joined
+from .about import About
 from .insensitivity import InsensitivityPruning, Threshold
-from .mask import Mask
-from .sensitivity import OUTPUTS, inside, layer_parameters, output_gradients
+from .method import Run
+from .sensitivity import OUTPUTS, layer_parameters, output_gradients
+
+ABOUT = (
+    About(
+        "serene",
+        "SeReNe",
+        "sensitivity",
+        2021,
+        "Tartaglione, Bragagnolo, Odierna, Fiandrotti and Grangetto (arXiv 2102.03773)",
+        formula="neuron_sensitivity",
+        code="SerenePruning",
+        removes="weights below T, pulled neuron by neuron",
+        when="at plateaus of the validation loss, or after each epoch",
+        chapter="07",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -131,19 +147,17 @@ class SerenePruning(InsensitivityPruning):
             raise ValueError(f"expected one of {', '.join(OUTPUTS)}, got {output!r}")
         self.output, self.biases = output, biases
 
-    def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
-        """Find the layers; everything is kept at first."""
-        names = layer_parameters(model, self.names, self.biases)
-        super().attach(model, optimizer, rng)
-        self._mask = Mask.full(model, names)
+    def treated(self) -> list[str]:
+        """Return the parameters of the layers that S is defined for."""
+        return layer_parameters(self.model, self.names, self.biases)
 
-    def before_loss(self, run: Any) -> None:
+    def before_loss(self, run: Run) -> None:
         """Measure S at the weights at which the loss is differentiated."""
         if not self.shrinks(run):
             return
         found = {}
         for layer, s in neuron_sensitivities(run.logits, run.layers, self.output).items():
-            found[inside(layer, "weight")] = found[inside(layer, "bias")] = s
+            found[joined(layer, "weight")] = found[joined(layer, "bias")] = s
         self.shrink(
             {
                 name: array_module(p._array).broadcast_to(found[name], p.shape)
@@ -153,4 +167,5 @@ class SerenePruning(InsensitivityPruning):
         )
 
 
+__no_gradient__ = ("neuron_sensitivity",)
 __all__ = ["SerenePruning", "neuron_sensitivities", "neuron_sensitivity"]

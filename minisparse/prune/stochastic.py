@@ -60,12 +60,29 @@ import numpy as np
 from ..arrays import array_module
 from ..nn import Module, Parameter
 from ..optim import Optimizer
-from .magnitude import MaskedTraining
+from .about import About
 from .mask import Mask, prunable
+from .masked import MaskedTraining
+from .method import Run
 from .nodes import HiddenUnits, hidden_units, nodes_left
 
 Probability = Callable[[Any, float], Any]
 Sigma = float | Callable[[float], float]
+
+ABOUT = (
+    About(
+        "stochastic",
+        "Stochastic pruning",
+        "stochastic",
+        2020,
+        "Ben-Guigui, Goldberger and Riklin-Raviv (arXiv 2012.03827)",
+        formula="gaussian",
+        code="StochasticPruning",
+        removes="weights, and by them nodes",
+        when="at random after each step",
+        chapter="09",
+    ),
+)
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -274,17 +291,17 @@ class StochasticPruning(MaskedTraining):
         value = self.sigma[name] if isinstance(self.sigma, dict) else self.sigma
         return _check_sigma(value(t), f" at time {t}") if callable(value) else value
 
-    def after_step(self, run: Any) -> None:
+    def after_step(self, run: Run) -> None:
         """Zero at random; from `stop` on hold what is zero."""
-        if (run.step - 1) / run.steps_per_epoch >= self.stop:
+        if run.time >= self.stop:
             super().after_step(run)
             return
         for name, p in self._parameters.items():
-            self._zero(run, p, self.sigma_at((run.step - 1) / run.steps_per_epoch, name))
-        if run.step / run.steps_per_epoch >= self.stop:
+            self._zero(run, p, self.sigma_at(run.time, name))
+        if run.finished >= self.stop:
             self.tighten(self.mask())
 
-    def _zero(self, run: Any, p: Parameter, sigma: float) -> None:
+    def _zero(self, run: Run, p: Parameter, sigma: float) -> None:
         if sigma == 0:
             return
         u = self._uniform[: p.size]
@@ -295,7 +312,7 @@ class StochasticPruning(MaskedTraining):
         if run.optimizer.slots:
             run.optimizer.reset_state(p, z)
 
-    def after_epoch(self, run: Any) -> None:
+    def after_epoch(self, run: Run) -> None:
         """Count what is left."""
         run.metrics["weights_left"] = self.mask().kept
         if self.count_nodes:
@@ -316,6 +333,15 @@ def _check_sigma(sigma: float, when: str) -> float:
     return sigma
 
 
+__no_gradient__ = (
+    "effective_threshold",
+    "erfc",
+    "exponential",
+    "gaussian",
+    "hard",
+    "survival",
+    "zeroed",
+)
 __all__ = [
     "FORMS",
     "Form",

@@ -9,25 +9,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .chain import Chain
     from .choosing import Choice, break_even, choose
+    from .compiling import Compiled, compiled
     from .converting import densify, sparsify
     from .layers import BlockedLinear, CSRLinear, SparseConv2d
-    from .one_call import Compiled, compiled
-    from .packing import NotCompilableError
     from .pattern import Pattern
+    from .program import NotCompilableError
     from .reporting import report
-    from .selected import Selected
     from .shrinking import ShrinkReport, shrink
     from .storage import SparseFileError, load, save
 
 _FILES = {
     "chain": ("Chain",),
     "choosing": ("Choice", "break_even", "choose"),
-    "one_call": ("Compiled", "compiled"),
-    "packing": ("NotCompilableError",),
+    "compiling": ("Compiled", "compiled"),
+    "program": ("NotCompilableError",),
     "layers": ("BlockedLinear", "CSRLinear", "SparseConv2d"),
     "pattern": ("Pattern",),
     "reporting": ("report",),
-    "selected": ("Selected",),
     "shrinking": ("ShrinkReport", "shrink"),
     "converting": ("densify", "sparsify"),
     "storage": ("SparseFileError", "load", "save"),
@@ -42,7 +40,6 @@ __all__ = [
     "Compiled",
     "NotCompilableError",
     "Pattern",
-    "Selected",
     "ShrinkReport",
     "SparseConv2d",
     "SparseFileError",

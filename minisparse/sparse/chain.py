@@ -18,11 +18,13 @@ import numpy as np
 from .. import kernels
 from ..autodiff import Tensor
 from ..autodiff.ops import flatten, relu
-from .at_once import AtOnce
+from ..definitions.csr import layer_table, padded_bias
+from ..kernels.arguments import flat
 from .layers import BlockedLinear, CSRLinear
+from .past_the_tape import PastTheTape
 
 
-class Chain(AtOnce):
+class Chain(PastTheTape):
     """Sparse linear layers one after another, a relu after some of them.
 
     Parameters
@@ -78,7 +80,7 @@ class Chain(AtOnce):
         """The layers in their order."""
         return [vars(self)[name] for name in self.names]
 
-    def _at_once(self, x: Any) -> np.ndarray | None:
+    def _past_the_tape(self, x: Any) -> np.ndarray | None:
         array = x._array if isinstance(x, Tensor) else x
         if type(array) is not np.ndarray or not array.size:
             return None
@@ -144,9 +146,6 @@ def _arrays(layer: CSRLinear) -> tuple[Any, Any, Any, Any]:
 
 def _pack(layers: list[CSRLinear], relus: tuple[bool, ...]) -> tuple[Any, bool]:
     """Return the packed arrays, and whether the parameters are parts of them now."""
-    from ..kernels.arguments import flat
-    from ..kernels.csr import layer_table, padded_bias
-
     dtype = layers[0].values.dtype
     sizes = [(m.n_in, m.n_out, m.block, m.columns.size) for m in layers]
     table = layer_table([(*size, r) for size, r in zip(sizes, relus, strict=True)])

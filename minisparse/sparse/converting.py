@@ -11,13 +11,14 @@ from ..arrays import array_module
 from ..autodiff import Tensor
 from ..autodiff.ops.activations import ReLU as ReLUOp
 from ..autodiff.ops.shape import Reshape
-from ..nn import Conv2d, Flatten, LeNet300, Linear, Module, Parameter, ReLU, Sequential
+from ..nn import Conv2d, Flatten, LeNet300, Linear, Module, Parameter, ReLU, Selected, Sequential
+from ..nn.graph import INPUT, example_for, follow
+from ..nn.hardening import refuse_parametrizations
+from ..nn.names import copied, joined
 from ..prune.mask import Mask
 from .chain import Chain
-from .graph import INPUT, example_for, follow
-from .layers import BlockedLinear, CSRLinear, SparseConv2d, SparseLayer
-from .models import copied, joined, refuse_parametrizations
-from .selected import Selected
+from .fastest import fastest_formats
+from .layers import SparseConv2d, SparseLayer, chain_layer, sparse_layer
 
 FORMATS = ("dense", "csr", "blocked")
 
@@ -85,8 +86,6 @@ def sparsify(
     kept = {name: _mask_of(masks, name) for name in layers}
     relus = perceptron(copy)
     if format == "auto":
-        from .choosing import fastest_formats
-
         formats = fastest_formats(copy, layers, kept, batch, example, chained=relus is not None)
     else:
         formats = _formats(format, layers)
@@ -154,20 +153,6 @@ def _dense_layer(layer: SparseLayer) -> Linear | Conv2d:
     return new
 
 
-def sparse_layer(layer: Linear | Conv2d, mask: np.ndarray | None, format: str) -> Module:
-    """Return a layer in "csr" or "blocked" form; a convolution has one sparse form only."""
-    if isinstance(layer, Conv2d):
-        return SparseConv2d.of(layer, mask)
-    return (CSRLinear if format == "csr" else BlockedLinear).of(layer, mask)
-
-
-def chain_layer(layer: Any, mask: np.ndarray | None, format: str) -> CSRLinear:
-    """Return a layer as a `Chain` takes it: there, dense means that every block is stored."""
-    if format == "dense":
-        return BlockedLinear.of(layer, mask, full=True)
-    return (CSRLinear if format == "csr" else BlockedLinear).of(layer, mask)
-
-
 def perceptron(model: Module) -> dict[str, bool] | None:
     """Return the layers of a perceptron in their order, and whether a relu follows each.
 
@@ -225,4 +210,4 @@ def _formats(format: str | Mapping[str, str], layers: Mapping[str, Any]) -> dict
     return formats
 
 
-__all__ = ["chain_layer", "densify", "perceptron", "sparse_layer", "sparsify"]
+__all__ = ["densify", "perceptron", "sparsify"]

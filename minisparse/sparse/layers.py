@@ -10,12 +10,14 @@ from ..arrays import array_module
 from ..autodiff import Tensor
 from ..autodiff.ops import reshape
 from ..autodiff.ops.conv import as_pair
-from ..nn import Conv2d, Linear, Module, Parameter
+from ..nn import Conv2d, Linear, Parameter
+from ..nn.hardening import refuse_parametrizations
+from ..nn.weighted import Layer
 from .ops import SparseConvolution, SparseProduct
 from .pattern import BLOCK, Pattern, on_host
 
 
-class SparseLayer(Module):
+class SparseLayer(Layer):
     """What layers with stored entries share: values to be learned, and places that stay.
 
     Attributes
@@ -104,6 +106,11 @@ class CSRLinear(SparseLayer):
     >>> bool((sparse.dense() == layer.weight.numpy() * mask).all())
     True
     """
+
+    @property
+    def in_shape(self) -> tuple[int | None, ...]:
+        """See `minisparse.nn.weighted.Layer`."""
+        return (self.n_in,)
 
     def __init__(self, pattern: Pattern, values: Any, bias: Any = None) -> None:
         if pattern.block != self.block:
@@ -259,6 +266,11 @@ class SparseConv2d(SparseLayer):
         kh, kw = self.kernel
         return kh, kw, self.n_in // (kh * kw), self.n_out
 
+    @property
+    def in_shape(self) -> tuple[int | None, ...]:
+        """See `minisparse.nn.weighted.Layer`."""
+        return None, None, self.filters[2]
+
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map [n, height, width, c_in] to [n, height', width', c_out]."""
         op = SparseConvolution(self.pattern, self.filters, self.stride, self.padding)
@@ -273,14 +285,23 @@ class SparseConv2d(SparseLayer):
         )
 
 
+def sparse_layer(layer: Linear | Conv2d, mask: np.ndarray | None, format: str) -> SparseLayer:
+    """Return a layer in "csr" or "blocked" form; a convolution has one sparse form only."""
+    if isinstance(layer, Conv2d):
+        return SparseConv2d.of(layer, mask)
+    return (CSRLinear if format == "csr" else BlockedLinear).of(layer, mask)
+
+
+def chain_layer(layer: Any, mask: np.ndarray | None, format: str) -> CSRLinear:
+    """Return a layer as a `Chain` takes it: there, dense means that every block is stored."""
+    if format == "dense":
+        return BlockedLinear.of(layer, mask, full=True)
+    return (CSRLinear if format == "csr" else BlockedLinear).of(layer, mask)
+
+
 def _kept(layer: Linear | Conv2d, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of a layer and which of them are kept, in main memory."""
-    if layer.parametrization is not None:
-        raise ValueError(
-            f"the weights of this {type(layer).__name__} are mapped by "
-            f"{type(layer.parametrization).__name__} before use; write the effective weights to "
-            "the parameters first (minisparse.prune.l0.harden does so for gates)"
-        )
+    refuse_parametrizations(layer)
     weight = on_host(layer.weight._array)
     kept = weight != 0 if mask is None else np.asarray(mask, bool)
     if kept.shape != weight.shape:
@@ -288,4 +309,11 @@ def _kept(layer: Linear | Conv2d, mask: np.ndarray | None) -> tuple[np.ndarray, 
     return weight, kept
 
 
-__all__ = ["BlockedLinear", "CSRLinear", "SparseConv2d", "SparseLayer"]
+__all__ = [
+    "BlockedLinear",
+    "CSRLinear",
+    "SparseConv2d",
+    "SparseLayer",
+    "chain_layer",
+    "sparse_layer",
+]

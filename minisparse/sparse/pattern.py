@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..definitions.csr import check_pattern
 
 BLOCK = 4  # outputs that share one list of inputs in the blocked form; the kernels know no other
 
@@ -42,8 +43,6 @@ class Pattern:
     def __init__(
         self, columns: np.ndarray, starts: np.ndarray, n_in: int, n_out: int, block: int = 1
     ) -> None:
-        from ..kernels.csr import check_pattern  # here: it imports numba
-
         if block not in (1, BLOCK):
             raise ValueError(f"a block has 1 or {BLOCK} outputs, got {block}")
         check_pattern(columns, starts, n_in, n_out, block)

@@ -11,14 +11,16 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..nn import Module
+from ..nn.graph import Node, example_for, follow
+from ..nn.hardening import refuse_parametrizations
+from ..nn.names import copied
 from ..prune.mask import Mask
-from .choosing import Choice, batch_for, choose, measure
+from ..prune.nodes import DeadUnits
+from .choosing import Choice, choose, measure
 from .converting import densify
-from .graph import Node, example_for, follow
+from .fastest import batch_for
 from .layers import SparseLayer
-from .models import copied
 from .pattern import Pattern, on_host
-from .removal import Removal
 from .storage import size_on_disk, stored_layer, stored_weights
 from .table import table
 
@@ -111,6 +113,7 @@ def report(
     >>> f"{found.total['multiply_adds']:,} multiply-adds"
     '2,293,000 multiply-adds'
     """
+    refuse_parametrizations(model)
     masked = copied(model)
     if masks is not None:
         masks.apply(masked)
@@ -118,11 +121,10 @@ def report(
     graph = follow(masked, x)
     sparse = any(isinstance(node.module, SparseLayer) for node in graph.layers)
     twin = densify(masked) if sparse else masked
-    work = Removal(twin, follow(twin, x) if sparse else graph)
-    work.remove_dead_units()
+    dead = DeadUnits(follow(twin, x) if sparse else graph).remove()
     layers = [
-        _row(node, work.weights[same.name], work.biases[same.name])
-        for node, same in zip(graph.layers, work.graph.layers, strict=True)
+        _row(node, dead.weights[same.name], dead.biases[same.name])
+        for node, same in zip(graph.layers, dead.graph.layers, strict=True)
     ]
     total: dict[str, Any] = {"name": "total", "shape": ""}
     total |= {key: sum(row[key] for row in layers) for key in _SUMS}

@@ -1,4 +1,4 @@
-"""A physically smaller model, and what was removed from it; removal.py says what that is and why."""
+"""A physically smaller model, and what was removed from it; prune/nodes.py says what that is and why."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
-from ..evaluation import in_mode
 from ..nn import Conv2d, Linear, Module, num_parameters
+from ..nn.graph import Graph, example_for, follow
+from ..nn.hardening import refuse_parametrizations
+from ..nn.module import in_mode
+from ..nn.names import Model, copied
 from ..optim import Optimizer
 from ..prune.mask import Mask
-from .graph import Graph, example_for, follow
-from .models import Model, copied, refuse_parametrizations
 from .removal import Cut, Removal
 
 
@@ -77,8 +78,8 @@ def shrink(
     ----------
     model : Module
         Made of Linear, Conv2d, BatchNorm1d and 2d, pooling, elementwise activations, Dropout and
-        Flatten, as modules or functions, in any class.  Units whose way is not clear (a sum of two
-        branches, a layer used twice, the outputs of the model) are left alone.
+        Flatten, sums and concatenations of branches, as modules or functions, in any class.  Units
+        whose way is not clear (a part of an axis, a layer used twice) are left alone.
     masks : Mask, optional
         Of any pruning method; without it, weights that are zero are gone.
     optimizer : Optimizer, optional
@@ -124,7 +125,6 @@ def shrink(
     x = array_module(model.parameters()[0]._array).asarray(x)
     graph = follow(masked, x)
     work = Removal(masked, graph)
-    work.remove_dead_units()
     small, cut = work.build(inputs)
     _check_equal(small, x, graph)
     lines, prefix = _lines(model, work.model, work), "model." if inputs else ""
@@ -132,8 +132,8 @@ def shrink(
         lines,
         num_parameters(model),
         num_parameters(small),
-        {name: np.flatnonzero(~alive) for name, alive in work.alive.items() if not alive.all()},
-        {name: n for name, n in work.folded.items() if n},
+        {name: np.flatnonzero(~stays) for name, stays in work.stays.items() if not stays.all()},
+        work.folded(),
         work.reasons(),
         None if masks is None else Mask({prefix + n: cut.of(n, m) for n, m in masks.items()}),
         work.used if inputs else None,

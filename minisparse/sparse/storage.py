@@ -24,12 +24,11 @@ import numpy as np
 
 from .. import checkpoint, nn
 from ..autodiff.ops.conv import as_pair
-from ..nn import Module, Parameter
+from ..nn import Module, Parameter, Selected
+from ..nn.hardening import refuse_parametrizations
 from .chain import Chain
 from .layers import BlockedLinear, CSRLinear, SparseConv2d, SparseLayer
-from .models import refuse_parametrizations
 from .pattern import Pattern, on_host
-from .selected import Selected
 
 FORMAT, VERSION = "minisparse sparse model", 1
 State = dict[str, Any]

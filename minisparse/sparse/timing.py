@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..processor import cpu_name
+from ..machine import cpu_name
+from ..threads import get_num_threads
 
 _SECONDS = 2e-4  # of a measurement, at least
 
@@ -73,9 +74,7 @@ def _measure(call: Callable[[], Any], repeats: int) -> float:
 
 def protocol(rounds: int, batch: int) -> str:
     """Say in one line how `interleaved` measured, and on what."""
-    import numba
-
-    threads = numba.get_num_threads()
+    threads = get_num_threads()
     return (
         f"batch {batch}, no gradients, median of {rounds} interleaved rounds after one warm-up "
         f"(quartiles in brackets), {threads} thread{'s' if threads > 1 else ''}, {cpu_name()}"

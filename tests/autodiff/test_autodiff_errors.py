@@ -155,7 +155,28 @@ BAD = {
     "text": (lambda: ones(1) + "1", TypeError, "real numbers, got str"),
     "none": (lambda: ones(1) * None, TypeError, "real numbers, got NoneType"),
     "to numpy": (lambda: np.asarray(ones(2)), TypeError, r"call .numpy\(\)"),
-    "numpy function": (lambda: np.exp(ones(2)), TypeError, "Tensor"),
+    "numpy ufunc": (lambda: np.exp(ones(2)), TypeError, "Tensor"),
+    "numpy function": (lambda: np.mean(ones(2)), TypeError, "use minisparse.autodiff.mean, or"),
+    "numpy function of many": (lambda: np.stack([ones(2)]), TypeError, "use minisparse.*stack, or"),
+    "numpy function without twin": (
+        lambda: np.std(ones(2)),
+        TypeError,
+        r"graph.*: call .numpy\(\)",
+    ),
+    "array of tensors": (lambda: np.array([ones(), ones()], float), TypeError, "stack or conc"),
+    "hidden elements": (
+        lambda: Tensor(np.ma.masked_greater([1.0, 2.0], 1.5)),
+        TypeError,
+        r"behind a mask.*filled\(0.0\)",
+    ),
+    "predictions in a column": (
+        lambda: ad.mean_squared_error(ones(4, 1), ones(4)),
+        ValueError,
+        r"\(4, 1\) and targets of shape \(4,\) would be compared each with each, \(4, 4\)",
+    ),
+    "targets in a column": (lambda: ad.mean_squared_error(ones(4), ones(4, 1)), ValueError, "each"),
+    "compare other shapes": (lambda: ones(2) == ones(3), ValueError, "do not broadcast"),
+    "compare with text": (lambda: ones(2) < "1", TypeError, "not supported between"),
     "integer leaf": (
         lambda: Tensor(np.arange(3), requires_grad=True),
         TypeError,
@@ -200,6 +221,17 @@ def test_cotangent_of_another_shape():
     for wrong in (np.ones(3), np.ones((3, 2)), 1.0, np.ones((1, 2, 3))):
         with pytest.raises(ValueError, match=r"expected \(2, 3\)"):
             y.backward(wrong)
+
+
+def test_a_gradient_of_another_shape_is_not_added_to():
+    x = ones(3)
+    x.grad = ones(2, 3)
+    with pytest.raises(ValueError, match=r"shape \(3,\) has a .grad of shape \(2, 3\)"):
+        (x * x).sum().backward()
+    for fits in (None, 0.0, np.zeros(3), Tensor(np.zeros(3))):
+        x.grad = fits
+        (x * x).sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), 2)
 
 
 def test_nothing_to_differentiate():

@@ -297,3 +297,31 @@ def test_batch_norm(shape, seed):
     _, mean, var = ad.batch_norm(x, gamma, beta)
     np.testing.assert_allclose(mean, x.mean(axis=axes), rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(var, x.var(axis=axes), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((4, 3), (4, 3)),
+        ((4, 3), (3,)),
+        ((), (2, 2)),
+        ((1, 1), (1,)),
+        ((1, 4), (4,)),
+        ((4, 1), (4, 4)),
+    ],
+    ids=str,
+)
+def test_squared_errors_may_repeat_one_of_the_two(one, other):
+    a, b = np.arange(np.prod(one)).reshape(one), np.ones(other)
+    for x, y in ((a, b), (b, a)):
+        x = Tensor(x.astype(float), requires_grad=True)
+        loss = ad.mean_squared_error(x, y)
+        assert loss.item() == np.mean((a - b) ** 2)
+        assert ad.gradients(loss, [x])[0].shape == x.shape
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.int64])
+def test_squared_errors_of_integers_do_not_wrap_around(dtype):
+    a, b = np.array([0, 1], dtype), np.array([1, 0], dtype)
+    assert ad.mean_squared_error(a, b).item() == 1
+    assert ad.mean_squared_error(Tensor(a), Tensor([1.0, 0.0])).item() == 1

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import minisparse.autodiff as ad
-from minisparse.autodiff import Tensor, WriteError, detect_writes, gradients
+from minisparse.autodiff import Tensor, WriteError, detect_writes, gradients, linear, no_grad
+from minisparse.autodiff.fusing import fusing
+from minisparse.nn import Linear, Module
 
 
 def leaf(*values):
@@ -441,8 +443,8 @@ def test_computing_with_held_data():
 
 @pytest.mark.parametrize(
     "duplicate",
-    [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))],
-    ids=["deepcopy", "pickle"],
+    [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))],
+    ids=["copy", "deepcopy", "pickle"],
 )
 def test_copies_are_tensors_of_their_own(duplicate):
     """Such as the copy of a model with the best weights so far."""
@@ -464,6 +466,104 @@ def test_copies_are_tensors_of_their_own(duplicate):
     np.testing.assert_array_equal(twin.grad.numpy(), [14, 4, 6])
     with pytest.raises(TypeError, match=r"whole graph: copy .detach\(\) of it"):
         duplicate(w * 2)
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x)), lambda x: tuple(map(copy.copy, x))],
+    ids=["deepcopy", "pickle", "copy"],
+)
+def test_copies_of_tensors_that_share_memory_do_not_share_any(duplicate):
+    """A write through one would pass by the book of the other."""
+    w = leaf()
+    one, other = duplicate((w, w.detach()))
+    loss = (one * one).sum()
+    other.data[...] = 0
+    loss.backward()
+    np.testing.assert_array_equal(one.grad.numpy(), [2, 4, 6])
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_a_copy_in_a_forward_is_a_tensor(duplicate):
+    class Keeps(Module):
+        def __init__(self):
+            self.layer, self.kept = Linear(70, 70, rng=np.random.default_rng(0)), None
+
+        def forward(self, x):
+            with no_grad():
+                h = self.layer(x)
+                self.kept = duplicate(h)
+                return h
+
+    model = Keeps()
+    y = model(np.ones((100, 70), np.float32))
+    assert type(model.kept) is Tensor
+    np.testing.assert_array_equal(model.kept.numpy(), y.numpy())
+
+
+# ---- the array itself -------------------------------------------------------------------------
+
+
+def test_the_raw_array_is_always_the_same():
+    """Unlike `data`, which is another view while an operation needs the values."""
+    w = leaf()
+    raw = w.array
+    assert type(raw) is np.ndarray
+    assert raw is w.array
+    y = (w * w).sum()
+    assert raw is w.array
+    assert type(w.data) is not np.ndarray
+    with pytest.raises(AttributeError):
+        w.array = raw
+    with w.writing() as array:
+        assert array is raw
+        array *= 2
+    np.testing.assert_array_equal(w.numpy(), [2, 4, 6])
+    with pytest.raises(WriteError, match="Mul"):
+        y.backward()
+
+
+def test_the_raw_array_of_a_result_that_waits():
+    x, w, b = (
+        Tensor(np.ones((2, 3))),
+        Tensor(np.ones((3, 4)), requires_grad=True),
+        Tensor(np.ones(4)),
+    )
+    with fusing():
+        assert linear(x, w, b).array.sum() == 32
+
+
+# ---- operators in place -----------------------------------------------------------------------
+
+
+def test_in_place_operators_make_new_tensors():
+    """As for Python's numbers: whoever else has the old one keeps it."""
+    w = leaf()
+    y = w
+    y += 1.0
+    y *= w
+    y -= 2.0
+    y /= 2.0
+    y **= 2
+    assert w.op is None
+    np.testing.assert_array_equal(w.numpy(), [1, 2, 3])
+    np.testing.assert_array_equal(y.numpy(), [0, 4, 25])
+    y.sum().backward()  # of ((w + 1) w - 2)^2 / 4
+    np.testing.assert_array_equal(w.grad.numpy(), [0, 10, 35])
+
+
+def test_a_step_that_changes_nothing_is_said_to_do_so():
+    """Elsewhere this is how one descends; here the weights would stay as they are."""
+    weights = [leaf(), leaf()]
+    for w in weights:
+        w.grad = Tensor(np.ones(3))
+        with no_grad(), pytest.warns(UserWarning, match=r"leaves a tensor .* as it is.*\.data"):
+            w -= 0.1 * w.grad
+    np.testing.assert_array_equal(weights[0].numpy(), [1, 2, 3])
+    with no_grad():
+        total = weights[0].sum()
+        total += 1.0  # nobody trains it
+    assert total == 7
 
 
 # ---- aliases that nobody can lock -------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 
 from minisparse import Tensor, book
 from minisparse.autodiff.ops import arithmetic
-from minisparse.prune import select
+from minisparse.prune import scope
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -44,7 +44,7 @@ def test_source_is_that_of_the_library(capsys):
 
 
 def test_source_without_long_docstrings_and_tools_comments(capsys):
-    book.show_source(select.top_k, docstring=False)
+    book.show_source(scope.top_k, docstring=False)
     shown = capsys.readouterr().out
     assert "np.partition" in shown
     assert "Examples" not in shown
@@ -52,7 +52,7 @@ def test_source_without_long_docstrings_and_tools_comments(capsys):
 
 
 def test_an_excerpt_ends_where_it_says(capsys):
-    book.show_source(select.top_k, docstring=False, start="kth =", stop="keep[flat > kth]")
+    book.show_source(scope.top_k, docstring=False, start="kth =", stop="keep[flat > kth]")
     shown = capsys.readouterr().out.splitlines()
     code = shown[shown.index("```python") + 1 : -1]
     assert len(code) == 3
@@ -62,7 +62,7 @@ def test_an_excerpt_ends_where_it_says(capsys):
 
 def test_an_excerpt_that_is_no_more_is_an_error():
     with pytest.raises(ValueError, match="no 'not there'"):
-        book.show_source(select.top_k, start="not there")
+        book.show_source(scope.top_k, start="not there")
 
 
 def test_a_figure_in_a_terminal_is_its_description(capsys):

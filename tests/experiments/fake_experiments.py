@@ -33,9 +33,7 @@ class Fake(Recipe):
         for step in range(first, self.steps):
             progress(step / self.steps, f"step {step}")
             time.sleep(self.pause)
-            whole = checkpoint.with_suffix(".part")
-            whole.write_text(str(step + 1))
-            whole.replace(checkpoint)  # an interrupt finds the old number or the new one
+            self.take(seed, step, checkpoint)
         if self.crash:
             raise ValueError(self.crash)
         return replace(
@@ -45,12 +43,31 @@ class Fake(Recipe):
             points={point: self.outcome(seed, i + 1) for i, point in enumerate(self.points)},
         )
 
+    def take(self, seed, step, checkpoint):  # noqa: ARG002
+        whole = checkpoint.with_suffix(".part")
+        whole.write_text(str(step + 1))
+        whole.replace(checkpoint)  # an interrupt finds the old number or the new one
+
     def outcome(self, seed, more=0):
         kept = {"fc1.weight": self.kept + more, "fc1.bias": 10}
         return Outcome(self.error + 0.1 * seed + more, 0.25, kept, TOTAL)
 
     def quick(self):
         return replace(self, steps=self.steps + 1, pause=0.0)
+
+
+@dataclass(frozen=True)
+class Logged(Fake):
+    """Writes down every step that it takes, in a file that all processes see."""
+
+    log: str = ""
+
+    def take(self, seed, step, checkpoint):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # taken and written, or neither
+        super().take(seed, step, checkpoint)
+        with open(self.log, "a") as file:
+            file.write(f"{seed} {step} {os.getpid()}\n")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def sketch(results, path):  # noqa: ARG001
@@ -88,8 +105,12 @@ def install(*experiments):
         catalogue.MODULES[experiment.id] = name
 
 
-def published(error, compression, status="recalled"):
-    return {"error": error, "compression": compression, "source": "Table 7", "status": status}
+NOISE = {"error": 0.05, "ratio": 0.02}
+
+
+def published(error, compression, status="recalled", **more):
+    known = {"source": "Table 7", "status": status}
+    return {"error": error, "compression": compression, **known, **more}
 
 
 def slow_recipe(pause):
@@ -100,8 +121,8 @@ def main():
     """Rows: one that is done at once and one that takes a while, then a result that FAILS."""
     home = Path(os.environ["FAKE_HOME"]) / "entry.py"
     slow = Row(slow_recipe(float(os.environ.get("FAKE_PAUSE", "0"))))
-    good = {"published": published(1.5, 10.0), "reason": "nobody knows"}
-    bad = {"published": published(1.0, 10.0), "bar": {"error": 1.2}}
+    good = {"published": published(1.5, 10.0), "noise": NOISE, "note": "nobody knows"}
+    bad = {"published": published(1.0, 10.0), "noise": NOISE, "bar": {"error": 1.2}}
     rows = {"at once": Row(Fake()), "slow": slow}
     install(
         make("headline", home, rows, {"rows": {"at once": good}}),

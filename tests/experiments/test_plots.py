@@ -28,7 +28,7 @@ def point(error, compression, status="recalled"):
 RESULTS = {
     "title": "nothing on nothing",
     "rows": [
-        row("dense", "dense", 1.0, 1.6, point(1.4, 1.0, "verified")),
+        row("dense", "dense", 1.0, 1.6, point(1.4, 1.0, "read")),
         row("far", "magnitude", 32.0, 2.0),
         row("near", "magnitude", 4.0, 1.7, point(1.65, 5.0)),
         row("nowhere", "other", 8.0, 1.8, point(1.5, None)),
@@ -78,7 +78,7 @@ def test_tradeoff_shows_every_number_where_it_belongs(drawn):
     assert joined == {(4.0, 32.0)}  # the one series of two rows, sorted
 
 
-def test_the_legend_says_what_is_recalled_and_what_was_checked(drawn):
+def test_the_legend_says_what_is_recalled_and_what_was_read(drawn):
     plots.tradeoff(RESULTS, Path("figure.png"))
     assert legend(drawn[0][0]) == [
         "dense",
@@ -86,7 +86,7 @@ def test_the_legend_says_what_is_recalled_and_what_was_checked(drawn):
         "other",
         "L0, as recalled",
         "ours, mean and sd of 2 seeds",
-        "published, checked",
+        "published, read in the paper",
         "published, as recalled; not\nchecked against the PDF",
     ]
 

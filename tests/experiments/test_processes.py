@@ -72,7 +72,7 @@ def test_from_start_to_end(start, out):
     }
     assert "verdict" in lines[6]
     assert "at once" in lines[7]
-    assert lines[7].endswith("within")
+    assert lines[7].endswith("reproduced")
     assert lines[-2:] == [
         "Figure: minisparse-results/headline/figure.png",
         "2 rows were found.",

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_experiments import TOTAL, Fake, published
+from fake_experiments import NOISE, TOTAL, Fake, published
 
 from minisparse.experiments import results, runner, tables
 from minisparse.experiments.experiment import Row
 from minisparse.experiments.recipe import Outcome
-from minisparse.experiments.screen import Screen
+from minisparse.progress import PlanProgress
 
 FOUND = [(1.60, 80), (1.70, 90), (1.95, 120)]  # error and kept weights of seeds 0, 1, 2
 
@@ -18,7 +18,9 @@ class Given(Fake):
     def run(self, seed, *, checkpoint, progress):  # noqa: ARG002
         error, kept = FOUND[seed]
         end = Outcome(error, 0.5, {"fc1.weight": kept, "fc1.bias": 10}, TOTAL)
-        return replace(end, points={"2x": replace(end, error=error / 2)})
+        history = [{"epoch": 1, "train_error": 5.0}, {"epoch": 2, "train_error": 0.1 * (seed + 1)}]
+        half = replace(end, error=error / 2, extra={"train_error": 0.5})
+        return replace(end, history=history, points={"2x": half})
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def reproduce(publish, here):
     def run(rows, comparison=None, seeds=3, default_seeds=1, **settings):
         experiment = publish("some", rows, comparison, seeds=default_seeds)
         (found,) = runner.reproduce(
-            [experiment], out=here / "out", screen=Screen(), seeds=seeds, **settings
+            [experiment], out=here / "out", display=PlanProgress(), seeds=seeds, **settings
         )
         return found
 
@@ -35,13 +37,13 @@ def reproduce(publish, here):
 
 ROWS = {"ours": Row(Given(), "a series"), "half": Row(Given(), "a series", "2x")}
 COMPARISON = {
+    "noise": NOISE,
     "rows": {
         "ours": {
             "published": published(1.65, 10.0),
             "convention": "weights",
-            "tolerance": {"error": 0.25, "compression": 0.1, "why": "because"},
         },
-        "half": {"published": published(0.5, None, "verified"), "reason": "none better | at hand"},
+        "half": {"published": published(0.5, None, "read"), "note": "none better | at hand"},
     },
     "others": [{"name": "Somebody", **published(1.8, 9.99)}],
 }
@@ -118,10 +120,15 @@ def test_results_json_has_what_programs_read(reproduce, here):
         "source": "Table 7",
         "status": "recalled",
     }
-    assert (row["verdict"], row["reason"]) == ("within", "")
+    assert (row["verdict"], row["reason"]) == ("reproduced", "")
+    assert row["words"] == {"error": "same", "ratio": "same", "profile": None}
+    assert row["limits"]["error"] == pytest.approx(1.96 * 0.05 * np.sqrt(4 / 3) + 0.005)
+    assert row["control_passes"] is None
+    assert found["claims"] == []
     assert row["difference"]["error"] == pytest.approx(1.75 - 1.65)
     assert row["difference"]["compression"] == pytest.approx(row["ours"]["compression_mean"] / 10)
-    assert (half["verdict"], half["reason"]) == ("differs", "none better | at hand")
+    expected = ("not reached", "error worse; none better | at hand")
+    assert (half["verdict"], half["reason"]) == expected
     assert half["difference"]["compression"] is None
     assert found["settings"]["seeds"] == [0, 1, 2]
     assert found["settings"]["rows"]["half"]["point"] == "2x"
@@ -142,7 +149,10 @@ def test_runs_of_different_machines_say_in_what_they_differ(reproduce, here):
 
 
 def test_a_quick_run_is_labelled_and_not_compared(reproduce):
-    bad = {"rows": {"ours": {"published": published(0.1, 1000.0), "bar": {"error": 0.2}}}}
+    bad = {
+        "noise": NOISE,
+        "rows": {"ours": {"published": published(0.1, 1000.0), "bar": {"error": 0.2}}},
+    }
     found = reproduce({"ours": Row(Given())}, bad, quick=True)
     assert found["rows"][0]["verdict"] == "quick run: not compared"
     assert found["rows"][0]["published"]["error"] == 0.1
@@ -159,8 +169,11 @@ def test_the_csv_has_a_line_for_each_row(reproduce, here):
     assert [line["name"] for line in lines] == ["ours", "half"]
     assert float(lines[0]["error_mean"]) == found["rows"][0]["ours"]["error_mean"]
     assert lines[0]["published_status"] == "recalled"
+    assert lines[0]["verdict"] == "reproduced"
+    assert lines[0]["error_word"] == lines[0]["ratio_word"] == "same"
+    assert float(lines[0]["train_error_mean"]) == found["rows"][0]["ours"]["train_error_mean"]
     assert lines[1]["published_compression"] == lines[1]["difference_compression"] == ""
-    assert lines[1]["reason"] == "none better | at hand"
+    assert lines[1]["reason"] == "error worse; none better | at hand"
 
 
 def test_the_page_has_all_columns_and_says_what_is_recalled(reproduce, here):
@@ -174,29 +187,86 @@ def test_the_page_has_all_columns_and_says_what_is_recalled(reproduce, here):
     cells = [cell.strip() for cell in ours]
     assert cells[0] == "ours"
     assert cells[1:5] == ["1.65 %", "10x", "recalled", "1.75 +- 0.18 %"]
-    assert cells[5:8] == ["9.6x", "9.6x", "+0.10, x 0.96"]
-    assert cells[8] == "within"
-    assert cells[9] == "Table 7 (as recalled; not checked against the PDF)"
-    assert half[3].strip() == "verified"
-    assert half[8].strip() == "differs: none better  at hand"
-    assert half[9].strip() == "Table 7 (verified)"
+    assert cells[5:9] == ["0.20 +- 0.10 %", "9.6x", "9.6x", "+0.10, x 0.96"]
+    assert cells[9] == "reproduced"
+    assert cells[10] == "Table 7 (as recalled; not checked against the PDF)"
+    assert half[3].strip() == "read"
+    assert half[9].strip() == "not reached: error worse; none better  at hand"
+    assert half[10].strip() == "Table 7 (read in the paper)"
     assert "- Somebody: 1.8 %, 9.99x (Table 7 (as recalled; not checked against the PDF))" in page
 
 
 def test_the_text_is_aligned_and_says_what_is_recalled(reproduce):
     text = tables.to_text(reproduce(ROWS, COMPARISON))
     lines = text.splitlines()
-    assert lines[2].index("within") == lines[3].index("differs") == lines[1].index("verdict")
-    assert "half, differs: none better | at hand" in text
+    where = lines[1].index("verdict")
+    assert lines[2].index("reproduced") == lines[3].index("not reached") == where
+    assert "half, not reached: error worse; none better | at hand" in " ".join(text.split())
     text = " ".join(text.split())
     assert "Recalled: as recalled; not checked against the PDF." in text
     assert "mean +- sd of 3 seeds" in text
 
 
-def test_verified_figures_are_not_called_recalled(reproduce):
-    comparison = {"rows": {"ours": {"published": published(9.0, 1.0, "verified")}}}
-    found = reproduce({"ours": Row(Given())}, comparison)
-    assert "recalled" not in tables.to_text(found) + tables.to_markdown(found)
+def test_figures_that_were_read_or_are_quoted_are_not_called_recalled(reproduce):
+    quoted = published(9.0, 1.0, "quoted", quoted_by="Somebody 2020")
+    comparison = {
+        "noise": NOISE,
+        "rows": {"ours": {"published": quoted}, "half": {"published": published(9.0, 1.0, "read")}},
+    }
+    text = tables.to_markdown(reproduce(ROWS, comparison))
+    assert "recalled" not in text
+    assert "quoted by Somebody 2020" in text
+    assert "read in the paper" in text
+
+
+def test_the_training_error_is_that_of_the_last_epoch_or_of_the_point(reproduce):
+    ours, half = (row["ours"] for row in reproduce(ROWS, COMPARISON)["rows"])
+    assert ours["train_errors"] == pytest.approx([0.1, 0.2, 0.3])
+    assert ours["train_error_mean"] == pytest.approx(0.2)
+    assert ours["train_error_sd"] == pytest.approx(0.1)
+    assert half["train_errors"] == [0.5, 0.5, 0.5]
+
+
+def test_without_a_training_error_there_is_none(reproduce):
+    (row,) = reproduce({"row": Row(Fake())}, seeds=2)["rows"]
+    assert row["ours"]["train_error_mean"] is row["ours"]["train_error_sd"] is None
+    assert row["ours"]["train_errors"] == [None, None]
+
+
+CONTROLS = {
+    "method": Row(Given()),
+    "as good": Row(Fake(error=1.6), control_of="method"),
+    "worse": Row(Fake(error=1.9), control_of="method"),
+    "of nothing": Row(Fake(error=1.7, kept=91), control_of="unpublished"),
+    "unpublished": Row(Fake(error=1.65, kept=92)),
+}
+
+
+def test_a_control_that_would_pass_for_the_method_is_told(reproduce):
+    comparison = {
+        "noise": NOISE,
+        "convention": "weights",
+        "rows": {"method": {"published": published(1.75, 10.0)}},
+    }
+    found = reproduce(CONTROLS, comparison)
+    passes = {row["name"]: row["control_passes"] for row in found["rows"]}
+    assert passes == {
+        "method": True,
+        "as good": True,
+        "worse": False,
+        "of nothing": None,
+        "unpublished": None,
+    }
+    assert "does the control pass too?" in tables.to_text(found)
+    assert "does the control pass too?" not in tables.to_text(reproduce(ROWS, COMPARISON))
+    with pytest.raises(ValueError, match="is the control of 'nobody', which is no row"):
+        reproduce({"row": Row(Fake(), control_of="nobody")})
+
+
+def test_a_quick_run_judges_no_control(reproduce):
+    found = reproduce(CONTROLS, {"rows": {}}, quick=True)
+    assert {row["control_passes"] for row in found["rows"]} == {None}
+    assert found["claims"] == []
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@ from dataclasses import dataclass, replace
 
 import matplotlib.image
 import pytest
-from fake_experiments import Fake, published
+from fake_experiments import NOISE, Fake, published
 
-from minisparse.experiments import catalogue, plots, runner
+from minisparse.experiments import catalogue, jobs, plots, runner
 from minisparse.experiments.experiment import Row
-from minisparse.experiments.screen import Screen
 from minisparse.experiments.store import ResultsError
+from minisparse.progress import PlanProgress
 
 calls = []
 
@@ -34,7 +34,7 @@ def forget():
 def reproduce(*experiments, out="out", **settings):
     from pathlib import Path
 
-    return runner.reproduce(experiments, out=Path(out), screen=Screen(), **settings)
+    return runner.reproduce(experiments, out=Path(out), display=PlanProgress(), **settings)
 
 
 def test_a_finished_run_is_never_repeated(publish, here):
@@ -57,9 +57,9 @@ def test_runs_that_measure_time_are_alone(publish, monkeypatch, alone):
 
     def at_once(count):
         asked.append(count)
-        return runner._in_turn
+        return jobs._in_turn
 
-    monkeypatch.setattr(runner, "_at_once", at_once)
+    monkeypatch.setattr(jobs, "_at_once", at_once)
     rows = {"a": Row(Counted()), "b": Row(Counted(error=2.0))}
     reproduce(publish("some", rows, alone=alone), at_once=2)
     assert asked == ([] if alone else [2])
@@ -226,7 +226,7 @@ def test_an_id_listed_wrongly_is_an_error(publish):
 
 def test_all_four_files_are_written(publish, here):
     comparison = {
-        "rows": {"a": {"published": published(1.5, 9.0), "bar": {"error": 2}}},
+        "rows": {"a": {"noise": NOISE, "published": published(1.5, 9.0), "bar": {"error": 2}}},
         "others": [{"name": "Somebody", **published(1.8, 9.99)}],
     }
     rows = {

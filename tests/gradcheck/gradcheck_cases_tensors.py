@@ -168,7 +168,11 @@ innocent(
 Wrong = operation(np.tanh, lambda g, y, x: g * (1.0 - y), saves=("y",))
 innocent("chain", lambda x, w: autodiff.logsumexp(autodiff.tanh(x @ w), axis=1), (X, W))
 mutant(
-    "chain with a wrong link", lambda x, w: autodiff.exp(Wrong()(x @ w)), (X, W), "wrong-formula"
+    "chain with a wrong link",
+    lambda x, w: autodiff.exp(Wrong()(x @ w)),
+    (X, W),
+    "wrong-formula",
+    "wrong-structure",  # where tanh is flat, a claimed slope looks as if it went to a wrong element
 )
 innocent("one tensor used twice", lambda x: x * autodiff.sum_(x), (X,))
 innocent("one argument unused", lambda x, y: autodiff.sigmoid(x), (X, Y))
@@ -347,7 +351,13 @@ innocent(
 innocent("tied weights", Tied(rng()), (X,))
 innocent("masked weights", Masked(rng()), (X,))
 innocent("masked weights, stored entries only", Masked(rng()), (X,), stored={"weight": STORED})
-mutant("tied weights: one use detached", Tied(rng(), detached=True), (X,), "wrong-formula")
+mutant(
+    "tied weights: one use detached",
+    Tied(rng(), detached=True),
+    (X,),
+    "wrong-formula",
+    "missing-terms",  # so it does, where only the other use reaches
+)
 mutant("bias: mean for sum", Layer(rng()), (X,), "constant-factor")
 mutant(
     "bias: mean for sum, in a deep net",

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from definitions import brute_conv2d, run_elsewhere
+from brute import BOTH, brute_conv2d, run_elsewhere
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minisparse import kernels
+from minisparse import definitions, kernels
+from minisparse.definitions.shapes import conv_output_shape
 
 
 @st.composite
@@ -24,7 +25,7 @@ def geometries(draw, most=7, channels=5):
 
 def draw_arrays(x_shape, w_shape, stride, padding, dtype, seed=0):
     rng = np.random.default_rng(seed)
-    y_shape = kernels.conv_output_shape(x_shape, w_shape, stride, padding)
+    y_shape = conv_output_shape(x_shape, w_shape, stride, padding)
     return [rng.standard_normal(s).astype(dtype) for s in (x_shape, w_shape, y_shape)]
 
 
@@ -34,9 +35,9 @@ def tolerance(dtype):
 
 @settings(deadline=None, max_examples=25)
 @given(geometry=geometries(most=5, channels=3))
-def test_the_twin_follows_the_definition(geometry):
+def test_the_definition_is_what_loops_by_hand_find(geometry):
     x, w, _ = draw_arrays(*geometry, np.float64)
-    y = kernels.conv2d_reference(x, w, *geometry[2:])
+    y = definitions.conv2d(x, w, *geometry[2:])
     np.testing.assert_allclose(y, brute_conv2d(x, w, *geometry[2:]), rtol=1e-12, atol=1e-12)
 
 
@@ -45,10 +46,10 @@ def test_the_twin_follows_the_definition(geometry):
 def test_the_gradients_are_the_adjoints(geometry):
     """The product <conv(x, w), g> is linear in each argument: its gradients are its adjoints."""
     x, w, g = draw_arrays(*geometry, np.float64)
-    for suffix in ("", "_reference"):
-        forward = getattr(kernels, "conv2d" + suffix)
-        input_grad = getattr(kernels, "conv2d_input_grad" + suffix)
-        weight_grad = getattr(kernels, "conv2d_weight_grad" + suffix)
+    for home in (kernels, definitions):
+        forward = home.conv2d
+        input_grad = home.conv2d_input_grad
+        weight_grad = home.conv2d_weight_grad
         product_ = np.vdot(forward(x, w, *geometry[2:]), g)
         gx = input_grad(g, w, x.shape, *geometry[2:])
         gw = weight_grad(x, g, w.shape[:2], *geometry[2:])
@@ -69,7 +70,7 @@ def test_the_gradients_are_the_adjoints(geometry):
 @example(geometry=((2, 6, 6, 3), (3, 3, 3, 0), (1, 1), (1, 1)))  # no kernel at all
 @example(geometry=((2, 6, 6, 0), (3, 3, 0, 4), (1, 1), (0, 0)))  # no channel at all
 @example(geometry=((2, 6, 40, 130), (3, 3, 130, 70), (2, 3), (1, 2)))  # wider than any tile
-def test_each_kernel_against_its_twin(dtype, geometry):
+def test_each_kernel_against_its_definition(dtype, geometry):
     x, w, g = draw_arrays(*geometry, dtype)
     how = geometry[2:]
     for name, args in {
@@ -78,13 +79,16 @@ def test_each_kernel_against_its_twin(dtype, geometry):
         "conv2d_weight_grad": (x, g, w.shape[:2]),
     }.items():
         fast = getattr(kernels, name)(*args, *how)
-        twin = getattr(kernels, name + "_reference")(*args, *how)
+        expected = getattr(definitions, name)(*args, *how)
         assert fast.dtype == dtype
-        assert fast.shape == twin.shape
-        size = np.abs(twin).max(initial=1.0)  # rounding grows with the sum, not with its entries
-        np.testing.assert_allclose(fast / size, twin / size, err_msg=name, **tolerance(dtype))
+        assert fast.shape == expected.shape
+        size = np.abs(expected).max(
+            initial=1.0
+        )  # rounding grows with the sum, not with its entries
+        np.testing.assert_allclose(fast / size, expected / size, err_msg=name, **tolerance(dtype))
 
 
+@pytest.mark.parametrize("name", ["conv2d_weight_grad_magnitude", "conv2d_weight_grad_squares"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @settings(deadline=None, max_examples=30)
 @given(geometry=geometries(most=6, channels=20))
@@ -92,17 +96,17 @@ def test_each_kernel_against_its_twin(dtype, geometry):
 @example(geometry=((3, 12, 12, 20), (5, 5, 20, 50), (1, 1), (0, 0)))  # and the second
 @example(geometry=((0, 8, 9, 3), (3, 3, 3, 4), (1, 1), (1, 1)))  # no image at all
 @example(geometry=((2, 6, 6, 3), (3, 3, 3, 0), (1, 1), (1, 1)))  # no kernel at all
-def test_magnitudes_of_single_images(dtype, geometry):
+def test_magnitudes_and_squares_of_single_images(name, dtype, geometry):
     x, w, g = draw_arrays(*geometry, dtype)
     g = np.stack([g, 0.5 * g[..., ::-1]])
     args = x, g, w.shape[:2], *geometry[2:]
-    fast = kernels.conv2d_weight_grad_magnitude(*args)
-    twin = kernels.conv2d_weight_grad_magnitude_reference(*args)
+    fast = getattr(kernels, name)(*args)
+    expected = getattr(definitions, name)(*args)
     assert fast.dtype == dtype
-    assert fast.shape == twin.shape == w.shape
-    size = np.abs(twin).max(initial=1.0)
-    np.testing.assert_allclose(fast / size, twin / size, **tolerance(dtype))
-    np.testing.assert_array_equal(kernels.conv2d_weight_grad_magnitude(*args), fast)
+    assert fast.shape == expected.shape == w.shape
+    size = np.abs(expected).max(initial=1.0)
+    np.testing.assert_allclose(fast / size, expected / size, **tolerance(dtype))
+    np.testing.assert_array_equal(getattr(kernels, name)(*args), fast)
 
 
 def test_magnitudes_need_gradients_of_every_image():
@@ -113,19 +117,20 @@ def test_magnitudes_need_gradients_of_every_image():
         kernels.conv2d_weight_grad_magnitude(x, g[None, :1], w.shape[:2])
 
 
-def test_the_twins_run_elsewhere(device):
+def test_the_definitions_run_elsewhere(device):
     geometry = ((2, 6, 7, 3), (3, 2, 3, 4), (2, 1), (1, 0))
     x, w, g = draw_arrays(*geometry, np.float32)
     for name, args in {
-        "conv2d_reference": (x, w),
-        "conv2d_input_grad_reference": (g, w, x.shape),
-        "conv2d_weight_grad_reference": (x, g, (3, 2)),
-        "conv2d_weight_grad_magnitude_reference": (x, g[None], (3, 2)),
+        "conv2d": (x, w),
+        "conv2d_input_grad": (g, w, x.shape),
+        "conv2d_weight_grad": (x, g, (3, 2)),
+        "conv2d_weight_grad_magnitude": (x, g[None], (3, 2)),
+        "conv2d_weight_grad_squares": (x, g[None], (3, 2)),
     }.items():
-        twin = getattr(kernels, name)
+        definition = getattr(definitions, name)
         np.testing.assert_allclose(
-            run_elsewhere(device, twin, *args, *geometry[2:]),
-            twin(*args, *geometry[2:]),
+            run_elsewhere(device, definition, *args, *geometry[2:]),
+            definition(*args, *geometry[2:]),
             rtol=1e-5,
             atol=1e-5,
         )
@@ -179,34 +184,34 @@ def test_mixed_precision_computes_in_the_larger():
     y = kernels.conv2d(x.astype(np.float32), w)
     assert y.dtype == np.float64
     np.testing.assert_allclose(
-        y, kernels.conv2d_reference(x.astype(np.float32).astype(np.float64), w), rtol=1e-12
+        y, definitions.conv2d(x.astype(np.float32).astype(np.float64), w), rtol=1e-12
     )
     with pytest.raises(TypeError, match="float32 or float64, got complex"):
         kernels.conv2d(x.astype(complex), w)
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
-def test_a_gradient_of_the_wrong_shape_is_refused(suffix):
+@BOTH
+def test_a_gradient_of_the_wrong_shape_is_refused(home):
     x, w, g = draw_arrays((2, 6, 6, 2), (3, 3, 2, 4), (1, 1), (0, 0), np.float32)
     message = r"shape \[2, 4, 4, 4\], got \[2, 3, 4, 4\]"
     with pytest.raises(ValueError, match=message):
-        getattr(kernels, "conv2d_input_grad" + suffix)(g[:, 1:], w, x.shape)
+        home.conv2d_input_grad(g[:, 1:], w, x.shape)
     with pytest.raises(ValueError, match=message):
-        getattr(kernels, "conv2d_weight_grad" + suffix)(x, g[:, 1:], (3, 3))
+        home.conv2d_weight_grad(x, g[:, 1:], (3, 3))
     with pytest.raises(ValueError, match="channels"):
-        getattr(kernels, "conv2d" + suffix)(x, w[:, :, :1])
+        home.conv2d(x, w[:, :, :1])
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
+@BOTH
 @pytest.mark.parametrize("relu", [False, True])
-def test_bias_and_relu(suffix, relu):
+def test_bias_and_relu(home, relu):
     geometry = ((3, 6, 7, 3), (3, 2, 3, 21), (2, 1), (1, 0))
     x, w, _ = draw_arrays(*geometry, np.float64)
     bias = np.linspace(-9, 9, 21)
     expected = brute_conv2d(x, w, *geometry[2:]) + bias
     if relu:
         expected[expected < 0] = 0
-    conv2d = getattr(kernels, "conv2d" + suffix)
+    conv2d = home.conv2d
     np.testing.assert_allclose(
         conv2d(x, w, *geometry[2:], bias, relu), expected, rtol=1e-12, atol=1e-12
     )
@@ -223,15 +228,15 @@ def test_bias_and_relu(suffix, relu):
 def test_all_gradients_in_one_pass(dtype, relu, geometry):
     x, w, g = draw_arrays(*geometry, dtype)
     how = geometry[2:]
-    y = kernels.conv2d_reference(x, w, *how, relu=relu)
+    y = definitions.conv2d(x, w, *how, relu=relu)
     through = np.where(y > 0, g, 0) if relu else g
     expected = (
-        kernels.conv2d_input_grad_reference(through, w, x.shape, *how),
-        kernels.conv2d_weight_grad_reference(x, through, w.shape[:2], *how),
+        definitions.conv2d_input_grad(through, w, x.shape, *how),
+        definitions.conv2d_weight_grad(x, through, w.shape[:2], *how),
         np.einsum("nijo->o", through),
     )
-    for suffix in ("", "_reference"):
-        backward = getattr(kernels, "conv2d_backward" + suffix)
+    for home in (kernels, definitions):
+        backward = home.conv2d_backward
         found = backward(g, x, w, *how, y=y if relu else None)
         for a, b in zip(found, expected, strict=True):
             assert a.dtype == dtype
@@ -247,6 +252,6 @@ def test_a_gradient_that_a_relu_stops_may_be_infinite():
     x, w, g = draw_arrays((1, 3, 3, 1), (1, 1, 1, 2), (1, 1), (0, 0), np.float32)
     y = kernels.conv2d(x, w, relu=True)
     g[y == 0] = np.inf
-    for suffix in ("", "_reference"):
-        for gradient in getattr(kernels, "conv2d_backward" + suffix)(g, x, w, y=y):
+    for home in (kernels, definitions):
+        for gradient in home.conv2d_backward(g, x, w, y=y):
             assert np.isfinite(gradient).all()

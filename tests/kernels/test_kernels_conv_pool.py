@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from definitions import brute_conv2d, run_elsewhere, windows
+from brute import BOTH, brute_conv2d, run_elsewhere, windows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minisparse import kernels
+from minisparse import definitions, kernels
+from minisparse.definitions.shapes import conv_output_shape
 
 
 @st.composite
@@ -28,7 +29,7 @@ def geometries(draw, most=9, channels=4):
 def draw_arrays(geometry, dtype, seed=0):
     rng = np.random.default_rng(seed)
     x_shape, w_shape = geometry[:2]
-    n, ho, wo, o = kernels.conv_output_shape(*geometry)
+    n, ho, wo, o = conv_output_shape(*geometry)
     shapes = x_shape, w_shape, (o,), (n, ho // 2, wo // 2, o)
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
@@ -36,10 +37,10 @@ def draw_arrays(geometry, dtype, seed=0):
 @pytest.mark.parametrize("relu", [False, True])
 @settings(deadline=None, max_examples=15)
 @given(geometry=geometries(most=6, channels=3))
-def test_the_twin_follows_the_definition(relu, geometry):
+def test_the_definition_is_what_loops_by_hand_find(relu, geometry):
     x, w, bias, _ = draw_arrays(geometry, np.float64)
     z = brute_conv2d(x, w, *geometry[2:]) + bias
-    y, winner = kernels.conv2d_pool_reference(x, w, *geometry[2:], bias, relu)
+    y, winner = definitions.conv2d_pool(x, w, *geometry[2:], bias, relu)
     assert winner.dtype == np.uint8
     count = 0
     for out, seen in windows(z.shape, (2, 2), (2, 2), (0, 0)):
@@ -54,17 +55,17 @@ def test_the_twin_follows_the_definition(relu, geometry):
 
 
 @pytest.mark.parametrize("relu", [False, True])
-def test_the_twins_gradients_are_slopes(relu):
+def test_the_gradients_of_the_definition_are_slopes(relu):
     geometry = ((2, 5, 6, 2), (2, 3, 2, 3), (1, 1), (1, 0))
     x, w, bias, g = draw_arrays(geometry, np.float64)
     arrays = [x, w, bias]
 
     def value():
-        y, _ = kernels.conv2d_pool_reference(x, w, *geometry[2:], bias, relu)
+        y, _ = definitions.conv2d_pool(x, w, *geometry[2:], bias, relu)
         return np.vdot(y, g)
 
-    _, winner = kernels.conv2d_pool_reference(x, w, *geometry[2:], bias, relu)
-    gradients = kernels.conv2d_pool_backward_reference(g, winner, x, w, *geometry[2:])
+    _, winner = definitions.conv2d_pool(x, w, *geometry[2:], bias, relu)
+    gradients = definitions.conv2d_pool_backward(g, winner, x, w, *geometry[2:])
     step = 1e-6  # far smaller than the distance to any tie, for this seed
     for array, gradient in zip(arrays, gradients, strict=True):
         for index in np.ndindex(array.shape):
@@ -86,20 +87,20 @@ def test_the_twins_gradients_are_slopes(relu):
 @example(geometry=((3, 11, 14, 24), (3, 4, 24, 21), (2, 1), (1, 2)))  # gradients of winners only
 @example(geometry=((2, 6, 6, 3), (3, 3, 3, 0), (1, 1), (1, 1)))
 @example(geometry=((1, 9, 9, 70), (3, 3, 70, 130), (1, 1), (1, 1)))
-def test_the_kernels_against_their_twins(dtype, relu, geometry):
+def test_the_kernels_against_their_definitions(dtype, relu, geometry):
     x, w, bias, g = draw_arrays(geometry, dtype)
     x, w, bias = np.round(4 * x), np.round(w), np.round(bias)  # whole numbers: exact, and ties
     how = geometry[2:]
     y, winner = kernels.conv2d_pool(x, w, *how, bias, relu)
-    y_twin, winner_twin = kernels.conv2d_pool_reference(x, w, *how, bias, relu)
+    y_expected, winner_expected = definitions.conv2d_pool(x, w, *how, bias, relu)
     assert (y.dtype, winner.dtype) == (dtype, np.uint8)
-    np.testing.assert_array_equal(y, y_twin)
-    np.testing.assert_array_equal(winner, winner_twin)
+    np.testing.assert_array_equal(y, y_expected)
+    np.testing.assert_array_equal(winner, winner_expected)
     close = {"rtol": 1e-4, "atol": 1e-4} if dtype == np.float32 else {"rtol": 1e-11, "atol": 1e-11}
     for wants in [(True, True, True), (False, True, True), (True, False, False)]:
         found = kernels.conv2d_pool_backward(g, winner, x, w, *how, wants)
-        twins = kernels.conv2d_pool_backward_reference(g, winner, x, w, *how, wants)
-        for a, b in zip(found, twins, strict=True):
+        expected = definitions.conv2d_pool_backward(g, winner, x, w, *how, wants)
+        for a, b in zip(found, expected, strict=True):
             assert (a is None) == (b is None)
             if a is not None:
                 assert (a.dtype, a.shape) == (dtype, b.shape)
@@ -107,9 +108,9 @@ def test_the_kernels_against_their_twins(dtype, relu, geometry):
                 np.testing.assert_allclose(a / size, b / size, **close)
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
-def test_nan_and_minus_infinity(suffix):
-    conv2d_pool = getattr(kernels, "conv2d_pool" + suffix)
+@BOTH
+def test_nan_and_minus_infinity(home):
+    conv2d_pool = home.conv2d_pool
     one = np.ones((1, 1, 1, 1), np.float32)
     nan, inf = np.nan, np.inf
     for pixels, relu, largest, number in [
@@ -126,15 +127,15 @@ def test_nan_and_minus_infinity(suffix):
         np.testing.assert_array_equal(winner.ravel(), [number])
 
 
-def test_the_twins_run_elsewhere(device):
+def test_the_definitions_run_elsewhere(device):
     geometry = ((2, 6, 7, 3), (3, 2, 3, 4), (1, 1), (1, 0))
     x, w, bias, g = draw_arrays(geometry, np.float32)
-    forward = kernels.conv2d_pool_reference
+    forward = definitions.conv2d_pool
     y, winner = forward(x, w, *geometry[2:], bias, True)
     moved = run_elsewhere(device, forward, x, w, *geometry[2:], bias, True)
     np.testing.assert_allclose(moved[0], y, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(moved[1], winner)
-    backward = kernels.conv2d_pool_backward_reference
+    backward = definitions.conv2d_pool_backward
     for a, b in zip(
         run_elsewhere(device, backward, g, winner, x, w, *geometry[2:]),
         backward(g, winner, x, w, *geometry[2:]),
@@ -143,12 +144,12 @@ def test_the_twins_run_elsewhere(device):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
-def test_shapes_that_do_not_fit(suffix):
+@BOTH
+def test_shapes_that_do_not_fit(home):
     geometry = ((2, 6, 7, 3), (3, 2, 3, 4), (1, 1), (1, 0))
     x, w, bias, g = draw_arrays(geometry, np.float32)
-    forward = getattr(kernels, "conv2d_pool" + suffix)
-    backward = getattr(kernels, "conv2d_pool_backward" + suffix)
+    forward = home.conv2d_pool
+    backward = home.conv2d_pool_backward
     _, winner = forward(x, w, *geometry[2:])
     with pytest.raises(ValueError, match="kernel 2 x 2 is larger than the image 1 x 1"):
         forward(x[:, :3, :2], w)

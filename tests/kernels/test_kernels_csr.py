@@ -6,16 +6,16 @@ import sys
 import llvmlite.binding
 import numpy as np
 import pytest
-from definitions import brute_conv2d, run_elsewhere
+from brute import BOTH, brute_conv2d, run_elsewhere
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minisparse import kernels
+from minisparse import definitions, kernels
+from minisparse.definitions.csr import layer_table, padded_bias
 from minisparse.kernels import csr, csr_conv, csr_values
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 HOST = llvmlite.binding.get_host_cpu_features() if X86 else {}
-BOTH = pytest.mark.parametrize("suffix", ["", "_reference"])
 
 
 def compress(m, block=1):
@@ -66,10 +66,8 @@ def test_sparse_linear(dtype, n, n_in, n_out, density, block, biased, relu):
     expected = np.einsum("ni,io->no", x.astype(np.float64), m.astype(np.float64))
     expected += bias if biased else 0
     expected = np.maximum(expected, 0) if relu else expected
-    for suffix in ("", "_reference"):
-        y = getattr(kernels, "sparse_linear" + suffix)(
-            x, *compress(m, block), n_out, bias if biased else None, relu
-        )
+    for home in (kernels, definitions):
+        y = home.sparse_linear(x, *compress(m, block), n_out, bias if biased else None, relu)
         assert y.dtype == dtype
         np.testing.assert_allclose(y, expected, **close(dtype, n_in))
 
@@ -91,8 +89,8 @@ def test_sparse_values_grad(dtype, block, shape):
             for r in range(block):
                 if row * block + r < n_out:
                     expected[p, r] = dense[columns[p], row * block + r]
-    for suffix in ("", "_reference"):
-        found = getattr(kernels, "sparse_values_grad" + suffix)(x, g, columns, starts, block)
+    for home in (kernels, definitions):
+        found = home.sparse_values_grad(x, g, columns, starts, block)
         assert found.dtype == dtype
         assert found.shape == ((columns.size,) if block == 1 else (columns.size, 4))
         np.testing.assert_allclose(found.reshape(expected.shape), expected, **close(dtype, n))
@@ -100,7 +98,7 @@ def test_sparse_values_grad(dtype, block, shape):
 
 @BOTH
 @pytest.mark.parametrize("n", [1, 5, 70])
-def test_sparse_chain(suffix, n):
+def test_sparse_chain(home, n):
     rng = np.random.default_rng(1)
     sizes, blocks, relus = [30, 18, 7, 9], [1, 4, 1], [True, True, False]
     x = rng.standard_normal((n, sizes[0])).astype(np.float32)
@@ -111,11 +109,11 @@ def test_sparse_chain(suffix, n):
         expected = expected @ m + bias
         expected = np.maximum(expected, 0) if relu else expected
         values, columns, starts = compress(m, block)
-        padded = csr.padded_bias(bias, n_out, block, np.float32)
+        padded = padded_bias(bias, n_out, block, np.float32)
         parts.append((values.ravel(), columns, starts, padded))
         layers.append((n_in, n_out, block, columns.size, relu))
-    packed = (*map(np.concatenate, zip(*parts, strict=True)), csr.layer_table(layers))
-    y = getattr(kernels, "sparse_chain" + suffix)(x, packed)
+    packed = (*map(np.concatenate, zip(*parts, strict=True)), layer_table(layers))
+    y = home.sparse_chain(x, packed)
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -139,10 +137,8 @@ def test_sparse_conv2d(dtype, image, filters, stride, padding, density):
         x = rng.standard_normal((n, *image)).astype(dtype)
         for b in (None, bias):
             expected = brute_conv2d(x[:1], w, stride, padding) + (0 if b is None else b)
-            for suffix in ("", "_reference"):
-                y = getattr(kernels, "sparse_conv2d" + suffix)(
-                    x, *entries, filters, stride, padding, b
-                )
+            for home in (kernels, definitions):
+                y = home.sparse_conv2d(x, *entries, filters, stride, padding, b)
                 assert y.dtype == dtype
                 np.testing.assert_allclose(y[:1], expected, rtol=1e-5, atol=1e-5)
                 again = kernels.sparse_conv2d(x[-1:], *entries, filters, stride, padding, b)
@@ -173,8 +169,8 @@ def test_nan_passes_the_relu():
         x = np.zeros((n, 3), np.float32)
         x[0, 1] = np.nan
         for block in (1, 4):
-            for suffix in ("", "_reference"):
-                call = getattr(kernels, "sparse_linear" + suffix)
+            for home in (kernels, definitions):
+                call = home.sparse_linear
                 y = call(x, *compress(m, block), 5, None, True)
                 assert np.isnan(y[0, 2])
 
@@ -215,8 +211,8 @@ def test_a_sample_alone_and_in_a_batch():
 
 
 @BOTH
-def test_lists_that_are_no_matrix(suffix):
-    call = getattr(kernels, "sparse_linear" + suffix)
+def test_lists_that_are_no_matrix(home):
+    call = home.sparse_linear
     x, values = np.ones((2, 3)), np.ones(2)
     columns, starts = np.array([0, 2], np.int32), np.array([0, 1, 2])
     with pytest.raises(ValueError, match=r"columns must lie in 0 ... 2.* from 0 to 3"):
@@ -235,17 +231,17 @@ def test_lists_that_are_no_matrix(suffix):
         call(x, np.ones(3), columns, starts, 2)
     with pytest.raises(ValueError, match=r"must have shape \[2\], got \[3\]"):
         call(x, values, columns, starts, 2, np.ones(3))
-    gradient = getattr(kernels, "sparse_values_grad" + suffix)
+    gradient = home.sparse_values_grad
     with pytest.raises(ValueError, match="a block of 1 or 4"):
         gradient(x, np.ones((2, 2)), columns, starts, 3)
-    convolution = getattr(kernels, "sparse_conv2d" + suffix)
+    convolution = home.sparse_conv2d
     with pytest.raises(ValueError, match="one number for each of 2 columns"):
         convolution(np.ones((1, 4, 4, 1)), np.ones(3), columns, starts, (2, 2, 1, 2))
     with pytest.raises(ValueError, match=r"bias of 2 filters must have shape \[2\]"):
         convolution(np.ones((1, 4, 4, 1)), values, columns, starts, (2, 2, 1, 2), bias=np.ones(3))
 
 
-def test_the_twins_run_elsewhere(device):
+def test_the_definitions_run_elsewhere(device):
     rng = np.random.default_rng(0)
     m = draw_sparse(rng, (6, 5), 0.5, np.float32)
     x, g = (rng.standard_normal(s).astype(np.float32) for s in ((3, 6), (3, 5)))
@@ -253,23 +249,23 @@ def test_the_twins_run_elsewhere(device):
     for block in (1, 4):
         values, columns, starts = compress(m, block)
         for name, args in (
-            ("sparse_linear_reference", (x, values, columns, starts, 5, bias, True)),
-            ("sparse_values_grad_reference", (x, g, columns, starts, block)),
+            ("sparse_linear", (x, values, columns, starts, 5, bias, True)),
+            ("sparse_values_grad", (x, g, columns, starts, block)),
         ):
-            twin = getattr(kernels, name)
-            found = run_elsewhere(device, twin, *args)
-            np.testing.assert_allclose(found, twin(*args), rtol=1e-5, atol=1e-5)
+            definition = getattr(definitions, name)
+            found = run_elsewhere(device, definition, *args)
+            np.testing.assert_allclose(found, definition(*args), rtol=1e-5, atol=1e-5)
     images = rng.standard_normal((2, 4, 4, 1)).astype(np.float32)
     w = draw_sparse(rng, (3, 2, 1, 5), 0.5, np.float32)
     args = (images, *compress(w.reshape(-1, 5)), w.shape, (1, 1), (1, 0), bias)
-    found = run_elsewhere(device, kernels.sparse_conv2d_reference, *args)
-    np.testing.assert_allclose(found, kernels.sparse_conv2d_reference(*args), rtol=1e-5, atol=1e-5)
+    found = run_elsewhere(device, definitions.sparse_conv2d, *args)
+    np.testing.assert_allclose(found, definitions.sparse_conv2d(*args), rtol=1e-5, atol=1e-5)
 
 
 ON_ANOTHER_CPU = """
 import numpy as np
 from test_kernels_csr import compress, draw_sparse
-from minisparse import kernels
+from minisparse import definitions, kernels
 from minisparse.kernels import simd
 assert simd.VECTOR_BYTES == {width}, simd.VECTOR_BYTES
 rng = np.random.default_rng(0)
@@ -278,11 +274,11 @@ for n in (1, 21):
     for block in (1, 4):
         entries = compress(draw_sparse(rng, (10, 6), 0.4, np.float32), block)
         np.testing.assert_allclose(kernels.sparse_linear(x, *entries, 6),
-            kernels.sparse_linear_reference(x, *entries, 6), rtol=1e-4, atol=1e-5)
+            definitions.sparse_linear(x, *entries, 6), rtol=1e-4, atol=1e-5)
 x, w = rng.standard_normal((3, 5, 6, 2)), draw_sparse(rng, (3, 3, 2, 3), 0.4, np.float64)
 args = x, *compress(w.reshape(-1, 3)), w.shape, (1, 1), (1, 0)
 np.testing.assert_allclose(
-    kernels.sparse_conv2d(*args), kernels.sparse_conv2d_reference(*args), rtol=1e-9, atol=1e-9)
+    kernels.sparse_conv2d(*args), definitions.sparse_conv2d(*args), rtol=1e-9, atol=1e-9)
 print("right")
 """
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from definitions import run_elsewhere
+from brute import BOTH, run_elsewhere
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minisparse import kernels
+from minisparse import definitions, kernels
 
 SIZE = st.integers(0, 40)
 
@@ -37,8 +37,8 @@ def test_matmul(dtype, m, k, n, relu, biased, order):
         expected = np.maximum(expected, 0)
     a = np.asfortranarray(a) if order & 1 else a
     b = np.asfortranarray(b) if order & 2 else b
-    for suffix in ("", "_reference"):
-        y = getattr(kernels, "matmul" + suffix)(a, b, bias if biased else None, relu)
+    for home in (kernels, definitions):
+        y = home.matmul(a, b, bias if biased else None, relu)
         assert y.dtype == dtype
         assert y.shape == (m, n)
         np.testing.assert_allclose(y, expected, **close(dtype, k))
@@ -59,9 +59,9 @@ def test_nan_passes_the_relu():
     assert np.isnan(kernels.matmul(a, b, relu=True)).tolist() == [[False] * 5, [True] * 5]
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
-def test_shapes_that_do_not_fit(suffix):
-    matmul = getattr(kernels, "matmul" + suffix)
+@BOTH
+def test_shapes_that_do_not_fit(home):
+    matmul = home.matmul
     a, b = draw((2, 3), (4, 5))
     with pytest.raises(ValueError, match=r"\[m, k\] and \[k, n\], got \[2, 3\] and \[4, 5\]"):
         matmul(a, b)
@@ -83,8 +83,8 @@ def test_linear_backward(dtype, relu, shape):
         np.einsum("mk,mn->kn", x, through),
         np.einsum("mn->n", through),
     )
-    for suffix in ("", "_reference"):
-        backward = getattr(kernels, "linear_backward" + suffix)
+    for home in (kernels, definitions):
+        backward = home.linear_backward
         found = backward(g, x, w, y if relu else None)
         for a, b in zip(found, expected, strict=True):
             assert a.dtype == dtype
@@ -92,9 +92,9 @@ def test_linear_backward(dtype, relu, shape):
         assert backward(g, x, w, None, (False, False, False)) == (None, None, None)
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
-def test_gradients_that_do_not_fit(suffix):
-    backward = getattr(kernels, "linear_backward" + suffix)
+@BOTH
+def test_gradients_that_do_not_fit(home):
+    backward = home.linear_backward
     g, x, w = draw((4, 3), (4, 6), (6, 3))
     for bad in [(g[1:], x, w), (g, x[:, 1:], w), (g, x, w[:, 1:]), (g, x, w, g[:, 1:])]:
         with pytest.raises(ValueError, match=r"need g \[m, n\], x \[m, k\], w \[k, n\]"):
@@ -104,20 +104,20 @@ def test_gradients_that_do_not_fit(suffix):
 def test_an_infinite_gradient_that_the_relu_stops():
     g, x, w, y = draw((4, 3), (4, 6), (6, 3), (4, 3))
     g[y <= 0] = np.inf
-    for suffix in ("", "_reference"):
-        for gradient in getattr(kernels, "linear_backward" + suffix)(g, x, w, y):
+    for home in (kernels, definitions):
+        for gradient in home.linear_backward(g, x, w, y):
             assert np.isfinite(gradient).all()
 
 
-def test_the_twins_run_elsewhere(device):
+def test_the_definitions_run_elsewhere(device):
     g, x, w, y, bias = draw((4, 3), (4, 6), (6, 3), (4, 3), (3,), dtype=np.float32)
     np.testing.assert_allclose(
-        run_elsewhere(device, kernels.matmul_reference, x, w, bias, True),
-        kernels.matmul_reference(x, w, bias, True),
+        run_elsewhere(device, definitions.matmul, x, w, bias, True),
+        definitions.matmul(x, w, bias, True),
         rtol=1e-5,
         atol=1e-5,
     )
-    backward = kernels.linear_backward_reference
+    backward = definitions.linear_backward
     for a, b in zip(run_elsewhere(device, backward, g, x, w, y), backward(g, x, w, y), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 

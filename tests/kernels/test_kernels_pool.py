@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from definitions import run_elsewhere, windows
+from brute import BOTH, run_elsewhere, windows
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from minisparse import kernels
+from minisparse import definitions, kernels
 
 
 @st.composite
@@ -25,7 +25,7 @@ def coarse(shape, dtype, seed=0):
 @given(geometry=geometries())
 def test_max_follows_the_definition(geometry):
     x = coarse(geometry[0], np.float64)
-    y, argmax = kernels.max_pool2d_reference(x, *geometry[1:])
+    y, argmax = definitions.max_pool2d(x, *geometry[1:])
     assert argmax.dtype == np.int32
     for out, seen in windows(*geometry):
         largest = max(x[pixel] for pixel in seen.values())
@@ -37,7 +37,7 @@ def test_max_follows_the_definition(geometry):
 @given(geometry=geometries())
 def test_mean_follows_the_definition(geometry):
     x = np.random.default_rng(0).standard_normal(geometry[0])
-    y = kernels.avg_pool2d_reference(x, *geometry[1:])
+    y = definitions.avg_pool2d(x, *geometry[1:])
     for out, seen in windows(*geometry):
         mean = sum(x[pixel] for pixel in seen.values()) / (geometry[1][0] * geometry[1][1])
         np.testing.assert_allclose(y[out], mean, rtol=1e-12, atol=1e-12)
@@ -48,13 +48,13 @@ def test_mean_follows_the_definition(geometry):
 @given(geometry=geometries())
 @example(geometry=((3, 24, 24, 20), (2, 2), (2, 2), (0, 0)))
 @example(geometry=((2, 7, 7, 50), (2, 2), (2, 2), (0, 0)))  # the last row and column see nothing
-def test_each_kernel_against_its_twin(dtype, geometry):
+def test_each_kernel_against_its_definition(dtype, geometry):
     shape, how = geometry[0], geometry[1:]
     x = coarse(shape, dtype)
     y, argmax = kernels.max_pool2d(x, *how)
-    y_twin, argmax_twin = kernels.max_pool2d_reference(x, *how)
-    np.testing.assert_array_equal(y, y_twin)
-    np.testing.assert_array_equal(argmax, argmax_twin)
+    y_expected, argmax_expected = definitions.max_pool2d(x, *how)
+    np.testing.assert_array_equal(y, y_expected)
+    np.testing.assert_array_equal(argmax, argmax_expected)
     assert (y.dtype, argmax.dtype) == (dtype, np.int32)
     g = coarse(y.shape, dtype, seed=1)  # small integers: sums are exact in any order
     exact = {"rtol": 0, "atol": 0}
@@ -65,9 +65,9 @@ def test_each_kernel_against_its_twin(dtype, geometry):
         ("avg_pool2d_backward", (g, shape), {"rtol": 1e-5, "atol": 1e-6}),
     ]:
         fast = getattr(kernels, name)(*args, *how)
-        twin = getattr(kernels, name + "_reference")(*args, *how)
+        expected = getattr(definitions, name)(*args, *how)
         assert fast.dtype == dtype
-        np.testing.assert_allclose(fast, twin, err_msg=name, **close)
+        np.testing.assert_allclose(fast, expected, err_msg=name, **close)
 
 
 @settings(deadline=None, max_examples=40)
@@ -79,11 +79,11 @@ def test_backward_passes_are_adjoints(geometry):
     y, argmax = kernels.max_pool2d(x, *how)
     g = rng.standard_normal(y.shape)
     close = {"rtol": 1e-11, "atol": 1e-11}
-    for suffix in ("", "_reference"):
-        gather = getattr(kernels, "max_pool2d_gather" + suffix)
-        scatter = getattr(kernels, "max_pool2d_backward" + suffix)
-        mean = getattr(kernels, "avg_pool2d" + suffix)
-        spread = getattr(kernels, "avg_pool2d_backward" + suffix)
+    for home in (kernels, definitions):
+        gather = home.max_pool2d_gather
+        scatter = home.max_pool2d_backward
+        mean = home.avg_pool2d
+        spread = home.avg_pool2d_backward
         np.testing.assert_array_equal(gather(x, argmax, *how), y)
         np.testing.assert_allclose(
             np.vdot(gather(z, argmax, *how), g),
@@ -95,9 +95,9 @@ def test_backward_passes_are_adjoints(geometry):
         )
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
-def test_ties_go_to_the_first_and_nan_wins(suffix):
-    max_pool2d = getattr(kernels, "max_pool2d" + suffix)
+@BOTH
+def test_ties_go_to_the_first_and_nan_wins(home):
+    max_pool2d = home.max_pool2d
     nan, inf = np.nan, np.inf
     for pixels, largest, first in [
         ([1, 1, 1, 1], 1, 0),
@@ -115,36 +115,36 @@ def test_ties_go_to_the_first_and_nan_wins(suffix):
             np.testing.assert_array_equal(argmax, np.full((1, 1, 1, 19), first))
 
 
-def test_the_twins_run_elsewhere(device):
+def test_the_definitions_run_elsewhere(device):
     shape, how = (2, 6, 7, 3), ((3, 2), (2, 1), (1, 0))
     x = coarse(shape, np.float32)
     y, argmax = kernels.max_pool2d(x, *how)
     for got, expected in zip(
-        run_elsewhere(device, kernels.max_pool2d_reference, x, *how), (y, argmax), strict=True
+        run_elsewhere(device, definitions.max_pool2d, x, *how), (y, argmax), strict=True
     ):
         np.testing.assert_array_equal(got, expected)
     for name, args in {
-        "max_pool2d_backward_reference": (y, argmax, shape),
-        "max_pool2d_gather_reference": (x, argmax),
-        "avg_pool2d_reference": (x,),
-        "avg_pool2d_backward_reference": (y, shape),
+        "max_pool2d_backward": (y, argmax, shape),
+        "max_pool2d_gather": (x, argmax),
+        "avg_pool2d": (x,),
+        "avg_pool2d_backward": (y, shape),
     }.items():
-        twin = getattr(kernels, name)
+        definition = getattr(definitions, name)
         np.testing.assert_allclose(
-            run_elsewhere(device, twin, *args, *how), twin(*args, *how), rtol=1e-6
+            run_elsewhere(device, definition, *args, *how), definition(*args, *how), rtol=1e-6
         )
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
-def test_memory_order_and_wrong_shapes(suffix):
+@BOTH
+def test_memory_order_and_wrong_shapes(home):
     x = coarse((2, 6, 6, 3), np.float32)
-    y, argmax = getattr(kernels, "max_pool2d" + suffix)(np.asfortranarray(x))
+    y, argmax = home.max_pool2d(np.asfortranarray(x))
     np.testing.assert_array_equal(y, x.reshape(2, 3, 2, 3, 2, 3).max(axis=(2, 4)))
     with pytest.raises(ValueError, match=r"argmax must have the shape .* \[2, 3, 3, 3\], got"):
-        getattr(kernels, "max_pool2d_gather" + suffix)(x, argmax[1:])
+        home.max_pool2d_gather(x, argmax[1:])
     with pytest.raises(ValueError, match="gradient must have the shape"):
-        getattr(kernels, "max_pool2d_backward" + suffix)(y[1:], argmax, x.shape)
+        home.max_pool2d_backward(y[1:], argmax, x.shape)
     with pytest.raises(ValueError, match="gradient must have the shape"):
-        getattr(kernels, "avg_pool2d_backward" + suffix)(y[1:], x.shape)
+        home.avg_pool2d_backward(y[1:], x.shape)
     with pytest.raises(ValueError, match="larger than the image"):
-        getattr(kernels, "avg_pool2d" + suffix)(x, (7, 7))
+        home.avg_pool2d(x, (7, 7))

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minisparse import kernels
-from minisparse.kernels.program import Layer, build_program, largest_of_window_plain
+from minisparse import definitions, kernels
+from minisparse.definitions.program import Layer
+from minisparse.kernels.program import build_program, largest_of_window_plain
 from minisparse.kernels.simd import VECTOR_BYTES
 
 
@@ -56,7 +57,7 @@ def networks(draw):
 def test_any_network_is_its_definition(drawn):
     layers, in_shape, x = drawn
     program = build_program(layers, in_shape)
-    want = kernels.run_program_reference(x.astype(np.float64), _in_float64(layers, in_shape))
+    want = definitions.run_program(x.astype(np.float64), _in_float64(layers, in_shape))
     got = kernels.run_program(x, program)
     assert got.shape == want.shape
     assert got.dtype == x.dtype
@@ -92,7 +93,7 @@ def test_blocks_of_images_meet_without_a_seam(n):
     program = build_program(lenet_like(), (20, 20, 1))
     x = rng(2).random((n, 20, 20, 1)).astype(np.float32)
     got = kernels.run_program(x, program)
-    np.testing.assert_allclose(got, kernels.run_program_reference(x, program), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(got, definitions.run_program(x, program), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("n", [2, 5, 260])

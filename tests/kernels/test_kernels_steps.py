@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from definitions import run_elsewhere
+from brute import BOTH, run_elsewhere
 
-from minisparse import kernels
+from minisparse import definitions, kernels
 
 SIZES = [(), (0,), (1,), (3, 5), (784, 300)]
 
@@ -16,7 +16,7 @@ def tolerance(dtype):
     return {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 1e-12, "atol": 1e-14}
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
+@BOTH
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SIZES)
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def tolerance(dtype):
         (0.9, 0.4, True, 0.3, True),
     ],
 )
-def test_sgd(suffix, dtype, shape, momentum, dampening, nesterov, decay, decoupled):
+def test_sgd(home, dtype, shape, momentum, dampening, nesterov, decay, decoupled):
     p, g, v = draw(shape, dtype, 3)
     before = [a.astype(np.float64) for a in (p, g, v)]
     expected, d, velocity = before
@@ -42,7 +42,7 @@ def test_sgd(suffix, dtype, shape, momentum, dampening, nesterov, decay, decoupl
     velocity = momentum * velocity + (1 - dampening) * d
     moved = d + momentum * velocity if nesterov else velocity
     expected = expected - 0.1 * (moved if momentum else d)
-    sgd_step = getattr(kernels, "sgd_step" + suffix)
+    sgd_step = home.sgd_step
     sgd_step(p, g, v if momentum else None, 0.1, momentum, dampening, nesterov, decay, decoupled)
     np.testing.assert_allclose(p, expected, **tolerance(dtype))
     if momentum:
@@ -50,12 +50,12 @@ def test_sgd(suffix, dtype, shape, momentum, dampening, nesterov, decay, decoupl
     np.testing.assert_array_equal(g, before[1])
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
+@BOTH
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SIZES)
 @pytest.mark.parametrize(("decay", "decoupled"), [(0.0, False), (0.3, False), (0.3, True)])
 @pytest.mark.parametrize("step", [1, 7])
-def test_adam(suffix, dtype, shape, decay, decoupled, step):
+def test_adam(home, dtype, shape, decay, decoupled, step):
     p, g, m, v = draw(shape, dtype, 4)
     np.abs(v, out=v)
     expected, d, mean, square = (a.astype(np.float64) for a in (p, g, m, v))
@@ -67,7 +67,7 @@ def test_adam(suffix, dtype, shape, decay, decoupled, step):
     square = 0.95 * square + 0.05 * d**2
     unbiased_mean, unbiased_square = mean / (1 - 0.8**step), square / (1 - 0.95**step)
     expected = expected - 0.01 * unbiased_mean / (np.sqrt(unbiased_square) + 1e-3)
-    adam_step = getattr(kernels, "adam_step" + suffix)
+    adam_step = home.adam_step
     assert v.dtype == dtype
     adam_step(p, g, m, v, step, 0.01, 0.8, 0.95, 1e-3, decay, decoupled)
     np.testing.assert_allclose(p, expected, **tolerance(dtype))
@@ -87,32 +87,32 @@ def test_a_parameter_that_is_a_view_is_changed_in_place():
     assert np.abs(whole - before).min() > 0
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
-def test_a_locked_parameter_is_refused(suffix):
+@BOTH
+def test_a_locked_parameter_is_refused(home):
     p, g = draw((3, 5), np.float32, 2)
     p.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        getattr(kernels, "sgd_step" + suffix)(p, g, None, 0.1)
+        home.sgd_step(p, g, None, 0.1)
 
 
-def test_the_twins_run_elsewhere(device):
+def test_the_definitions_run_elsewhere(device):
     p, g, v, s = draw((3, 5), np.float32, 4)
     s = np.abs(s)
-    moved = run_elsewhere(device, kernels.sgd_step_reference, p, g, v, 0.1, 0.9, 0.0, True, 0.1)
-    kernels.sgd_step_reference(p, g, v, 0.1, 0.9, 0.0, True, 0.1)
+    moved = run_elsewhere(device, definitions.sgd_step, p, g, v, 0.1, 0.9, 0.0, True, 0.1)
+    definitions.sgd_step(p, g, v, 0.1, 0.9, 0.0, True, 0.1)
     for got, expected in zip(moved, (p, g, v), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
-    moved = run_elsewhere(device, kernels.adam_step_reference, p, g, v, s, 3, 0.1)
-    kernels.adam_step_reference(p, g, v, s, 3, 0.1)
+    moved = run_elsewhere(device, definitions.adam_step, p, g, v, s, 3, 0.1)
+    definitions.adam_step(p, g, v, s, 3, 0.1)
     for got, expected in zip(moved, (p, g, v, s), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("suffix", ["", "_reference"])
-def test_bad_arguments(suffix):
+@BOTH
+def test_bad_arguments(home):
     p, g, v, m = draw((3, 5), np.float32, 4)
-    sgd_step = getattr(kernels, "sgd_step" + suffix)
-    adam_step = getattr(kernels, "adam_step" + suffix)
+    sgd_step = home.sgd_step
+    adam_step = home.adam_step
     with pytest.raises(ValueError, match=r"gradient of a parameter of shape \[3, 5\] must have"):
         sgd_step(p, g[0], v, 0.1)
     with pytest.raises(ValueError, match="v of a parameter"):

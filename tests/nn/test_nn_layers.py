@@ -280,7 +280,7 @@ def test_batch_norm_errors():
 # ---- parametrized layers ----------------------------------------------------------------------
 
 
-class Halved(nn.Module):
+class Halved(nn.Parametrization):
     def __init__(self):
         self.factor = nn.Parameter(np.array([0.5]))
 

@@ -1,9 +1,9 @@
 import math
 from fractions import Fraction
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hooks import after_epoch, begin
 
 from minisparse.data import Split
 from minisparse.nn import (
@@ -300,7 +300,7 @@ def test_vgg11_ends_with_the_published_number_of_parameters(rng):
     method = LargeWeightPruning(
         dict(zip(last_four, (0.3, 0.3, 0.3, 0.9), strict=True)), [0], images, granularity="unit"
     )
-    method.attach(model, SGD(model, lr=0.1), rng)
+    begin(method, model, SGD(model, lr=0.1), images, rng=rng)
     filters = [method.mask()[n].any(axis=(0, 1, 2)).sum() for n in last_four]
     assert filters == [359, 359, 359, 52]
     remove_dead_nodes(model, np.zeros((1, 32, 32, 3), np.float32))
@@ -333,9 +333,9 @@ def test_zeroing_lasts_for_so_many_forwards(duration, restore, granularity):
     assert first.sum() == second.sum() == before.size // 4
     for step, state in enumerate(watch.seen):  # 10 steps an epoch
         w = state["5.weight"]
-        for targets, begin in ((first, 10), (second, 30)):
-            under_way = begin <= step < begin + duration
-            gone = under_way or (step >= begin and not restore)
+        for targets, opens in ((first, 10), (second, 30)):
+            under_way = opens <= step < opens + duration
+            gone = under_way or (step >= opens and not restore)
             assert np.array_equal(w[targets], 0 * before[targets] if gone else before[targets])
         assert np.array_equal(w[~first & ~second], before[~first & ~second])
     assert method.mask().kept == method.mask().total
@@ -499,9 +499,7 @@ def test_on_a_device(kind, device):
         rng = np.random.default_rng(3)
         model = mlp(rng).to(array_module=array_module)
         method = LargeWeightPruning(0.5, [1], DATA, kind=kind, granularity="unit")
-        method.attach(model, SGD(model, lr=0.1), rng)
-        run = SimpleNamespace(model=model, rng=rng, epochs=1, epoch=0, metrics={})
-        method.after_epoch(run)
+        after_epoch(begin(method, model, SGD(model, lr=0.1), DATA, rng=rng))
         return method.events, model.state_dict()
 
     (events, state), (events_there, state_there) = after_the_event(np), after_the_event(device)

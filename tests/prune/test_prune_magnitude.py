@@ -1,25 +1,18 @@
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hooks import after_epoch, after_step, begin
 
 from minisparse import nn
 from minisparse.autodiff import cross_entropy
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
-from minisparse.prune.magnitude import (
-    HanPruning,
-    MagnitudePruning,
-    MaskedTraining,
-    cubic_sparsity,
-    gradual,
-    han_threshold,
-    magnitude_mask,
-    one_shot,
-)
+from minisparse.prune.magnitude import HanPruning, MagnitudePruning, han_threshold, magnitude_mask
 from minisparse.prune.mask import Mask
+from minisparse.prune.masked import MaskedTraining
+from minisparse.prune.schedule import cubic_sparsity, gradual, one_shot
 from minisparse.train import train
 
 
@@ -58,17 +51,14 @@ def fit(model, optimizer, methods, epochs=4):
     )  # fmt: skip
 
 
-def drive(method, model, optimizer, epochs=3, steps_per_epoch=4, each=None):
+def drive(method, model, optimizer, epochs=3, each=None):
     """Do what the training loop does, in so many words."""
-    method.attach(model, optimizer, rng())
-    run = SimpleNamespace(
-        model=model, optimizer=optimizer, rng=rng(1), step=0, epoch=0,
-        steps_per_epoch=steps_per_epoch,
-    )  # fmt: skip
+    run = begin(method, model, optimizer, DATA, rng=rng(1))
     for _ in range(epochs):
-        for _ in range(steps_per_epoch):
+        for _ in range(run.steps_per_epoch):
             x = run.rng.standard_normal((10, 6)).astype(np.float32)
             run.y = run.rng.integers(0, 3, 10)
+            run.time = run.finished
             with nn.record_layers(model) as run.layers:
                 run.logits = model(x)
             method.before_loss(run)
@@ -76,12 +66,10 @@ def drive(method, model, optimizer, epochs=3, steps_per_epoch=4, each=None):
             cross_entropy(run.logits, run.y).backward()
             method.after_backward(run)
             optimizer.step()
-            run.step += 1
-            method.after_step(run)
+            after_step(run)
             if each is not None:
                 each(run)
-        method.after_epoch(run)
-        run.epoch += 1
+        after_epoch(run)
     return run
 
 
@@ -118,37 +106,6 @@ def test_magnitude_is_not_the_order_of_the_damage_under_other_hessians():
 
 
 # ---- the formulas -----------------------------------------------------------------------------
-
-
-def test_the_cubic_schedule_is_that_of_the_paper():
-    # eq. 1: s_t = s_f + (s_i - s_f) (1 - (t - t0) / (n dt))^3, t in {t0, ..., t0 + n dt}
-    s_i, s_f, t0, n, dt = 0.1, 0.9, 3.0, 14, 0.5
-    for i in range(n + 1):
-        expected = s_f + (s_i - s_f) * (1 - i * dt / (n * dt)) ** 3
-        assert math.isclose(cubic_sparsity(t0 + i * dt, t0, t0 + n * dt, s_f, s_i), expected)
-        assert gradual(s_f, t0, t0 + n * dt, s_i)(t0 + i * dt) == cubic_sparsity(
-            t0 + i * dt, t0, t0 + n * dt, s_f, s_i
-        )
-    assert cubic_sparsity(-5, t0, 10, s_f, s_i) == cubic_sparsity(t0, t0, 10, s_f, s_i)
-    assert math.isclose(cubic_sparsity(t0, t0, 10, s_f, s_i), s_i)
-    assert cubic_sparsity(10, t0, 10, s_f, s_i) == cubic_sparsity(1e6, t0, 10, s_f, s_i) == s_f
-    path = [cubic_sparsity(t, 0, 10, 0.9) for t in np.linspace(0, 10, 50)]
-    assert (np.diff(path) > 0).all()
-    assert (np.diff(path, 2) < 0).all(), "fast first"
-
-
-def test_schedules_check_their_settings_at_once():
-    for bad in (90, -0.1, math.nan):
-        with pytest.raises(ValueError, match="sparsit"):
-            one_shot(bad, at=5)
-        with pytest.raises(ValueError, match="sparsit"):
-            gradual(bad, 5, 10)
-        with pytest.raises(ValueError, match="sparsit"):
-            gradual(0.9, 5, 10, initial=bad)
-    for end in (5, 4, math.nan):
-        with pytest.raises(ValueError, match="must end after it starts"):
-            gradual(0.9, 5, end)
-    assert [one_shot(0.7, at=2)(t) for t in (0, 1.9, 2, 9)] == [0, 0, 0.7, 0.7]
 
 
 def test_the_threshold_of_han_is_about_the_remaining_weights():
@@ -249,11 +206,11 @@ def test_removed_weights_rank_below_kept_ones_that_are_zero():
         dict(model.named_parameters())[name].data[...] = 1.0
     model[1].weight.data.flat[:12] = 0.001
     method = MagnitudePruning(lambda t: [12, 20, 30][round(t)] / 72)
-    method.attach(model, SGD(model, 0.1), rng())
+    run = begin(method, model, SGD(model, 0.1))
     assert not method.mask()["1.weight"].flat[:12].any()
     model[1].weight.data.flat[20:40] = 0  # kept, as the mask says, and equal to the removed ones
-    for epoch, kept in ((0, 52), (1, 42)):
-        method.after_epoch(SimpleNamespace(epoch=epoch))
+    for kept in (52, 42):
+        after_epoch(run)
         assert method.mask().kept == kept
 
 
@@ -263,10 +220,10 @@ def test_sparsity_of_groups_is_not_measured_in_weights():
     model = nn.Sequential(nn.Linear(100, 4, rng=generator), nn.Linear(4, 12, rng=generator))
     model[0].weight.data[...] = 1e-4  # all large groups go first
     method = MagnitudePruning(lambda t: [0.0, 0.25, 0.5, 0.75][round(t)], granularity="unit")
-    method.attach(model, SGD(model, 0.1), rng())
+    run = begin(method, model, SGD(model, 0.1))
     units = []
-    for epoch in range(3):
-        method.after_epoch(SimpleNamespace(epoch=epoch))
+    for _ in range(3):
+        after_epoch(run)
         units.append(sum(int(m.any(axis=0).sum()) for _, m in method.mask().items()))
     assert units == [12, 8, 4]
 
@@ -274,13 +231,13 @@ def test_sparsity_of_groups_is_not_measured_in_weights():
 def test_a_schedule_that_falls_or_stays_changes_nothing():
     model = build()
     method = MagnitudePruning(lambda t: [0.5, 0.5, 0.2, 0.0][round(t)])
-    method.attach(model, SGD(model, 0.1), rng())
+    run = begin(method, model, SGD(model, 0.1))
     first = method.mask()
     assert first.kept == 36
-    for epoch in range(3):
+    for _ in range(3):
         for p in model.parameters():
             p.data[...] += 0.01 * (p.numpy() != 0)
-        method.after_epoch(SimpleNamespace(epoch=epoch))
+        after_epoch(run)
         assert method.mask() == first
 
 
@@ -288,7 +245,7 @@ def test_biases_are_pruned_if_they_are_named():
     model = build()
     model[1].bias.data[...] = np.arange(8)
     method = MagnitudePruning(one_shot(0.5), names=["1.bias"])
-    method.attach(model, SGD(model, 0.1), rng())
+    begin(method, model, SGD(model, 0.1))
     assert model[1].bias.numpy().tolist() == [0, 0, 0, 0, 4, 5, 6, 7]
     assert Mask.of_nonzeros(model).density == 1
 
@@ -306,23 +263,21 @@ def test_han_pruning_is_iterative_and_by_layer():
         if name in WEIGHTS:
             w = p.numpy().astype(np.float64)
             expected[name] = np.abs(w) >= quality[name] * w.std()
-    method.attach(model, optimizer, rng())
+    run = begin(method, model, optimizer)
     assert method.mask() == Mask(expected)
     assert 0.3 < method.mask().density < 0.9
 
-    run = drive(HanPruning(quality, at=[]), model, optimizer, epochs=1)  # weights move on
-    run.epoch = 0
+    drive(HanPruning(quality, at=[]), model, optimizer, epochs=1)  # weights move on
     method.mask().apply(model)
-    method.after_epoch(run)
+    after_epoch(run)
     assert method.mask() == Mask(expected), "not one of the times"
-    run.epoch = 1
     for name, p in model.named_parameters():
         if name in WEIGHTS:
             w = p.numpy().astype(np.float64)
             left = w[expected[name]]
             deviation = math.sqrt(((left - left.mean()) ** 2).mean())
             expected[name] &= np.abs(w) >= quality[name] * deviation
-    method.after_epoch(run)
+    after_epoch(run)
     assert method.mask() == Mask(expected)
     assert Mask.of_nonzeros(model) == Mask(expected)
 
@@ -387,7 +342,7 @@ def test_errors():
         MagnitudePruning(one_shot(0.5), every=0)
     model = build()
     for bad in (1.2, -0.1, math.nan):
-        with pytest.raises(ValueError, match=r"sparsities lie in \[0, 1\], but at 0.0 epochs"):
-            MagnitudePruning(lambda _, s=bad: s).attach(model, SGD(model, 0.1), rng())
+        with pytest.raises(ValueError, match=r"sparsities lie in \[0, 1\], but at 0 epochs"):
+            begin(MagnitudePruning(lambda _, s=bad: s), model, SGD(model, 0.1))
     with pytest.raises(ValueError, match="does not belong to this optimizer"):
-        MagnitudePruning(one_shot(0.5)).attach(model, SGD([model[1].weight], 0.1), rng())
+        begin(MagnitudePruning(one_shot(0.5)), model, SGD([model[1].weight], 0.1))

@@ -10,6 +10,7 @@ from minisparse import nn
 from minisparse.autodiff import Tensor
 from minisparse.optim import SGD, Adam
 from minisparse.prune.mask import Mask, prunable
+from minisparse.prune.sparse_variational_dropout import add_variances
 
 
 def rng(seed=0):
@@ -305,3 +306,12 @@ def test_other_formats_and_missing_files(tmp_path):
     assert "pickle=" not in str(raised.value)  # NumPy's advice to load it all the same
     with pytest.raises(FileNotFoundError):
         Mask.load(tmp_path / "absent.npz")
+
+
+def test_scores_and_variances_of_a_parametrization_are_no_weights():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(4, 3, rng=rng), nn.Linear(3, 2, rng=rng))
+    add_variances(model, ["0"], rng)
+    assert "0.parametrization.log_sigma2" in dict(model.named_parameters())
+    assert list(prunable(model)) == ["0.weight", "1.weight"]
+    assert list(prunable(model, ["0.parametrization.log_sigma2"])) == ["0.parametrization.log_sigma2"]

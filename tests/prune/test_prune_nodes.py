@@ -16,6 +16,7 @@ from minisparse.nn import (
     MaxPool2d,
     Module,
     Parameter,
+    Parametrization,
     ReLU,
     Sequential,
 )
@@ -323,7 +324,7 @@ def test_constants_run_through_the_layers(rng):
 
 
 def test_mapped_weights_are_refused(rng):
-    class Half(Module):
+    class Half(Parametrization):
         def forward(self, w, b):
             return w * 0.5, b
 

@@ -1,7 +1,6 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from hooks import after_step, begin
 
 from minisparse.nn import LeNet300, Linear, ReLU, Sequential
 from minisparse.optim import SGD
@@ -23,9 +22,7 @@ def rng():
 
 
 def attached(method, model, lr=0.5):
-    optimizer = SGD(model, lr=lr)
-    method.attach(model, optimizer, np.random.default_rng(0))
-    return SimpleNamespace(model=model, optimizer=optimizer, step=1, steps_per_epoch=4)
+    return begin(method, model, SGD(model, lr=lr), batch_size=5)  # 4 steps an epoch
 
 
 # ---- formulas -----------------------------------------------------------------------------------
@@ -130,9 +127,9 @@ def test_a_penalty_acts_in_its_time(rng, kind):
     method = kind(0.1, start=0.5, stop=1.5)  # epochs of 4 steps: steps 3 to 6 move
     run = attached(method, model)
     moved = []
-    for run.step in range(1, 9):
+    for _ in range(8):
         before = model.weight.numpy()
-        method.after_step(run)
+        after_step(run)
         moved.append(bool((model.weight.numpy() != before).any()))
     assert moved == [False] * 2 + [True] * 4 + [False] * 2
     with pytest.raises(ValueError, match="0 <= start < stop, got 2 and 1"):

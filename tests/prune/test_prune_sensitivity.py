@@ -343,7 +343,7 @@ def test_a_weight_that_is_used_twice(how):
 
 
 def test_a_parametrized_weight():
-    class Doubled(nn.Module):
+    class Doubled(nn.Parametrization):
         def forward(self, weight, bias):
             return weight * 2.0, bias
 

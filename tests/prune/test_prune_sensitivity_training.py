@@ -367,7 +367,7 @@ def test_without_strength_nothing_is_measured():
     model = Net()
     method = SensitivityPruning(0.0, 0.1)
     method.attach(model, SGD(model, 0.1), rng())
-    method.before_loss(SimpleNamespace(step=0, steps_per_epoch=1))  # has no logits
+    method.before_loss(SimpleNamespace(time=0.0))  # has no logits
 
 
 # ---- attaching, state -------------------------------------------------------------------------
@@ -434,7 +434,7 @@ def test_a_model_that_is_a_single_layer():
     method = SensitivityPruning(0.1, 0.1, biases=True)
     method.attach(model, SGD(model, 0.1), rng())
     assert list(method.mask()) == ["weight", "bias"]
-    run = SimpleNamespace(step=0, steps_per_epoch=1, epoch=0, y=LABELS[:10])
+    run = SimpleNamespace(time=0.0, y=LABELS[:10])
     x = IMAGES[:10].reshape(10, 5).astype(np.float32) / 255
     with nn.record_layers(model) as run.layers:
         run.logits = model(x)

@@ -1,8 +1,8 @@
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hooks import after_epoch, after_step, begin
 
 from minisparse.autodiff import Tensor
 from minisparse.data import Split
@@ -371,19 +371,10 @@ def test_on_a_device_the_same_weights_are_zeroed(form, device):
         model = LeNet300(rng=rng, widths=(20, 12)).to(array_module=array_module)
         optimizer = SGD(model, lr=0.1, momentum=0.9)
         method = StochasticPruning(SIGMA, form)
-        method.attach(model, optimizer, rng)
-        run = SimpleNamespace(
-            model=model,
-            optimizer=optimizer,
-            rng=rng,
-            step=1,
-            steps_per_epoch=10,
-            epoch=0,
-            metrics={},
-            x=Tensor(array_module.asarray(np.ones((2, 28, 28, 1), np.float32))),
-        )
-        method.after_step(run)
-        method.after_epoch(run)
+        run = begin(method, model, optimizer, rng=rng)
+        run.x = Tensor(array_module.asarray(np.ones((2, 28, 28, 1), np.float32)))
+        after_step(run)
+        after_epoch(run)
         return method.mask(), run.metrics
 
     (here, metrics), (there, metrics_there) = zeros(np), zeros(device)

@@ -10,7 +10,8 @@ from minisparse.optim import SGD, Adam
 from minisparse.prune.l0 import L0Method, add_gates, gated_layers, harden
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
-from minisparse.prune.magnitude import HanPruning, MagnitudePruning, one_shot
+from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.schedule import one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
 from minisparse.prune.stochastic import StochasticPruning

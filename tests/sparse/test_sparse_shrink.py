@@ -20,12 +20,13 @@ from minisparse.nn import (
     Module,
     Parameter,
     ReLU,
+    Selected,
     Sequential,
     num_parameters,
 )
 from minisparse.optim import SGD, Adam
 from minisparse.prune.mask import Mask
-from minisparse.sparse import Selected, shrink
+from minisparse.sparse import shrink
 
 
 @pytest.fixture
@@ -412,19 +413,19 @@ def around(f, h):
 STAYS = {
     "skip connection": (
         lambda m, x: m.c(relu(m.a(x)) + relu(m.b(x))),
-        "Add mixes or moves units, or adds others to them",
+        "they are coupled with units of b",
     ),
-    "around a layer": (lambda m, x: m.c(around(m.b, m.a(x))), "Add mixes or moves"),
-    "from the input": (lambda m, x: m.c(relu(m.a(x)) + x), "Add mixes or moves"),
-    "a learned scale": (lambda m, x: m.c(m.a(x) * m.scale), "Mul mixes or moves"),
+    "around a layer": (lambda m, x: m.c(around(m.b, m.a(x))), "coupled with units of b"),
+    "from the input": (lambda m, x: m.c(relu(m.a(x)) + x), "Add joins them with the input"),
+    "a learned scale": (lambda m, x: m.c(m.a(x) * m.scale), "Mul joins them with a learned array"),
     "a sum over units": (
         lambda m, x: m.c(around(lambda h: -h.mean(axis=-1, keepdims=True), m.a(x))),
-        "mixes or moves",
+        "Sum comes after a: it may mix or move units",
     ),
     "applied twice": (lambda m, x: m.c(relu(m.a(relu(m.a(x))))), "applied more than once"),
-    "concatenated": (lambda m, x: m.c(concatenate([m.a(x), m.b(x)], axis=1)[:, 2:6]), "mixes"),
+    "concatenated": (lambda m, x: m.c(concatenate([m.a(x), m.b(x)], axis=1)[:, 2:6]), "Slice"),
     "turned around": (lambda m, x: m.c(m.a(x).reshape(-1, 2, 2).transpose(0, 2, 1).reshape(-1, 4)),
-                      "mixes or moves"),
+                      "Reshape comes after a"),
     "detached": (lambda m, x: m.c(m.a(x).detach()), "no layer is seen to read it"),
 }  # fmt: skip
 

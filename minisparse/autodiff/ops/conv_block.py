@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...arrays import array_module
-from ...kernels import conv_output_shape
+from ...definitions.shapes import conv_output_shape
 from ...kernels.dispatch import kernel
-from ..pending import apply
 from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
 from ._pair import same_dtype
 from .conv import Conv2d, Pair, as_pair
@@ -70,14 +69,6 @@ class ConvBlock(Op):
             )
         return tuple(None if a is None else wrap(a) for a in found[: 2 + bias])
 
-    def followed_by(self, follower: str) -> Op | None:
-        """Add the relu or the pooling, whichever comes first."""
-        if follower == "relu" and not self.relu:
-            return ConvBlock(self.stride, self.padding, relu=True, pool=self.pool)
-        if follower == "halving" and not self.pool:
-            return ConvBlock(self.stride, self.padding, relu=self.relu, pool=True)
-        return None
-
     def branch(self, y: Array, *arrays: Array) -> Array | None:
         if self.pool:
             return self.winner
@@ -114,11 +105,10 @@ def conv2d(
     stride = as_pair(stride, "stride", 1)
     padding = as_pair(padding, "padding", 0)
     shape = conv_output_shape(x.shape, w.shape, stride, padding)
-    inputs: tuple[Tensor, ...] = x, w
-    if bias is not None:
-        bias = as_tensor(bias, like=w)
-        if bias.shape != shape[-1:] or bias.dtype != w.dtype or x.dtype != w.dtype:
-            y: Tensor = conv2d(x, w, stride, padding) + bias
-            return y
-        inputs = x, w, bias
-    return apply(ConvBlock(stride, padding), inputs, shape)
+    if bias is None:
+        return ConvBlock(stride, padding)(x, w)
+    bias = as_tensor(bias, like=w)
+    if bias.shape != shape[-1:] or bias.dtype != w.dtype or x.dtype != w.dtype:
+        y: Tensor = conv2d(x, w, stride, padding) + bias
+        return y
+    return ConvBlock(stride, padding)(x, w, bias)

@@ -1,14 +1,10 @@
-"""Matrix products, and the linear layer."""
+"""Matrix products."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ...kernels.dispatch import kernel
-from ..pending import apply
-from ..tape import Array, Op, Tensor, is_recording, wrap
+from ..tape import Array, Op, Tensor
 from ._pair import same_dtype
 from .broadcast import broadcast_to, common_shape
 from .shape import reshape
@@ -20,63 +16,10 @@ class MatMul(Op):
     saves = (0, 1)
 
     def forward(self, a: Array, b: Array) -> Array:
-        return product(a, b)
+        return a @ b  # the library gives large ones to a kernel: product.py
 
     def backward(self, grad: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Any:
         return lambda: matmul(grad, b.mT), lambda: matmul(a.mT, grad)
-
-
-class Affine(Op):
-    """Y = X W + b, or its relu;  Xbar = Ybar W^T,  Wbar = X^T Ybar,  bbar = sum of Ybar's rows.
-
-    With the relu, Ybar counts only where Y > 0.
-    """
-
-    joint = True
-
-    def __init__(self, relu: bool = False) -> None:
-        self.relu = relu
-        self.saves = (0, 1, "y") if relu else (0, 1)
-
-    def forward(self, x: Array, w: Array, b: Array) -> Array:
-        return kernel("matmul", x)(x, w, b, self.relu)
-
-    def backward(self, grad: Tensor, y: Tensor, x: Tensor, w: Tensor, b: Tensor) -> Any:
-        if grad.ndim == 2 and not is_recording():
-            positive = y._array if self.relu else None
-            found = kernel("linear_backward", x._array)(
-                grad._array, x._array, w._array, positive, self.wants
-            )
-            return tuple(None if a is None else wrap(a) for a in found)
-        if self.relu:
-            grad = grad * wrap((y._array > 0).astype(y.dtype))
-        return (
-            lambda: matmul(grad, w.mT),
-            lambda: matmul(x.mT, grad),
-            lambda: grad.sum(axis=-2),
-        )
-
-    def followed_by(self, follower: str) -> Op | None:
-        return Affine(relu=True) if follower == "relu" else None
-
-    def branch(self, y: Array, *arrays: Array) -> Array | None:
-        return y > 0 if self.relu else None
-
-
-_SMALL = 1 << 13  # multiply-adds below which the kernel's own overhead is what would count
-
-
-def product(a: Array, b: Array) -> Array:
-    """Multiply two matrices, or stacks of them, with the kernel for large ones."""
-    stack = b.ndim - 2
-    if stack > 0 and b.size and type(b) is np.ndarray and b.strides[:stack] == (0,) * stack:
-        b = b[(0,) * stack]  # one matrix, broadcast
-    if b.ndim == 2 and a.ndim > 2 and a.size:
-        rows = product(a.reshape(-1, a.shape[-1]), b)
-        return rows.reshape(*a.shape[:-1], b.shape[-1])
-    if a.ndim == b.ndim == 2 and a.size * b.shape[1] > _SMALL:
-        return kernel("matmul", a)(a, b)
-    return a @ b
 
 
 def matmul(a: Any, b: Any) -> Tensor:
@@ -110,31 +53,3 @@ def matmul(a: Any, b: Any) -> Tensor:
         stack = y.shape[:-2]
         y = reshape(y, stack + (() if row else y.shape[-2:-1]) + (() if column else y.shape[-1:]))
     return y
-
-
-def linear(x: Any, w: Any, b: Any = None) -> Tensor:
-    """Return ``x @ w + b`` in one operation.
-
-    Parameters
-    ----------
-    x : Tensor, [n, k] or [..., k]
-    w : Tensor, [k, m]
-    b : Tensor, [m], optional
-
-    Raises
-    ------
-    ValueError
-        The lengths do not fit.
-    """
-    if b is None:
-        return matmul(x, w)
-    x, w = same_dtype(x, w)
-    w, b = same_dtype(w, b)
-    rows, weights, bias = x._array, w._array, b._array
-    (m, *k), (n, *o) = rows.shape or (0,), weights.shape or (0,)
-    if len(k) != 1 or len(o) != 1 or bias.shape != (o[0],) or rows.dtype != weights.dtype:
-        y: Tensor = matmul(x, w) + b
-        return y
-    if k[0] != n:
-        raise ValueError(f"linear: the inner lengths of {x.shape} @ {w.shape} differ")
-    return apply(Affine(), (x, w, b), (m, o[0]))

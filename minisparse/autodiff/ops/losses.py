@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...arrays import array_module, is_array
+from ...arrays import DEFAULT_DTYPE, array_module, is_array
 from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
 from .activations import softmax
+from .broadcast import common_shape
 from .reduce import mean
 from .shape import reshape
 
@@ -81,6 +82,31 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
 
 
 def mean_squared_error(prediction: Any, target: Any) -> Tensor:
-    """Return the mean of (prediction - target)^2 over all elements."""
-    difference = as_tensor(prediction) - target
+    """Return the mean of (prediction - target)^2 over all elements.
+
+    Parameters
+    ----------
+    prediction, target : array-like
+        Of one shape; or one of them is repeated to the shape of the other.
+
+    Raises
+    ------
+    ValueError
+        Both would be repeated: predictions [n, 1] and targets [n] would make n^2 differences.
+    """
+    prediction = as_tensor(prediction)
+    target = as_tensor(target, like=prediction)
+    shape = common_shape(prediction.shape, target.shape)
+    if shape not in (prediction.shape, target.shape):
+        raise ValueError(
+            f"predictions of shape {prediction.shape} and targets of shape {target.shape} would be "
+            f"compared each with each, {shape}: give one the shape of the other, e.g. with "
+            ".reshape"
+        )
+    difference = _floating(prediction) - _floating(target)
     return mean(difference * difference)
+
+
+def _floating(x: Tensor) -> Tensor:
+    """Return integers and truth values as numbers whose differences do not wrap around."""
+    return x if x.dtype.kind == "f" else wrap(x._array.astype(DEFAULT_DTYPE))

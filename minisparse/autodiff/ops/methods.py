@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from .. import chain_rule
 from ..tape import Tensor
-from . import activations, arithmetic, broadcast, elementwise, linalg, reduce, shape
+from . import activations, arithmetic, broadcast, compare, elementwise, linalg, reduce, shape
 from ._pair import astype
 
+Tensor.backward = chain_rule.backward
 Tensor.__add__ = arithmetic.add
 Tensor.__radd__ = lambda self, other: arithmetic.add(other, self)
 Tensor.__sub__ = arithmetic.sub
@@ -20,6 +22,13 @@ Tensor.__matmul__ = linalg.matmul
 Tensor.__rmatmul__ = lambda self, other: linalg.matmul(other, self)
 Tensor.__neg__ = arithmetic.neg
 Tensor.__abs__ = elementwise.absolute
+Tensor.__eq__ = compare.equal  # type: ignore[method-assign,assignment]
+Tensor.__ne__ = compare.not_equal  # type: ignore[method-assign,assignment]
+Tensor.__lt__ = compare.less
+Tensor.__le__ = compare.less_equal
+Tensor.__gt__ = compare.greater
+Tensor.__ge__ = compare.greater_equal
+Tensor.__contains__ = compare.contains
 Tensor.__getitem__ = shape.getitem
 Tensor.sum = reduce.sum_
 Tensor.mean = reduce.mean

@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 from ...arrays import array_module
-from ...kernels import pool_output_shape
+from ...definitions.shapes import pool_output_shape
 from ...kernels.dispatch import kernel
-from ..pending import merge
 from ..tape import Array, Op, Tensor, as_tensor
 from .conv import Pair, as_pair
 from .shape import reshape
@@ -129,11 +128,7 @@ def max_pool2d(
         Rows and columns on each side that never win (minus infinity).
     """
     x = as_tensor(x)
-    geometry = _geometry(x, window, stride, padding)
-    merged = None
-    if geometry == HALVING:
-        merged = merge(x, "halving", pool_output_shape(x.shape, *geometry))
-    return MaxPool2d(geometry)(x) if merged is None else merged
+    return MaxPool2d(_geometry(x, window, stride, padding))(x)
 
 
 def avg_pool2d(

@@ -112,7 +112,7 @@ def points(found: list[Property] | tuple[Property, ...]) -> str:
 
 def _section(exercise: Exercise, mine: list[Property]) -> str:
     names = [definition(f) for f in exercise.functions]
-    functions = ", ".join(f"`{'.'.join(filter(None, [d.bare, m]))}`" for d, m in names)
+    functions = ", ".join(f"`{'.'.join(filter(None, [d.name, m]))}`" for d, m in names)
     lines = [f"## Exercise {exercise.number}: {exercise.title}", "", f"Functions: {functions}.", ""]
     if exercise.text:
         lines += [exercise.text.strip(), ""]

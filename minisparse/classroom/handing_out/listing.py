@@ -54,4 +54,4 @@ def table(found: list[dict[str, Any]]) -> str:
 
 def _name(dotted: str) -> str:
     found, method = definition(dotted)
-    return ".".join(filter(None, [found.bare, method]))
+    return ".".join(filter(None, [found.name, method]))

@@ -68,7 +68,7 @@ class Material:
     def asked(self, number: str) -> list[str]:
         """Return the functions of an exercise by the names that they have in a starter."""
         found = [definition(f) for f in self.assignment.exercise(number).functions]
-        return [".".join(filter(None, [d.bare, method])) for d, method in found]
+        return [".".join(filter(None, [d.name, method])) for d, method in found]
 
     @cached_property
     def version(self) -> str:

@@ -4,7 +4,7 @@
 edit that makes the definition's text stand alone, in one file that imports NumPy only:
 
     xp = array_module(x)      is dropped, and xp becomes np
-    kernel("matmul", x)(a, b) becomes matmul(a, b), the kernel's NumPy twin
+    kernel("matmul", x)(a, b) becomes matmul(a, b), the kernel's definition
     kernels.matmul(a, b)      likewise
     to_numpy(x), is_array(x)  become np.asarray(x), isinstance(x, np.ndarray)
     isinstance(x, Tensor)     is false: such branches are dropped, unless the engine has tensors
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..errors import ClassroomError
-from .sources import Definition, Import, Source, meaning, source, twin
+from .sources import Definition, Import, Source, kernel_definition, meaning, source
 
 Edit = tuple[ast.AST, str]  # this node's text becomes that; an empty text removes its lines
 NOTHING = "\0"  # the text that removes the node alone
@@ -133,7 +133,7 @@ class _Visitor(ast.NodeVisitor):
             case ast.Call(func=ast.Name(id=called), args=[ast.Constant(value=str(name)), _]) if (
                 self._is(called, "minisparse.kernels.dispatch", "kernel")
             ):
-                self._need(node, twin(name))
+                self._need(node, kernel_definition(name))
                 return
             case ast.Call(func=ast.Name(id=called), args=[ast.Name(id=name)]) if self._is(
                 called, "minisparse.arrays", "is_array"
@@ -179,9 +179,10 @@ class _Visitor(ast.NodeVisitor):
         if isinstance(node.value, ast.Name) and not self._is_bound(node.value.id):
             found = meaning(self.where.name, node.value.id)
             if isinstance(found, Import) and found.ours:
-                inner = meaning(found.module, node.attr)
-                if found.module == "minisparse.kernels" and not node.attr.endswith("_reference"):
-                    inner = inner if _is_plain(inner) else twin(node.attr)
+                of_kernel = found.module == "minisparse.kernels"
+                inner = (
+                    kernel_definition(node.attr) if of_kernel else meaning(found.module, node.attr)
+                )
                 if not isinstance(inner, Definition):
                     raise ClassroomError(f"{self.where.name}: what is {ast.unparse(node)}?")
                 self._need(node, inner)
@@ -215,8 +216,8 @@ class _Visitor(ast.NodeVisitor):
         self.needs.ours.append(found)
         if self.depth == 0 and not self.annotation:
             self.needs.early.add(found)
-        if not (isinstance(node, ast.Name) and node.id == found.bare):
-            self.needs.edits.append((node, found.bare))
+        if not (isinstance(node, ast.Name) and node.id == found.name):
+            self.needs.edits.append((node, found.name))
 
     def _is(self, name: str, module: str, what: str) -> bool:
         return meaning(self.where.name, name) == Definition(module, what)
@@ -249,13 +250,6 @@ def _names_bound_in(function: ast.FunctionDef) -> set[str]:
 
 def _stores(node: ast.Name) -> bool:
     return isinstance(node.ctx, (ast.Store, ast.Del))
-
-
-def _is_plain(found: Definition | Import | None) -> bool:
-    """Tell a helper of the kernels from a compiled kernel, which has a twin."""
-    if not isinstance(found, Definition):
-        return False
-    return f"{found.name}_reference" not in source(found.module).definitions
 
 
 def needs(what: Definition, tensors: bool = False) -> Needs:

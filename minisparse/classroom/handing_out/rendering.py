@@ -93,29 +93,3 @@ def _span(node: ast.AST, lines: list[bytes]) -> tuple[_Place, _Place]:
             r0 -= 1
         c0 = len(lines[r0]) - len(lines[r0].lstrip())
     return (r0, c0), (n.end_lineno - 1, n.end_col_offset)
-
-
-def renamed(source: Source, node: ast.stmt, name: str) -> list[Edit]:
-    """Return the edit that gives a function another name."""
-    if not isinstance(node, ast.FunctionDef):
-        return []
-    line = source.text.encode().split(b"\n")[node.lineno - 1]
-    at = line.index(node.name.encode())
-    place = ast.copy_location(ast.Pass(), node)
-    place.col_offset, place.end_lineno, place.end_col_offset = at, node.lineno, at + len(node.name)
-    return [(place, name)]
-
-
-def specified(source: Source, node: ast.stmt, by: ast.stmt | None) -> list[Edit]:
-    """Return the edit that gives a function the docstring of another one of its module."""
-    mine, other = _docstring(node), _docstring(by)
-    if mine is None or other is None:
-        return []
-    return [(mine, ast.get_source_segment(source.text, other) or "")]
-
-
-def _docstring(node: ast.stmt | None) -> ast.expr | None:
-    match node:
-        case ast.FunctionDef(body=[ast.Expr(value=ast.Constant(value=str()) as docstring), *_]):
-            return docstring
-    return None

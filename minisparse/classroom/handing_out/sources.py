@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ...definitions import FILE_OF
 from ..errors import ClassroomError
 
 PACKAGE = Path(__file__).parents[2]
@@ -27,11 +28,6 @@ class Definition:
 
     module: str
     name: str
-
-    @property
-    def bare(self) -> str:
-        """The name in a starter: kernels' twins stand for the kernels themselves."""
-        return self.name.removesuffix("_reference")
 
     @property
     def node(self) -> Node:
@@ -189,17 +185,14 @@ def method_of(node: ast.AST, name: str) -> ast.FunctionDef | None:
     return None
 
 
-def twin(kernel: str) -> Definition:
-    """Return the NumPy twin of a kernel, by the kernel's name.
+def kernel_definition(name: str) -> Definition:
+    """Return the NumPy definition of a kernel.
 
     Raises
     ------
     ClassroomError
-        There is none.
+        There is no such kernel.
     """
-    name = f"{kernel}_reference"
-    for path in sorted((PACKAGE / "kernels").glob("*.py")):
-        module = f"minisparse.kernels.{path.stem}"
-        if path.stem != "__init__" and name in source(module).definitions:
-            return Definition(module, name)
-    raise ClassroomError(f"no file of minisparse/kernels defines {name}")
+    if name not in FILE_OF:
+        raise ClassroomError(f"minisparse/definitions has no kernel {name}")
+    return Definition(f"minisparse.definitions.{FILE_OF[name]}", name)

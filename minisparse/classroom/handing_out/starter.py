@@ -16,8 +16,8 @@ from ..errors import ClassroomError
 from .handout import check_script, readme
 from .manifest import Assignment
 from .needs import Edit, Needs, closure
-from .rendering import blank, first_line, renamed, specified, text
-from .sources import Definition, definition, method_of, path_of, source
+from .rendering import blank, first_line, text
+from .sources import Definition, Import, Source, definition, method_of, path_of, source
 
 _HEADER = '''"""{title}: assignment {id}.
 
@@ -28,6 +28,8 @@ Check your work:  python check.py        all exercises
                   python check.py {first}    one of them
 """
 '''
+
+_SHORTCUT = re.compile(r"if .*:\n    return kernel\(.*")  # what follows computes the same
 
 
 def files(assignment: Assignment, solved: bool = False) -> dict[str, str]:
@@ -94,13 +96,14 @@ class _Maker:
                 found, method = definition(dotted)
                 if not method and not isinstance(found.node, ast.FunctionDef):
                     raise ClassroomError(f"{assignment.id}: {dotted} is not a function or method")
-                name = ".".join(filter(None, [found.bare, method]))
+                name = ".".join(filter(None, [found.name, method]))
                 self.asked[found][method] = f"exercise {exercise.number}: {name}"
                 self.exercise_of.setdefault(found, exercise.number)
         self.withheld: dict[Definition, set[str]] = defaultdict(set)
-        if not solved:
-            for dotted in assignment.withhold:
-                found, method = definition(dotted)
+        for dotted in assignment.withhold:
+            found, method = definition(dotted)
+            # What the engine does without as a whole, the reference does without too.
+            if not solved or (self._engine(found) and not method):
                 self.withheld[found].add(method)
 
     # -- the student's file --
@@ -140,10 +143,6 @@ class _Maker:
         edits += [
             (n, "Any") for n, d in needs.annotations if d not in found and not self._engine(d)
         ]
-        here = source(what.module)
-        if what.name != what.bare:  # a kernel's twin: it is the kernel that says what it does
-            edits += renamed(here, what.node, what.bare)
-            edits += specified(here, what.node, here.definitions.get(what.bare))
         return edits + self._cuts(what)
 
     def _cuts(self, what: Definition) -> list[Edit]:
@@ -192,11 +191,11 @@ class _Maker:
     def _check_names(self, found: Iterable[Definition]) -> None:
         by_name: dict[str, Definition] = {}
         for what in found:
-            other = by_name.setdefault(what.bare, what)
+            other = by_name.setdefault(what.name, what)
             if ast.unparse(other.node) != ast.unparse(what.node):
                 raise ClassroomError(
                     f"{self.assignment.id}: {other.module} and {what.module} both define "
-                    f"{what.bare}, and one file cannot: withhold one, or give its module as engine"
+                    f"{what.name}, and one file cannot: withhold one, or give its module as engine"
                 )
 
     # -- the engine --
@@ -204,7 +203,6 @@ class _Maker:
     def engine_module(self, module: str) -> str:
         """Return a module of the library, as part of the package ``engine``."""
         here = source(module)
-        self._check_imports(module)
         lines = here.text.split("\n")
         for what in {*self.asked, *self.withheld}:
             if what.module != module:
@@ -213,21 +211,44 @@ class _Maker:
             first, last = first_line(here, node), node.end_lineno or node.lineno
             new = "" if "" in self.withheld.get(what, ()) else text(here, node, self._cuts(what))
             lines[first:last] = [new] + ["\0"] * (last - first - 1)  # later line numbers stay valid
-        content = "\n".join(line for line in lines if line != "\0")
+        content = self._without_absent(here, "\n".join(line for line in lines if line != "\0"))
         return re.sub(r"(?m)^(\s*(?:from|import) )minisparse\b", r"\1engine", content)
 
-    def _check_imports(self, module: str) -> None:
-        here = source(module)
-        for statement in here.tree.body:
+    def _without_absent(self, here: Source, content: str) -> str:
+        """Drop what the engine can do without: shortcuts through kernels, unused imports.
+
+        Raises
+        ------
+        ClassroomError
+            A module is imported and used that is not in the engine.
+        """
+        tree = ast.parse(content)
+        ifs = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+        drop = [node for node in ifs if _SHORTCUT.fullmatch(ast.unparse(node))]
+        inside = {inner for node in drop for inner in ast.walk(node)}
+        used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and n not in inside}
+        gone = [line for node in drop for line in _lines(node)]
+        for statement in tree.body:
             if not isinstance(statement, (ast.Import, ast.ImportFrom)):
                 continue
-            for found in here.imported(statement).values():
-                inner = f"{found.module}.{found.name}"
-                if found.ours and not {found.module, inner} & {*self.assignment.engine}:
-                    raise ClassroomError(
-                        f"{self.assignment.id}: engine: {module} imports {found.module}, which "
-                        "is not in the engine; add it"
-                    )
+            imported = here.imported(statement)
+            absent = [f.module for f in imported.values() if f.ours and not self._has(f)]
+            if absent and used & imported.keys():
+                raise ClassroomError(
+                    f"{self.assignment.id}: engine: {here.name} imports {absent[0]}, which "
+                    "is not in the engine; add it"
+                )
+            if absent:
+                gone += _lines(statement)
+        lines = content.split("\n")
+        return "\n".join(line for i, line in enumerate(lines, 1) if i not in gone)
+
+    def _has(self, found: Import) -> bool:
+        return bool({found.module, f"{found.module}.{found.name}"} & {*self.assignment.engine})
+
+
+def _lines(node: ast.stmt) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def _in_engine(module: str) -> str:

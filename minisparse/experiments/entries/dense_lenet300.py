@@ -1,7 +1,8 @@
 """LeNet-300-100 on MNIST without pruning: what every method starts from."""
 
 from minisparse.experiments.entries.sensitivity_table1 import DENSE
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
+from minisparse.experiments.results import Results
 
 
 def _sentence(results: Results) -> str:

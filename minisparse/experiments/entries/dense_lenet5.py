@@ -1,7 +1,8 @@
 """LeNet-5 (Caffe) on MNIST without pruning: what every method starts from."""
 
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.dense import Dense
+from minisparse.experiments.results import Results
 
 
 def _sentence(results: Results) -> str:

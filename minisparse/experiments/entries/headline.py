@@ -5,9 +5,10 @@ from dataclasses import replace
 from minisparse.experiments.entries.l0_table1 import ROWS as L0
 from minisparse.experiments.entries.sensitivity_table1 import ROWS as SENSITIVITY
 from minisparse.experiments.entries.stochastic_nodes import ROWS as STOCHASTIC
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.large_weights import LargeWeights
 from minisparse.experiments.recipes.magnitude import MagnitudeCurve
+from minisparse.experiments.results import Results
 
 _CURVE = MagnitudeCurve()
 # 89.3 % of fc1's weights are 85 % of all parameters of the small CNN.

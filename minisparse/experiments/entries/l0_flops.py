@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from minisparse.experiments.entries import l0_table1
-from minisparse.experiments.experiment import Experiment, Results
+from minisparse.experiments.experiment import Experiment
+from minisparse.experiments.results import Results
 
 ROWS = l0_table1.ROWS  # the same runs
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.l0 import L0
-from minisparse.experiments.results import find_row
+from minisparse.experiments.results import Results, find_row
 
 # One lambda for all layers is 0.1 / N as published.  Of the separate ones only those of the
 # convolutions are known to us (as recalled); the others were chosen on 10,000 held-out images.  For

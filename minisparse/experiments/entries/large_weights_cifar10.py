@@ -12,6 +12,7 @@ _NORMALIZED = {
     **fashion.filters(_NORM, "filters, norm"),
 }
 
+ROWS = fashion.arms("cifar-10") | _NORMALIZED
 EXPERIMENT = Experiment(
     id="large-weights-cifar10",
     title="Pruning large weights of a small CNN, 10,000 images of CIFAR-10",
@@ -19,11 +20,12 @@ EXPERIMENT = Experiment(
     where="the claims of the abstract",
     home=__file__,
     minutes=10,
-    rows=fashion.arms("cifar-10") | _NORMALIZED,
+    rows=ROWS,
     sentence=fashion.sentence,
     figure=fashion.figure,
     seeds=5,
     quick_minutes=1,
     details=fashion.details,
     columns=fashion.COLUMNS,
+    claims=fashion.claims("large-weights-cifar10", [*ROWS]),
 )

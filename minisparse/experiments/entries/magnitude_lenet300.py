@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.magnitude import MagnitudeCurve
+from minisparse.experiments.results import Results
 
 # Chosen on 10,000 held-out training images, one seed: 10 epochs after each step, or a weight decay of
 # 1e-4, are worse.  (Of the curve's defaults, without weight decay, the test error was known: 2.1 % at

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from minisparse.experiments.entries.dense_lenet5 import EXPERIMENT as DENSE_LENET5
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.sensitivity import Sensitivity
-from minisparse.experiments.results import find_row
+from minisparse.experiments.results import Results, find_row
 
 UNSPECIFIC = "unspecific"
 SPECIFIC = "specific"

@@ -8,23 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from minisparse.bench.quiet import BUSY
-from minisparse.experiments.experiment import Experiment, Results, Row
+from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome
-from minisparse.experiments.recipes.speed import UNITS, WEIGHTS, Speed
-
-# Chosen on 10,000 held-out training images, one seed.
-NETS = {
-    "LeNet-300-100": Speed(momentum=0.9),
-    "LeNet-5": Speed(
-        model="lenet5",
-        lr=0.02,
-        momentum=0.9,
-        dense_epochs=4,
-        retrain_epochs=2,
-        unit_shares=(0.7, 0.45, 0.32, 0.22, 0.14),
-    ),
-}
+from minisparse.experiments.recipes.speed import NETS, UNITS, WEIGHTS, Speed, curve
+from minisparse.experiments.results import Results
+from minisparse.machine import BUSY
 
 
 def _rows() -> Iterator[tuple[str, Row]]:
@@ -98,27 +86,6 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 # ---- what was found -----------------------------------------------------------------------------
-
-
-def curve(
-    results: Results, net: str, kind: str, batch: str, form: str
-) -> list[tuple[float, dict[str, float]]]:
-    """Return (compression, speed-up) of a net's points, the dense network first.
-
-    Parameters
-    ----------
-    results : dict
-        What results.json holds.
-    net : str
-    kind : {"weights", "units"}
-    batch, form : str
-        As in `details`.
-    """
-    return [
-        (row["ours"]["compression_mean"], row["details"]["batches"][batch]["speedup"][form])
-        for row in results["rows"]
-        if row["series"] in (net, f"{net}, {kind}")
-    ]
 
 
 def break_even(points: Sequence[tuple[float, float]]) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.experiments.recipes.session import Classifier, Session
 from minisparse.optim import schedules
 
 
@@ -31,6 +31,10 @@ class Dense(Classifier):
         """Return the number of epochs."""
         return self.epochs
 
+    def falling(self) -> schedules.Schedule:
+        """Return the schedule of the learning rate."""
+        return schedules.geometric(self.epochs - self.decay_epochs, self.epochs, self.final_lr)
+
     def quick(self) -> Dense:
         """Return a version of 4 epochs on 6,000 images."""
         return self.reduced(epochs=4, decay_epochs=2)
@@ -38,8 +42,7 @@ class Dense(Classifier):
     def run(self, seed: int, *, checkpoint: Path, progress: Progress) -> Outcome:
         """Train and measure."""
         session = Session(self, seed, checkpoint, progress)
-        falling = schedules.geometric(self.epochs - self.decay_epochs, self.epochs, self.final_lr)
-        session.train(self.epochs, schedule=falling)
+        session.train(self.epochs, schedule=self.falling())
         outcome = session.outcome(history=session.history)
         session.close()
         return outcome

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Session, by_layer
-from minisparse.optim import schedules
+from minisparse.experiments.recipes.dense import Dense
+from minisparse.experiments.recipes.milestones import Milestones
+from minisparse.experiments.recipes.scratch import SCRATCH, from_scratch
+from minisparse.experiments.recipes.session import Classifier, Session, by_layer
+from minisparse.nn import Module
+from minisparse.optim import EMA, schedules
 from minisparse.prune.gate_counts import authors_counts, gate_counts, total
 from minisparse.prune.l0 import L0Method, add_gates, architecture, gated_layers, harden
 from minisparse.prune.nodes import remove_dead_nodes
@@ -38,6 +43,11 @@ class L0(Classifier):
         In so many last epochs the learning rate falls to `final_lr` of the first; the paper's is
         constant.
     final_lr : float
+    milestones : tuple of int
+        The network is measured after so many epochs as well: the points "milestone 1", ...
+    scratch : Dense or None
+        At last the architecture that was found is trained in this way from new weights: the point
+        "from scratch".
     """
 
     lr: float = 1e-3
@@ -48,15 +58,23 @@ class L0(Classifier):
     epochs: int = 200
     decay_epochs: int = 0
     final_lr: float = 0.01
+    milestones: tuple[int, ...] = ()
+    scratch: Dense | None = None
 
     def total_epochs(self) -> int:
-        """Return the number of epochs."""
-        return self.epochs
+        """Return the number of epochs, those from scratch included."""
+        return self.epochs + (self.scratch.total_epochs() if self.scratch else 0)
 
     def quick(self) -> L0:
         """Return a version with few epochs on 6,000 images; average and decay are as much shorter."""
         decay_epochs = 10 * self.decay_epochs // self.epochs
-        return self.reduced(epochs=10, decay_epochs=decay_epochs, average=min(self.average, 0.98))
+        return self.reduced(
+            epochs=10,
+            decay_epochs=decay_epochs,
+            average=min(self.average, 0.98),
+            milestones=tuple(range(8, 8 + len(self.milestones))),
+            scratch=self.scratch and self.scratch.quick(),
+        )
 
     def run(self, seed: int, *, checkpoint: Path, progress: Progress) -> Outcome:
         """Train and measure."""
@@ -71,18 +89,32 @@ class L0(Classifier):
         if self.decay_epochs:
             start = self.epochs - self.decay_epochs
             falling = schedules.geometric(start, self.epochs, self.final_lr)
-        session.train(self.epochs, [method], falling)
-        gates = architecture(session.model)
-        expected = _count(session.model, "expected")
-        left = _count(session.model, "left")
-        session.model, _ = harden(session.model)
-        remove_dead_nodes(session.model, session.training.images[:2].astype("float32"))
-        outcome = session.outcome(
-            history=session.history,
-            extra={"architecture": gates, "expected": expected, "left": left},
-        )
+        stops = Milestones(self.milestones, lambda run: _left(session, run.average))
+        session.train(self.epochs, [method, *([stops] if self.milestones else [])], falling)
+        end = _left(session, None)
+        points = stops.points()
+        if self.scratch:
+            session.model = _hardened(session)
+            points[SCRATCH] = from_scratch(session, self.scratch)
         session.close()
-        return outcome
+        return replace(end, history=session.history, points=points)
+
+
+def _left(session: Session, average: EMA | None) -> Outcome:
+    """Measure the network that the gates leave now, with its weights averaged or as they are."""
+    with average.applied() if average else nullcontext():
+        extra = {
+            "architecture": architecture(session.model),
+            "expected": _count(session.model, "expected"),
+            "left": _count(session.model, "left"),
+        }
+        return session.outcome(model=_hardened(session), extra=extra)
+
+
+def _hardened(session: Session) -> Module:
+    plain, _ = harden(session.model)
+    remove_dead_nodes(plain, session.training.images[:2].astype("float32"))
+    return plain
 
 
 def _count(model: Any, presence: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.experiments.recipes.session import Classifier, Session
 from minisparse.optim import schedules
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.nodes import remove_dead_nodes

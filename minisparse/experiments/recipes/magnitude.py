@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.experiments.recipes.session import Classifier, Session
 from minisparse.optim import schedules
-from minisparse.prune.magnitude import MagnitudePruning, one_shot
+from minisparse.prune.magnitude import MagnitudePruning
+from minisparse.prune.schedule import one_shot
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class MagnitudeCurve(Classifier):
     def total_epochs(self) -> int:
         """Return the number of epochs of the whole curve."""
         return self.dense_epochs + len(self.compressions) * self.retrain_epochs
+
+    def epoch_of(self, point: str | None) -> int:
+        """Return the last epoch of the dense training, or of the training after a pruning."""
+        places = [f"{c:g}x" for c in self.compressions]
+        done = 0 if point is None else 1 + places.index(point)
+        return self.dense_epochs + done * self.retrain_epochs
 
     def quick(self) -> MagnitudeCurve:
         """Return a version with few epochs on 6,000 images."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Ramp, Session
+from minisparse.experiments.recipes.dose import DosedSensitivity
+from minisparse.experiments.recipes.milestones import Milestones
+from minisparse.experiments.recipes.session import Classifier, Ramp, Session
 from minisparse.optim import schedules
 from minisparse.prune.insensitivity import InsensitivityPruning
-from minisparse.prune.sensitivity import SensitivityPruning
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Sensitivity(Classifier):
         Lengths of the three phases.
     final_lr : float
         Factor of the learning rate at the end of the last phase.
+    dose, identity :
+        See `minisparse.experiments.recipes.dose`; 1 and "real" are the method itself.
+    fixed : bool
+        T is `threshold` from the first epoch on, as published, instead of rising.
+    milestones : tuple of int
+        The network is measured after so many epochs as well: the points "milestone 1", ...
     """
 
     variant: str = "unspecific"
@@ -48,6 +55,10 @@ class Sensitivity(Classifier):
     sparsify_epochs: int = 60
     finetune_epochs: int = 20
     final_lr: float = 0.01
+    dose: float = 1.0
+    identity: str = "real"
+    fixed: bool = False
+    milestones: tuple[int, ...] = ()
 
     def total_epochs(self) -> int:
         """Return the number of epochs of the three phases."""
@@ -56,37 +67,45 @@ class Sensitivity(Classifier):
     def quick(self) -> Sensitivity:
         """Return a version with few epochs on 6,000 images and a strength to match."""
         return self.reduced(
-            dense_epochs=4, sparsify_epochs=16, finetune_epochs=4, strength=10 * self.strength
+            dense_epochs=4,
+            sparsify_epochs=16,
+            finetune_epochs=4 if self.finetune_epochs else 0,
+            strength=10 * self.strength,
+            milestones=tuple(range(6, 6 + len(self.milestones))),
         )
 
     def run(self, seed: int, *, checkpoint: Path, progress: Progress) -> Outcome:
         """Train and measure."""
         session = Session(self, seed, checkpoint, progress)
+        method = self._method(seed)
+        end = self.dense_epochs + self.sparsify_epochs
+        falling = None
+        if self.finetune_epochs:
+            falling = schedules.geometric(end, self.total_epochs(), self.final_lr)
+        stops = Milestones(self.milestones, lambda _: session.outcome(method.mask()))
+        session.train(self.total_epochs(), [method, *([stops] if self.milestones else [])], falling)
+        outcome = session.outcome(method.mask(), history=session.history, points=stops.points())
+        session.close()
+        return outcome
+
+    def _method(self, seed: int) -> InsensitivityPruning:
         start, length = self.dense_epochs, self.sparsify_epochs
-        threshold = Ramp(start, length, self.threshold)
+        threshold = self.threshold if self.fixed else Ramp(start, length, self.threshold)
         times: dict[str, Any] = {
             "start": start,
             "stop": start + length,
             "regrow": self.regrow,
         }
-        method: InsensitivityPruning
         if self.variant == "none":
-            method = PlainDecay(self.strength, threshold, **times)
-        else:
-            method = SensitivityPruning(
-                self.strength,
-                threshold,
-                variant=self.variant,
-                form=self.form,
-                output=self.output,
-                examples=self.examples,
-                **times,
-            )
-        falling = schedules.geometric(start + length, self.total_epochs(), self.final_lr)
-        session.train(self.total_epochs(), [method], falling)
-        outcome = session.outcome(method.mask(), history=session.history)
-        session.close()
-        return outcome
+            return PlainDecay(self.strength, threshold, **times)
+        options: dict[str, Any] = {
+            "variant": self.variant,
+            "form": self.form,
+            "output": self.output,
+            "examples": self.examples,
+        }
+        whose: dict[str, Any] = {"dose": self.dose, "identity": self.identity, "shuffle": seed}
+        return DosedSensitivity(self.strength, threshold, **times, **options, **whose)
 
 
 class PlainDecay(InsensitivityPruning):

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from minisparse import threads
-from minisparse.bench.quiet import Neighbours
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Session
+from minisparse.experiments.recipes.session import Classifier, Session
+from minisparse.experiments.results import Results
+from minisparse.machine import Neighbours, cpu_name
 from minisparse.nn import Module
+from minisparse.nn.graph import example_for
 from minisparse.optim import schedules
-from minisparse.processor import cpu_name
-from minisparse.prune.magnitude import MagnitudePruning, one_shot
+from minisparse.prune.magnitude import MagnitudePruning
 from minisparse.prune.nodes import hidden_units, nodes_left, remove_dead_nodes
+from minisparse.prune.schedule import one_shot
 from minisparse.sparse import choose, report, shrink
-from minisparse.sparse.graph import example_for
 
 WEIGHTS, UNITS = "weights", "units"
 _AS_LONG_AS = 2  # epochs: for the progress bar, what the measurement of a point takes
@@ -67,6 +68,13 @@ class Speed(Classifier):
         prunings = len(self.compressions) + len(self.unit_shares)
         measured = _AS_LONG_AS * (1 + prunings)
         return self.dense_epochs + prunings * self.retrain_epochs + measured
+
+    def epoch_of(self, point: str | None) -> int:
+        """Return the last epoch of the dense training, or of the training after a pruning."""
+        places = [f"{WEIGHTS}, {c:g}x" for c in self.compressions]
+        places += [f"{UNITS}, {share:g}" for share in self.unit_shares]
+        done = 0 if point is None else 1 + places.index(point)
+        return self.dense_epochs + done * self.retrain_epochs
 
     def quick(self) -> Speed:
         """Return a version with all the points, on 1,000 images, without the largest batch."""
@@ -171,3 +179,38 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         threads.set_num_threads(before)
+
+
+# Chosen on 10,000 held-out training images, one seed.
+NETS = {
+    "LeNet-300-100": Speed(momentum=0.9),
+    "LeNet-5": Speed(
+        model="lenet5",
+        lr=0.02,
+        momentum=0.9,
+        dense_epochs=4,
+        retrain_epochs=2,
+        unit_shares=(0.7, 0.45, 0.32, 0.22, 0.14),
+    ),
+}
+
+
+def curve(
+    results: Results, net: str, kind: str, batch: str, form: str
+) -> list[tuple[float, dict[str, float]]]:
+    """Return (compression, speed-up) of a net's points, the dense network first.
+
+    Parameters
+    ----------
+    results : dict
+        What results.json holds.
+    net : str
+    kind : {"weights", "units"}
+    batch, form : str
+        As in `details`.
+    """
+    return [
+        (row["ours"]["compression_mean"], row["details"]["batches"][batch]["speedup"][form])
+        for row in results["rows"]
+        if row["series"] in (net, f"{net}, {kind}")
+    ]

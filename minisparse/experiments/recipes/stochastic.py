@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.setting import Classifier, Ramp, Session, by_layer
+from minisparse.experiments.recipes.dense import Dense
+from minisparse.experiments.recipes.scratch import SCRATCH, from_scratch
+from minisparse.experiments.recipes.session import Classifier, Ramp, Session, by_layer
 from minisparse.optim import schedules
 from minisparse.prune.method import Method
 from minisparse.prune.nodes import hidden_units, nodes_left, remove_dead_nodes
@@ -40,6 +42,9 @@ class Stochastic(Classifier):
         L2 of the last phase; 0 for none.
     final_lr : float
         Factor of the learning rate at the end of the last phase.
+    scratch : Dense or None
+        At last the architecture that was found is trained in this way from new weights: the point
+        "from scratch".
     """
 
     penalty: str = "none"
@@ -51,14 +56,17 @@ class Stochastic(Classifier):
     finetune_epochs: int = 20
     finetune_decay: float = 0.0
     final_lr: float = 0.01
+    scratch: Dense | None = None
 
     def total_epochs(self) -> int:
-        """Return the number of epochs of both phases."""
-        return self.prune_epochs + self.finetune_epochs
+        """Return the number of epochs of both phases, and of those from scratch."""
+        scratch = self.scratch.total_epochs() if self.scratch else 0
+        return self.prune_epochs + self.finetune_epochs + scratch
 
     def quick(self) -> Stochastic:
         """Return a version with few epochs on 6,000 images."""
-        return self.reduced(rise_epochs=2, prune_epochs=4, finetune_epochs=2)
+        scratch = self.scratch and self.scratch.quick()
+        return self.reduced(rise_epochs=2, prune_epochs=4, finetune_epochs=2, scratch=scratch)
 
     def run(self, seed: int, *, checkpoint: Path, progress: Progress) -> Outcome:
         """Train and measure."""
@@ -70,14 +78,19 @@ class Stochastic(Classifier):
             self.form,
             stop=self.prune_epochs,
         )
-        falling = schedules.geometric(self.prune_epochs, self.total_epochs(), self.final_lr)
+        epochs = self.prune_epochs + self.finetune_epochs
+        falling = schedules.geometric(self.prune_epochs, epochs, self.final_lr)
         last = [L2(self.finetune_decay, start=self.prune_epochs)] if self.finetune_decay else []
-        session.train(self.total_epochs(), [*self._penalties(layers), *last, zeroing], falling)
+        session.train(epochs, [*self._penalties(layers), *last, zeroing], falling)
         image = session.training.images[:1].astype("float32")
         hidden = hidden_units(session.model, image)
         counted = nodes_left(session.model, hidden)
         remove_dead_nodes(session.model, image)
         outcome = session.outcome(history=session.history, extra={"nodes_left": counted})
+        if self.scratch:
+            again = from_scratch(session, self.scratch)
+            again = replace(again, extra={**again.extra, "nodes_left": counted})
+            outcome = replace(outcome, points={SCRATCH: again})
         session.close()
         return outcome
 

@@ -95,7 +95,7 @@ def test_seeds_decide_about_inputs(material):
 class Lost:
     """A recogniser whose process is gone."""
 
-    def analyse(self, text, wanted):
+    def analyse(self, _text, _wanted):
         raise SubmissionLost("it took too long")
 
     def close(self):

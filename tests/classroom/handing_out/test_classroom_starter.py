@@ -16,7 +16,8 @@ from minisparse.classroom.errors import ClassroomError
 from minisparse.classroom.handing_out import manifest, needs, sources, starter
 from minisparse.classroom.handing_out.handout import readme
 from minisparse.classroom.handing_out.material import Material, local
-from minisparse.kernels.conv import conv2d_reference
+from minisparse.classroom.walls import loading
+from minisparse.definitions import conv2d
 from minisparse.prune.hard_concrete import Law, sample_derivative
 
 MANIFEST = """
@@ -126,7 +127,7 @@ def test_the_reference_is_the_library(tmp_path):
         tmp_path,
         "minisparse.autodiff.ops.activations.sigmoid_array",
         "minisparse.prune.hard_concrete.sample_derivative",
-        "minisparse.kernels.conv.conv2d_reference",
+        "minisparse.definitions.conv.conv2d",
         solved=True,
     )
     here = local("a1", solved)
@@ -137,7 +138,7 @@ def test_the_reference_is_the_library(tmp_path):
     images, weights = rng.normal(size=(2, 6, 5, 3)), rng.normal(size=(3, 2, 3, 4))
     np.testing.assert_array_equal(
         here.conv2d(images, weights, (2, 1), (1, 0)),
-        conv2d_reference(images, weights, (2, 1), (1, 0)),
+        conv2d(images, weights, (2, 1), (1, 0)),
     )
 
 
@@ -151,11 +152,22 @@ def test_what_a_file_of_arrays_looks_like(tmp_path):
     assert "Return z = min(1, max(0, sbar))" in text  # the specification stays
 
 
-def test_a_kernel_is_specified_by_the_kernel(tmp_path):
-    text = files(tmp_path, "minisparse.kernels.conv.conv2d_reference")["a1.py"]
+def test_a_kernel_is_its_definition(tmp_path):
+    text = files(tmp_path, "minisparse.definitions.conv.conv2d")["a1.py"]
     assert "def conv2d(" in text
-    assert "conv2d_reference" not in text
     assert "Slide kernels over images" in text
+    text = files(tmp_path / "2", "minisparse.prune.sensitivity.linear_per_sample")["a1.py"]
+    assert "def matmul(a: Array, b: Array" in text
+    assert "kernel(" not in text
+
+
+def test_an_engine_does_without_kernels():
+    modules = starter.files(manifest.load("a1"), solved=True)
+    assert not [path for path in modules if "kernels" in path or "definitions" in path]
+    (engine,) = loading.load(modules, "engine.autodiff.ops.linalg")
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(40, 30)), rng.normal(size=(30, 20))
+    np.testing.assert_array_equal(engine.MatMul().forward(a, b), a @ b)
 
 
 def test_methods_and_engines(tmp_path):
@@ -182,10 +194,10 @@ def test_withheld_is_not_given(tmp_path):
 @pytest.mark.parametrize(
     ("functions", "more", "message"),
     [
-        (["minisparse.prune.select.nothing"], "", "no function, class or method"),
+        (["minisparse.prune.scope.nothing"], "", "no function, class or method"),
         (["minisparse.prune.mask.Mask"], "", "not a function or method"),
-        (["minisparse.prune.select.top_k"], 'engine = ["minisparse.nowhere"]', "no module"),
-        (["minisparse.prune.select.top_k"], 'engine = ["minisparse.prune.mask"]', "imports"),
+        (["minisparse.prune.scope.top_k"], 'engine = ["minisparse.nowhere"]', "no module"),
+        (["minisparse.prune.scope.top_k"], 'engine = ["minisparse.prune.mask"]', "imports"),
     ],
 )
 def test_what_cannot_be_made(tmp_path, functions, more, message):

@@ -1,7 +1,7 @@
 """The student's parts, alone and inside the engine; arrays in, arrays out."""
 
 import numpy as np
-from engine.autodiff import tape
+from engine.autodiff import chain_rule
 from engine.autodiff.ops import (
     arithmetic,
     broadcast,
@@ -9,14 +9,14 @@ from engine.autodiff.ops import (
     linalg,
     methods,  # noqa: F401 - gives Tensor its operators
 )
-from engine.autodiff.tape import Tensor
+from engine.autodiff.tape import Tensor, no_grad
 
 # ---- one part by itself -------------------------------------------------------------------------
 
 
 def rule(student, name, settings, g, *arrays):
     """Return what a backward rule sends to each input, for the cotangent g of the result."""
-    with tape.no_grad():
+    with no_grad():
         op = getattr(student, name)(*settings)
         inputs = [Tensor(a) for a in arrays]
         found = op.backward(Tensor(g), op(*inputs), *inputs)
@@ -49,13 +49,13 @@ def order(student, program):
     """Return the order, as positions in the program, in which its last tensor's backward goes."""
     tensors = graph(program)
     place = {id(t): k for k, t in enumerate(tensors)}
-    found = student._order(tensors[-1])
+    found = student.order(tensors[-1])
     if not isinstance(found, (list, tuple)):
-        raise TypeError(f"_order returned {type(found).__name__}; expected a list of tensors")
+        raise TypeError(f"order returned {type(found).__name__}; expected a list of tensors")
     return [place.get(id(t), -1) for t in found]
 
 
-order.about = "_order"
+order.about = "order"
 
 
 # ---- all parts together -------------------------------------------------------------------------
@@ -63,7 +63,7 @@ order.about = "_order"
 
 def complete(student):
     """Put the student's parts into the engine."""
-    tape._order = student._order
+    chain_rule.order = student.order
     arithmetic.Div, arithmetic.PowConstant = student.Div, student.PowConstant
     elementwise.Log, linalg.MatMul = student.Log, student.MatMul
     broadcast.Unbroadcast = student.Unbroadcast
@@ -80,12 +80,12 @@ def gradients(student, *arrays):
     complete(student)
     leaves = [Tensor(a, requires_grad=True) for a in arrays]
     y = function(*leaves)
-    return y.item(), tuple(g.numpy() for g in tape.gradients(y, leaves))
+    return y.item(), tuple(g.numpy() for g in chain_rule.gradients(y, leaves))
 
 
 def hessian_product(student, v, *arrays):
     """Return the derivative of the gradient with respect to x along v, again with respect to x."""
     complete(student)
     x, *others = (Tensor(a, requires_grad=True) for a in arrays)
-    (g,) = tape.gradients(function(x, *others), [x], create_graph=True)
-    return tape.gradients((g * Tensor(v)).sum(), [x])[0].numpy()
+    (g,) = chain_rule.gradients(function(x, *others), [x], create_graph=True)
+    return chain_rule.gradients((g * Tensor(v)).sum(), [x])[0].numpy()

@@ -180,7 +180,7 @@ def check_order(student, steps):
                     reached.add(x)
                     users[x].append(k)
     right = isinstance(found, list) and all(type(k) is int for k in found)
-    require(right, "_order should return a list of tensors of the graph")
+    require(right, "order should return a list of tensors of the graph")
     require(len(set(found)) == len(found), "a tensor appears more than once in the order")
     missing, more = len(reached - set(found)), len(set(found) - reached)
     require(not missing, f"{missing} of {len(reached)} tensors are missing from the order")

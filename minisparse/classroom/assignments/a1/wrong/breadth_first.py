@@ -1,9 +1,9 @@
 """Takes a tensor as soon as it is reached, before all uses have contributed."""
 
-LOSES = ("after_all_uses", "together")
+LOSES = ("after_all_uses", "linear", "together")
 
 
-def _order(y):
+def order(y):
     order, seen = [y], {id(y)}
     for t in order:
         for x in t.inputs:

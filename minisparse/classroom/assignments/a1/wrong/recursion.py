@@ -3,7 +3,7 @@
 LOSES = ("after_all_uses", "linear")
 
 
-def _order(y):
+def order(y):
     seen, order = set(), []
 
     def visit(t):

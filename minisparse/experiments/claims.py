@@ -1,0 +1,122 @@
+"""Claims about a direction: written down with their date before the runs, judged after them.
+
+A verdict on a row says how near one of our numbers is to a published one.  Whether the part of a
+method that has the name does anything is another question: it is a difference between the method
+and its control, which have everything else in common.  Runs of one seed are paired, and the mean
+difference has its 95 % interval (`intervals.paired`):
+
+    holds         the whole interval lies on the side that is claimed
+    contradicted  it lies on the other side
+    open          it holds the margin, or there are not two seeds
+    not admitted  the manipulation check fails: what is to be compared did not take place
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from minisparse.experiments.intervals import paired
+
+Row = Mapping[str, Any]  # of results.json
+Check = Callable[[Row, Row, Mapping[str, Row]], str | None]
+Verdict = Literal["holds", "open", "contradicted", "not admitted"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One difference that is claimed to be above, or below, a margin.
+
+    Parameters
+    ----------
+    id : str
+    statement : str
+        In a sentence, with whoever says so.
+    one, other : str
+        Names of the rows whose difference it is, "one - other".
+    direction : {"below", "above"}
+        Of the margin.
+    registered : str or None
+        The date, "2026-11-28"; None if the runs were known when the claim was written down.
+    control : str
+        What the other row takes away.
+    margin : float
+        In units of the quantity.
+    quantity : str
+        "error", "compression", or the name of a list by seed in the rows' details.
+    check : callable, optional
+        (row one, row other, all rows by name) -> None if the manipulation took place, or else what
+        is wrong.
+    check_text : str
+        What the manipulation check asks, in words.
+    """
+
+    id: str
+    statement: str
+    one: str
+    other: str
+    direction: Literal["below", "above"]
+    registered: str | None
+    control: str
+    margin: float = 0.0
+    quantity: str = "error"
+    check: Check | None = None
+    check_text: str = ""
+
+    def judge(self, rows: Mapping[str, Row]) -> dict[str, Any]:
+        """Return the claim with its verdict, as results.json holds it.
+
+        "difference" is the mean of one - other, "interval" its ends, or null; a row that has no runs
+        yet leaves the claim open.
+        """
+        found: dict[str, Any] = {
+            "id": self.id,
+            "statement": self.statement,
+            "direction": f"{self.direction} {self.margin:g}",
+            "quantity": self.quantity,
+            "one": self.one,
+            "other": self.other,
+            "registered": self.registered,
+            "control": self.control,
+            "manipulation_check": None,
+            "difference": None,
+            "interval": None,
+            "n_seeds": 0,
+            "verdict": "open",
+        }
+        if self.one not in rows or self.other not in rows:
+            return found
+        one, other = rows[self.one], rows[self.other]
+        if self.check is not None:
+            wrong = self.check(one, other, rows)
+            found["manipulation_check"] = {
+                "asks": self.check_text,
+                "passed": wrong is None,
+                "found": wrong or "",
+            }
+        a, b = (dict(zip(r["ours"]["seeds"], self._values(r), strict=True)) for r in (one, other))
+        seeds = sorted(a.keys() & b.keys())
+        mean, half = paired([a[s] for s in seeds], [b[s] for s in seeds])
+        interval = None if half is None else [mean - half, mean + half]
+        found |= {"difference": mean, "interval": interval, "n_seeds": len(seeds)}
+        found["verdict"] = self._verdict(interval)
+        if self.check is not None and not found["manipulation_check"]["passed"]:
+            found["verdict"] = "not admitted"
+        return found
+
+    def _values(self, row: Row) -> list[float]:
+        named = {"error": "errors", "compression": "compressions"}
+        if self.quantity in named:
+            return list(row["ours"][named[self.quantity]])
+        return list(row["details"][self.quantity])
+
+    def _verdict(self, interval: list[float] | None) -> Verdict:
+        if interval is None:
+            return "open"
+        low, high = interval
+        if self.direction == "above":
+            low, high = 2 * self.margin - high, 2 * self.margin - low  # mirrored at the margin
+        if high < self.margin:
+            return "holds"
+        return "contradicted" if low > self.margin else "open"

@@ -1,0 +1,81 @@
+"""The controls of Tables 2 and 3 of chapter 7: S = 0, magnitude, random masks; LeNet-5.
+
+Registered on 2026-11-28, before the runs.  Budget, learning rate and thresholds are those of the rows
+of the method; what magnitude and chance keep is what those rows keep, the mean of three seeds.  What
+we expect: S = 0 and magnitude have the error of the method.
+"""
+
+from dataclasses import replace
+
+from minisparse.experiments.claims import Claim
+from minisparse.experiments.entries.sensitivity_table2 import METHOD
+from minisparse.experiments.experiment import Experiment, Row
+from minisparse.experiments.recipes.gradual import Gradual
+from minisparse.experiments.results import Results
+
+ID = "controls-lenet5"
+# Weights that the unspecific rows of sensitivity-table2 and -table3 keep, by layer, and their T.
+KEPT = {
+    "mnist": ((243, 2186, 4792, 845), 0.06),
+    "fashion-mnist": ((417, 7739, 20303, 1839), 0.055),
+}
+# With momentum 0.9 a step is one of 0.2 in the long run: the decay of 5e-4 takes 1e-4 w away in each,
+# which is lambda w of the rows of the method.
+_GRADUAL = Gradual(
+    model="lenet5",
+    lr=METHOD.lr,
+    momentum=METHOD.momentum,
+    weight_decay=5e-4,
+    dense_epochs=METHOD.dense_epochs,
+    sparsify_epochs=METHOD.sparsify_epochs,
+    finetune_epochs=METHOD.finetune_epochs,
+)
+ROWS = {}
+for _data, (_kept, _threshold) in KEPT.items():
+    _ratio = round(430_500 / sum(_kept), 2)
+    ROWS[f"{_data}, S = 0"] = Row(
+        replace(METHOD, dataset=_data, variant="none", threshold=_threshold), series="S = 0"
+    )
+    ROWS[f"{_data}, magnitude"] = Row(
+        replace(_GRADUAL, dataset=_data, compression=_ratio), series="magnitude"
+    )
+    ROWS[f"{_data}, random, the method's shares"] = Row(
+        replace(_GRADUAL, dataset=_data, keep=_kept, choose="random"), series="random"
+    )
+
+CLAIMS = [
+    Claim(
+        id=f"{ID}-{data}",
+        statement=f"magnitude has a lower error on {data} than a random mask with the layer shares "
+        "of the method",
+        one=f"{data}, magnitude",
+        other=f"{data}, random, the method's shares",
+        direction="below",
+        registered="2026-11-28",
+        control="which weights of a layer are kept",
+    )
+    for data in KEPT
+]
+
+
+def _sentence(results: Results) -> str:
+    parts = [
+        f"{row['name']} {row['ours']['error_mean']:.2f} % at {row['ours']['compression_mean']:.0f}x"
+        for row in results["rows"]
+    ]
+    return f"Test error of LeNet-5 without the sensitivity: {', '.join(parts)}."
+
+
+EXPERIMENT = Experiment(
+    id=ID,
+    title="S = 0, magnitude and random masks in the place of sensitivity, LeNet-5",
+    paper="Tartaglione et al. 2018",
+    where="Tables 2 and 3, our own controls",
+    home=__file__,
+    minutes=8 * len(ROWS),
+    rows=ROWS,
+    sentence=_sentence,
+    seeds=3,
+    quick_minutes=0.3 * len(ROWS),
+    claims=CLAIMS,
+)

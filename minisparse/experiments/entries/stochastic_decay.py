@@ -1,0 +1,165 @@
+"""Ben-Guigui et al. 2020 with the weight decay of its abstract, and what is left without each part.
+
+Registered on 2026-11-28, before the runs: zeroing beside weight decay removes at least 50 % of the
+hidden nodes at an error of at most that of the dense network + 0.3 points.  sigma and lambda are the
+point of the grid (stochastic_grid.py) that has the lowest held-out error among those that remove at
+least half of the nodes.  Controls: a threshold without chance at sigma sqrt(2 ln n); no zeroing, with
+the same L2, and with the L1 that leaves as many weights; no regularizer, with the sigma that leaves
+as many; the architecture that is left, trained from new weights.
+"""
+
+import math
+from dataclasses import replace
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen, matched, together
+from minisparse.experiments.claims import Claim
+from minisparse.experiments.entries import stochastic_grid as grid
+from minisparse.experiments.experiment import Experiment, Row
+from minisparse.experiments.recipes.scratch import SCRATCH
+from minisparse.experiments.recipes.stochastic import Stochastic
+from minisparse.experiments.results import Results
+
+ID = "stochastic-decay"
+ENOUGH = 50.0  # percent of the hidden nodes
+STEPS = 600 * grid.BASE.prune_epochs
+_CHOSEN = chosen(__file__, ID)
+
+
+def _controls(net: str, found: dict[str, Any]) -> dict[str, Stochastic]:
+    """Return the arms of a network, given what was chosen for it."""
+    base = replace(grid.BASE, widths=grid.WIDTHS[net])
+    sigma, strength = found["sigma"], found["strength"]
+    method = grid.decayed(base, sigma, strength)
+    hard = sigma * math.sqrt(2 * math.log(STEPS))
+    l1 = replace(base, sigma=(0.0,), penalty="L1", strength=tuple(found["l1"]))
+    return {
+        "zeroing and L2": replace(method, scratch=replace(grid.DENSE, widths=grid.WIDTHS[net])),
+        "threshold without chance": replace(method, form="hard", sigma=(hard,)),
+        "L2 alone": grid.decayed(base, 0.0, strength),
+        "L1 alone": replace(l1, finetune_decay=grid.DENSE.weight_decay),
+        "zeroing alone": grid.decayed(base, found["sigma_alone"], 0.0),
+    }
+
+
+def _rows() -> dict[str, Row]:
+    rows = {}
+    for net in grid.WIDTHS:
+        dense = replace(grid.DENSE, widths=grid.WIDTHS[net])
+        seeds = 5 if net == "300-100" else 3
+        rows[f"{net}, dense"] = Row(dense, series="dense", seeds=seeds)
+        if net not in _CHOSEN:
+            continue
+        for name, recipe in _controls(net, _CHOSEN[net]).items():
+            rows[f"{net}, {name}"] = Row(recipe, series=name, seeds=seeds)
+            if recipe.scratch:
+                again = f"{net}, its architecture from scratch"
+                rows[again] = Row(recipe, series="from scratch", point=SCRATCH, seeds=seeds)
+    return rows
+
+
+def _choose(net: str) -> Choosing:
+    """Choose the point of the grid, and what leaves as many weights without one of its parts."""
+    points = [(s, l2) for l2 in grid.STRENGTHS[1:] for s in grid.SIGMAS[1:]]
+    trials = [(grid.point(net, *p), seed) for p in points for seed in range(grid.SEEDS[net])]
+    outcomes = iter((yield trials))
+    table = []
+    for sigma, strength in points:
+        own = [next(outcomes) for _ in range(grid.SEEDS[net])]
+        table.append(
+            {
+                "sigma": sigma,
+                "strength": strength,
+                "removed": fmean(map(grid.removed, own)),
+                "error": fmean(o.error for o in own),
+                "compression": fmean(o.compression("weights") for o in own),
+            }
+        )
+    enough = [line for line in table if line["removed"] >= ENOUGH]
+    best = (
+        min(enough, key=lambda e: e["error"]) if enough else max(table, key=lambda e: e["removed"])
+    )
+    base = replace(grid.BASE, widths=grid.WIDTHS[net], hold_out=HELD_OUT)
+    l1 = replace(
+        base, sigma=(0.0,), penalty="L1", strength=(1.0,), finetune_decay=grid.DENSE.weight_decay
+    )
+    target = [best["compression"]]
+    parts = yield from together(
+        {
+            "l1": matched(l1, "strength", target, [2e-4], slope=1.5),
+            "sigma_alone": matched(base, "sigma", target, [3 * best["sigma"]], slope=1.5),
+        }
+    )
+    (l1_value,) = parts["l1"]["values"].values()
+    (sigma_value,) = parts["sigma_alone"]["values"].values()
+    return {
+        **best,
+        "l1": [l1_value],
+        "sigma_alone": sigma_value,
+        "trials": {name: part["trials"] for name, part in parts.items()},
+        "table": table,
+    }
+
+
+def _check(one: Any, other: Any, rows: Any) -> str | None:  # noqa: ARG001
+    removed = one["details"]["removed"]
+    return None if removed >= ENOUGH else f"{removed:.0f} % of the hidden nodes are removed"
+
+
+CLAIMS = [
+    Claim(
+        id=f"{ID}-{net}",
+        statement=f"beside weight decay zeroing removes at least {ENOUGH:.0f} % of the hidden nodes "
+        f"of {net} at an error of at most that of the dense network + 0.3 points",
+        one=f"{net}, zeroing and L2",
+        other=f"{net}, dense",
+        direction="below",
+        registered="2026-11-28",
+        control="pruning",
+        margin=0.3,
+        check=_check,
+        check_text=f"at least {ENOUGH:.0f} % of the hidden nodes are removed",
+    )
+    for net in grid.WIDTHS
+] + [
+    Claim(
+        id=f"{ID}-{net}-chance",
+        statement=f"zeroing at random leaves {net} a lower error than the threshold without chance",
+        one=f"{net}, zeroing and L2",
+        other=f"{net}, threshold without chance",
+        direction="below",
+        registered="2026-11-28",
+        control="chance",
+        check=_check,
+        check_text=f"at least {ENOUGH:.0f} % of the hidden nodes are removed",
+    )
+    for net in grid.WIDTHS
+]
+
+
+def _sentence(results: Results) -> str:
+    parts = [
+        f"{row['name']} {row['details']['removed']:.0f} % ({row['ours']['error_mean']:.2f} %)"
+        for row in results["rows"]
+    ]
+    return f"Hidden nodes removed, and test error: {', '.join(parts)}."
+
+
+EXPERIMENT = Experiment(
+    id=ID,
+    title="Stochastic pruning beside weight decay, MLPs on MNIST",
+    paper="Ben-Guigui et al. 2020",
+    where="the claim of the abstract",
+    home=__file__,
+    minutes=3 * len(_rows()),
+    rows=_rows(),
+    sentence=_sentence,
+    seeds=3,
+    quick_minutes=0.1 * len(_rows()),
+    details=grid.details,
+    columns=grid.COLUMNS,
+    claims=CLAIMS,
+    choose={net: partial(_choose, net) for net in grid.WIDTHS},
+)

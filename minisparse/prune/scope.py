@@ -1,0 +1,201 @@
+"""What is compared with what: from scores to masks, exactly k entries, with a rule for ties."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..arrays import to_numpy
+from .granularity import Granularity, group_scores, ungroup
+from .mask import Mask
+
+Scope = str | Mapping[str, float]
+SCOPES = ("global", "layer", "erk")
+
+
+def top_k(scores: np.ndarray, k: int) -> np.ndarray:
+    """Return a boolean array that is True at exactly the `k` largest scores.
+
+    Of equal scores the ones that come first (in C order) are kept.
+
+    Raises
+    ------
+    ValueError
+        If `k` is below 0 or above the number of scores, or a score is NaN.
+
+    Examples
+    --------
+    >>> top_k(np.array([3.0, 1.0, 3.0, 3.0]), 2)
+    array([ True, False,  True, False])
+    """
+    flat = scores.reshape(-1)
+    if not 0 <= k <= flat.size:
+        raise ValueError(f"cannot keep {k} of {flat.size} entries")
+    _refuse_nan(flat, "scores")
+    keep = np.zeros(flat.size, dtype=bool)
+    if k:
+        kth = np.partition(flat, flat.size - k)[flat.size - k]
+        keep[flat > kth] = True
+        ties = np.flatnonzero(flat == kth)
+        keep[ties[: k - int(np.count_nonzero(keep))]] = True
+    return keep.reshape(scores.shape)
+
+
+def _refuse_nan(scores: np.ndarray, what: str) -> None:
+    if nans := int(np.isnan(scores).sum()):
+        raise ValueError(f"{nans} of {scores.size} {what} are NaN")
+
+
+def count_for(density: float, n: int) -> int:
+    """Return how many of `n` entries a density keeps: rounded to the nearest, halves up.
+
+    Raises
+    ------
+    ValueError
+        If the density lies outside [0, 1].
+    """
+    _check_density(density)
+    return math.floor(density * n + 0.5)
+
+
+def _check_density(density: float) -> None:
+    if not 0 <= density <= 1:
+        raise ValueError(f"a density lies in [0, 1], got {density}")
+
+
+def keep_n_of_m(scores: np.ndarray, n: int, m: int) -> np.ndarray:
+    """Keep the `n` largest of every `m` consecutive inputs of each output (N:M sparsity).
+
+    Of equal scores the ones that come first are kept.
+
+    Parameters
+    ----------
+    scores : array, [in, out] or [kh, kw, in, out]
+    n, m : int
+
+    Returns
+    -------
+    bool array of the same shape
+
+    Raises
+    ------
+    ValueError
+        If `scores` has less than two axes, n is not one of 1 to m, the inputs are no multiple of
+        m, or a score is NaN.
+    """
+    if scores.ndim < 2:
+        raise ValueError(f"N:M needs weights of two axes or more, got shape {scores.shape}")
+    *field, n_in, n_out = scores.shape
+    if not 0 < n <= m or n_in % m:
+        raise ValueError(f"N:M needs 0 < n <= m and m dividing the {n_in} inputs, got {n}:{m}")
+    _refuse_nan(scores, "scores")
+    rows = scores.astype(np.float64).reshape(*field, n_in // m, m, n_out)
+    rows = np.moveaxis(rows, -2, -1)
+    order = np.argsort(-rows, axis=-1, kind="stable")  # stable: ties go to the first
+    rank = np.argsort(order, axis=-1, kind="stable")
+    return np.moveaxis(rank < n, -1, -2).reshape(scores.shape)
+
+
+def layer_densities(
+    shapes: Mapping[str, tuple[int, ...]], density: float, scope: Scope
+) -> dict[str, float]:
+    """Return the density of each layer so that `density` of all weights is kept.
+
+    Parameters
+    ----------
+    shapes : mapping from name to shape
+    density : float
+        Kept / total over all layers.
+    scope : {"layer", "erk"} or mapping
+        ``"layer"``: the same density everywhere.  ``"erk"``: proportional to
+        sum(dims) / prod(dims), the Erdos-Renyi-kernel rule (Evci et al. 2020, after Mocanu et al.
+        2018): small layers stay denser; no density exceeds 1.  A mapping gives them directly;
+        `density` has no say then.
+
+    Raises
+    ------
+    ValueError
+        If `density` lies outside [0, 1], `scope` is another word, or a mapping has not exactly the
+        names of `shapes`.
+    """
+    _check_density(density)
+    if isinstance(scope, Mapping):
+        if scope.keys() != shapes.keys():
+            raise ValueError(f"densities are given for {list(scope)}, layers are {list(shapes)}")
+        return dict(scope)
+    if scope == "layer":
+        return dict.fromkeys(shapes, density)
+    if scope != "erk":
+        raise ValueError(f"scope is one of {', '.join(SCOPES)} or a mapping, got {scope!r}")
+    sizes = {n: math.prod(s) for n, s in shapes.items()}
+    raw = {n: sum(s) / math.prod(s) for n, s in shapes.items()}
+    budget = density * sum(sizes.values())
+    dense: set[str] = set()
+    while True:  # layers that would exceed 1 stay dense, the others share the rest
+        rest = budget - sum(sizes[n] for n in dense)
+        weight = sum(raw[n] * sizes[n] for n in shapes if n not in dense)
+        scale = rest / weight if weight else 0.0
+        full = {n for n in shapes if n not in dense and raw[n] * scale > 1}
+        if not full:
+            return {n: 1.0 if n in dense else raw[n] * scale for n in shapes}
+        dense |= full
+
+
+def keep_largest(
+    scores: Mapping[str, np.ndarray],
+    density: float,
+    scope: Scope = "global",
+    granularity: Granularity = "weight",
+    within: Mask | None = None,
+) -> Mask:
+    """Return the mask that keeps the highest-scoring groups.
+
+    Parameters
+    ----------
+    scores : mapping from parameter name to array of the parameter's shape
+        Higher means more worth keeping.
+    density : float in [0, 1]
+        Fraction of groups to keep.  Exactly ``floor(density n + 1/2)`` of n groups are kept: of all
+        groups together (``scope="global"``), or of each layer's.
+    scope : {"global", "layer", "erk"} or mapping from name to density
+    granularity : see `minisparse.prune.granularity.group_scores`
+    within : Mask, optional
+        What is left so far: a removed weight adds nothing to the score of its group, and a group
+        of which nothing is left ranks below all others, whatever the scores.
+
+    Returns
+    -------
+    Mask
+        Ties are kept in the order of position, in the order of the layers.
+    """
+    if not scores:
+        raise ValueError("no scores were given")
+    grouped = {}
+    for name, s in scores.items():
+        values = to_numpy(s)
+        _refuse_nan(values, f"scores of '{name}'")
+        if within is None:
+            grouped[name] = group_scores(values, granularity)
+        else:
+            left = within[name]
+            grouped[name] = np.where(
+                group_scores(left.astype(np.int64), granularity) > 0,
+                group_scores(np.where(left, values, 0), granularity),
+                -np.inf,
+            )
+    if isinstance(scope, str) and scope == "global":
+        flat = np.concatenate([g.reshape(-1) for g in grouped.values()])
+        kept = top_k(flat, count_for(density, flat.size))
+        ends = np.cumsum([g.size for g in grouped.values()])[:-1]
+        parts = np.split(kept, ends)
+        keep = {n: p.reshape(g.shape) for (n, g), p in zip(grouped.items(), parts, strict=True)}
+    else:
+        shapes = {n: tuple(s.shape) for n, s in scores.items()}
+        densities = layer_densities(shapes, density, scope)
+        keep = {n: top_k(g, count_for(densities[n], g.size)) for n, g in grouped.items()}
+    return Mask({n: ungroup(keep[n], tuple(s.shape), granularity) for n, s in scores.items()})
+
+
+__no_gradient__ = ("count_for", "keep_largest", "keep_n_of_m", "layer_densities", "top_k")

@@ -1,0 +1,263 @@
+r"""Sparse variational dropout (Molchanov, Ashukha and Vetrov, ICML 2017, arXiv 1701.05369).
+
+Every weight has a law of its own, w ~ N(theta, sigma^2), with the noise-to-signal ratio
+alpha = sigma^2 / theta^2.  Training minimizes the mean cross-entropy under that noise, and
+
+    (beta / N) sum over the weights of KL(alpha),
+
+the divergence from a log-uniform prior, which prefers much noise: alpha grows wherever the data do
+not object.  N is the number of training images; beta rises from 0 to 1 in the first epochs.  For KL
+there is no elementary formula; with k1, k2, k3 = 0.63576, 1.87320, 1.48695
+
+    -KL = k1 sigmoid(k2 + k3 log alpha) - log(1 + 1/alpha) / 2 - k1             (equation 14)
+
+comes close to it, and to its derivative, for all alpha.  The noise is not drawn for the weights but,
+for each example, at the pre-activation, whose law is known (local reparametrization),
+
+    y ~ N(sum_i x_i theta_i, sum_i x_i^2 sigma_i^2);
+
+in a convolution both sums are convolutions.  That leaves less noise in the gradient.  Evaluation uses
+theta; a weight with log alpha >= 3 is noise (as a dropout rate alpha / (1 + alpha), 0.95), and is 0.
+
+    rng = np.random.default_rng(seed)
+    model = LeNet300(rng=rng)
+    add_variances(model, ["fc1", "fc2", "fc3"], rng)          # before optimizer and average
+    train(model, split, Adam(model, 1e-3), epochs=200, rng=rng,
+          methods=[SparseVariationalDropout(n=len(split), warm_up=20)])
+    plain, kept = nn.harden(model)                             # no noise, exact zeros
+    small, report = sparse.shrink(plain, Mask(kept))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .. import autodiff as ad
+from .. import nn
+from ..arrays import array_module, to_numpy
+from ..autodiff import Tensor
+from ..nn import Module, Parameter, Parametrization
+from ..nn.weighted import Weighted
+from .about import About, Figure
+from .method import Run
+from .parametrized import ParametrizedTraining, normal, require_number_of_images
+
+ABOUT = (
+    About(
+        "sparse-variational-dropout",
+        "Sparse variational dropout",
+        "bayesian",
+        2017,
+        "Molchanov, Ashukha and Vetrov, ICML 2017 (arXiv 1701.05369)",
+        formula="divergence",
+        code="SparseVariationalDropout",
+        removes="weights",
+        when="learned at each step",
+        published=(
+            Figure(
+                "LeNet-300-100", 1.92, 1.47, "read", "Molchanov et al. 2017 (the authors' table)"
+            ),
+            Figure("LeNet-5", 0.75, 0.36, "read", "Molchanov et al. 2017 (the authors' table)"),
+        ),
+    ),
+)
+K1, K2, K3 = 0.63576, 1.87320, 1.48695
+THRESHOLD = 3.0  # of log alpha: what has more is removed
+INITIAL = -8.0  # log sigma^2: hardly any noise at first
+
+# ---- formulas -----------------------------------------------------------------------------------
+
+
+def log_alpha(theta: Any, log_sigma2: Any) -> Any:
+    """Return log alpha = log sigma^2 - log theta^2, elementwise.
+
+    1e-16 is added to theta^2, so that a weight of 0 has a ratio and a gradient.
+    """
+    return log_sigma2 - ad.log(theta * theta + 1e-16)
+
+
+def divergence(log_alpha: Any) -> Any:
+    """Return KL(N(theta, alpha theta^2) || log-uniform), elementwise (equation 14).
+
+        KL = k1 (1 - sigmoid(k2 + k3 log alpha)) + log(1 + 1/alpha) / 2
+
+    It falls from infinity to 0 as alpha grows.  (The prior has no integral, so KL is known up to a
+    constant; this one makes the limit 0.)
+    """
+    return K1 * ad.sigmoid(-K2 - K3 * log_alpha) + 0.5 * ad.softplus(-log_alpha)
+
+
+def pre_activation(mean: Any, variance: Any, noise: Any) -> Any:
+    """Return y = mean + sqrt(variance) noise, a draw of the pre-activations.
+
+    1e-8 is added to the variance: where all inputs are 0 the root has no derivative.
+    """
+    return mean + ad.sqrt(variance + 1e-8) * noise
+
+
+# ---- a layer ------------------------------------------------------------------------------------
+
+
+class Variances(Parametrization):
+    """Log sigma^2 of each weight of a layer; made by `add_variances`.
+
+    Parameters
+    ----------
+    weight : Tensor
+        theta.
+    initial : float
+        log sigma^2 at first.
+    threshold : float
+        Of log alpha.
+    rng : np.random.Generator
+        The run's generator: the same object, so that a resumed run draws the same noise.
+
+    Attributes
+    ----------
+    log_sigma2 : Parameter, of the weight's shape
+    """
+
+    def __init__(
+        self, weight: Tensor, initial: float, threshold: float, *, rng: np.random.Generator
+    ) -> None:
+        self.initial, self.threshold, self.rng = initial, threshold, rng
+        xp = array_module(weight._array)
+        self.log_sigma2 = Parameter(
+            xp.full(weight.shape, initial, dtype=weight.dtype), name="log_sigma2"
+        )
+
+    def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, None]:
+        """Return which weights are more than noise; nothing is said about biases."""
+        return to_numpy(log_alpha(weight, self.log_sigma2)._array) < self.threshold, None
+
+    def forward(  # type: ignore[override]
+        self, weight: Tensor, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the means, 0 in place of what is noise, and the bias as it is."""
+        kept = array_module(weight._array).asarray(self.kept(weight, bias)[0])
+        return weight * Tensor(kept.astype(weight.dtype)), bias
+
+    def apply(self, layer: Weighted, x: Tensor) -> Tensor:
+        """Draw the pre-activations of each example from their law."""
+        mean = layer.affine(x, layer.weight, layer.bias)
+        variance = layer.affine(x * x, ad.exp(self.log_sigma2), None)
+        y: Tensor = pre_activation(mean, variance, normal(self.rng, mean))
+        return y
+
+    def _describe(self) -> str:
+        shape = "x".join(map(str, self.log_sigma2.shape))
+        return f"{shape} variances, threshold={self.threshold}"
+
+
+def add_variances(
+    model: Module,
+    names: Iterable[str],
+    rng: np.random.Generator,
+    *,
+    initial: float = INITIAL,
+    threshold: float = THRESHOLD,
+) -> None:
+    """Give the weights of layers variances, before the model's optimizer and average are made.
+
+    From then on ``fc1.parametrization.log_sigma2`` is among the model's parameters.
+
+    Parameters
+    ----------
+    model : Module
+    names : iterable of str
+        Dotted names of Linear and Conv2d layers.
+    rng : np.random.Generator
+        The run's generator.
+    initial : float
+        log sigma^2 at first.
+    threshold : float
+        Weights with log alpha >= threshold are 0 in evaluation.
+
+    Raises
+    ------
+    KeyError
+        The model has no such layer.
+    ValueError
+        A layer has a parametrization already.
+
+    Examples
+    --------
+    >>> from minisparse.nn import LeNet300
+    >>> rng = np.random.default_rng(0)
+    >>> model = LeNet300(rng=rng)
+    >>> add_variances(model, ["fc1"], rng)
+    >>> model.fc1
+    Linear(784, 300, bias=True
+      parametrization: Variances(784x300 variances, threshold=3.0)
+    )
+    """
+
+    def make(layer: Weighted) -> Variances:
+        return Variances(layer.weight, initial, threshold, rng=rng)
+
+    nn.parametrize(model, dict.fromkeys(names, make))
+
+
+# ---- in training --------------------------------------------------------------------------------
+
+
+class SparseVariationalDropout(ParametrizedTraining[Variances]):
+    """The divergence, warmed up; the variances themselves are in the model, from `add_variances`.
+
+    The history gets "weights_left": how many have log alpha below the threshold.
+
+    Parameters
+    ----------
+    n : int
+        N, the number of training images: ``len(split)``.
+    warm_up : float
+        Epochs in which beta rises from 0 to 1, in a line.  At full strength from the start, weights
+        go that have not learned anything yet.
+
+    Raises
+    ------
+    ValueError
+        n < 1, or a warm-up that is negative or not finite.
+    """
+
+    kind, put_in_by = Variances, "add_variances"
+
+    def __init__(self, n: int, warm_up: float = 0.0) -> None:
+        if n < 1 or not (math.isfinite(warm_up) and warm_up >= 0):
+            raise ValueError(
+                f"expected the number of training images and a duration >= 0, got {n} and {warm_up}"
+            )
+        self.n, self.warm_up = n, warm_up
+
+    def divergence(self) -> Tensor:
+        """Return the sum of KL over all weights that have variances."""
+        ratios = [log_alpha(m.weight, v.log_sigma2) for m, v in self.layers.values()]
+        parts = [divergence(ratio).sum() for ratio in ratios]
+        total: Tensor = sum(parts[1:], parts[0])
+        return total
+
+    def before_loss(self, run: Run) -> Tensor:
+        """Return (beta / N) KL, with beta = min(1, t / warm_up) at the time t in epochs."""
+        require_number_of_images(self.n, run)
+        beta = min(1.0, run.time / self.warm_up) if self.warm_up else 1.0
+        return self.divergence() * (beta / self.n)
+
+    def after_epoch(self, run: Run) -> None:
+        """Count the weights that are left."""
+        run.metrics["weights_left"] = self.mask().kept
+
+
+__all__ = [
+    "INITIAL",
+    "THRESHOLD",
+    "SparseVariationalDropout",
+    "Variances",
+    "add_variances",
+    "divergence",
+    "log_alpha",
+    "pre_activation",
+]

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from every_method import NETS, data
+from hooks import begin
+from test_prune_batch import ALL, images, model_of, weights_of
+
+from minisparse import nn
+from minisparse.autodiff import gradients, softmax
+from minisparse.data import batches
+from minisparse.optim import SGD
+from minisparse.prune.batch import Batch
+from minisparse.prune.obd import OBDPruning, curvatures, recursion, saliency
+from minisparse.prune.schedule import one_shot
+
+
+def second_difference(batch, name, index, h=1e-4):
+    """Return d^2 L / dw_i^2 by differences."""
+    w = batch.parameters([name])[0].numpy()
+
+    def at(step):
+        moved = w.copy()
+        moved[index] += step
+        return batch.loss_at({name: moved})
+
+    return (at(h) - 2 * at(0.0) + at(-h)) / h**2
+
+
+@pytest.mark.parametrize("net", ["mlp", "cnn"])
+def test_h_of_the_last_layer_is_the_second_derivative(net):
+    model = model_of(net)
+    batch = Batch(model, images(6))
+    name = weights_of(model)[-1]
+    h = curvatures(batch)[name]
+    for index in [(0, 0), (3, 1), (5, 2)]:
+        assert h[index] == pytest.approx(second_difference(batch, name, index), rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("net", ALL)
+def test_h_is_the_diagonal_of_the_gauss_newton_matrix(net):
+    """J^T (diag(p) - p p^T) J, formed for single images and single weights."""
+    model = model_of(net)
+    x, y = images(4)
+    names = weights_of(model)
+    expected = dict.fromkeys(names, 0.0)
+    for i in range(4):
+        z = model(x[i : i + 1])
+        p = softmax(z).numpy()[0]
+        rows = gradients(
+            z, [dict(model.named_parameters())[n] for n in names], np.eye(3)[:, None, :],
+            batched=True,
+        )  # fmt: skip
+        middle = np.diag(p) - np.outer(p, p)
+        for n, j in zip(names, rows, strict=True):
+            jacobian = j.numpy()
+            expected[n] = expected[n] + np.einsum("k...,kl,l...->...", jacobian, middle, jacobian) / 4
+    found = curvatures(Batch(model, (x, y)))
+    for n in names:
+        np.testing.assert_allclose(found[n], expected[n], rtol=1e-8, atol=1e-14)
+
+
+def test_the_saliency_is_the_change_of_a_quadratic_loss():
+    """L = sum_i a_i (w_i - t_i)^2 / 2 at its minimum: deleting w_i costs a_i t_i^2 / 2, exactly."""
+    rng = np.random.default_rng(0)
+    a, t = rng.random(9), rng.standard_normal(9)
+    for i in range(9):
+        w = t.copy()
+        w[i] = 0
+        assert saliency(t, a)[i] == pytest.approx((a * (w - t) ** 2 / 2).sum())
+
+
+def test_the_recursion_of_the_paper_is_exact_where_one_unit_follows_another():
+    """A chain of single units, relu between, squared error: no terms between units to drop."""
+    rng = np.random.default_rng(1)
+    w1, w2 = 0.7 + rng.random(2)
+    x = 0.5 + rng.random((5, 1))
+    t = rng.random((5, 1))
+    a = x * w1
+    h2 = np.full((5, 1), 1.0)  # d^2/da^2 of (a - t)^2 / 2
+    h1 = recursion(h2, np.array([[w2]]), (a > 0).astype(float))
+    found = (x**2 * h1).mean()
+
+    def loss(w):
+        return ((np.maximum(x * w, 0) * w2 - t) ** 2 / 2).mean()
+
+    step = 1e-4
+    assert found == pytest.approx((loss(w1 + step) - 2 * loss(w1) + loss(w1 - step)) / step**2)
+
+
+def test_the_recursion_drops_what_couples_units():
+    """With several units between, h of the recursion is the sum of squares, not the square."""
+    w = np.array([[1.0, -2.0]])
+    assert recursion(np.ones((1, 2)), w, np.ones((1, 1))) == pytest.approx(5.0)
+
+
+def test_obd_ranks_by_the_brute_force_change_of_the_loss_where_it_is_quadratic():
+    """A linear model trained to its minimum: the ranking is that of what deleting one weight does."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3, rng=rng)).to(np.float64)
+    x, y = images(40, seed=2)
+    batch = Batch(model, (x, y))
+    name = "1.weight"
+    for _ in range(400):
+        for key, g in batch.gradients(["1.weight", "1.bias"]).items():
+            p = batch.parameters([key])[0]
+            p.data = p.numpy() - 1.0 * (g + 1e-2 * p.numpy() * 0)
+    w = model[1].weight.numpy()
+    s = saliency(w, curvatures(batch)[name])
+    true = np.empty_like(w)
+    for index in np.ndindex(*w.shape):
+        without = w.copy()
+        without[index] = 0
+        true[index] = batch.loss_at({name: without}) - batch.loss_at()
+    ranks = [np.argsort(np.argsort(v.ravel())) for v in (s, true, np.abs(w))]
+    of_obd, of_size = np.corrcoef(ranks)[1, 0], np.corrcoef(ranks)[1, 2]
+    assert of_obd > 0.9
+    assert of_obd > of_size
+
+
+def test_in_training_it_keeps_the_largest_saliencies():
+    model = NETS["cnn"](np.random.default_rng(0))
+    method = OBDPruning(one_shot(0.5), images=30)
+    run = begin(method, model, SGD(model, 0.1), data(), rng=np.random.default_rng(2))
+    again = NETS["cnn"](np.random.default_rng(0))
+    run.rng = np.random.default_rng(2)
+    drawn = run.draw(30)
+    h = curvatures(Batch(again, (drawn.x, drawn.y)))
+    weights = dict(again.named_parameters())
+    scores = {n: saliency(weights[n].numpy(), h[n]) for n in h}
+    lowest_kept = min(scores[n][m].min() for n, m in method.mask().items() if m.any())
+    assert lowest_kept >= max(scores[n][~m].max() for n, m in method.mask().items() if not m.all())
+
+
+def test_on_another_array_library(device):
+    x, y = next(batches(data(), 6))
+    here = curvatures(Batch(NETS["mlp"](np.random.default_rng(0)), (x, y)))
+    model = NETS["mlp"](np.random.default_rng(0)).to(array_module=device)
+    there = curvatures(Batch(model, (device.asarray(x), device.asarray(y))))
+    for n in here:
+        np.testing.assert_allclose(device.asnumpy(there[n]), here[n], rtol=1e-4, atol=1e-8)
