@@ -361,22 +361,31 @@ class Examination:
         return above
 
     def residue(self, cotangent: Cotangent, argument: int) -> Floats:
-        """Return the sizes of a gradient's entries that are rounding and nothing else; 0 for others.
+        """Return the sizes of a gradient's entries that are rounding and nothing else; 0 for others."""
+        size = np.abs(cotangent.gradients[argument])
+        level = self._residues[argument] * float(np.abs(cotangent.vector).max(initial=0.0))
+        return np.where(size <= 64 * level, size, 0.0)
+
+    @cached_property
+    def _residues(self) -> list[float]:
+        """How large entries of each gradient are that have no digits, for cotangents of size 1.
 
         What is left where large numbers cancel to 0, as the mean's part in a variance does, is
         small, and another number as soon as the point moves in its last digits.
         """
-        g, unit = cotangent.gradients[argument], self.units[argument].ravel()
-        scale = max(1.0, float(np.abs(self.here).max(initial=0.0)))
-        small = np.abs(g) * unit <= 1e-9 * scale * float(np.abs(cotangent.vector).max(initial=0.0))
-        if not (small & (g != 0)).any():
-            return np.zeros_like(g)
-        changed = np.zeros(g.shape, bool)
-        for _ in range(3):  # few bits are left, and may fall alike
-            vector = _jitter(cotangent.vector, self.rng)
-            again = self.pull(vector, [_jitter(v, self.rng, 2.0**-46) for v in self.values])
-            changed |= np.abs(again[argument] - g) > 1e-3 * np.abs(g)
-        return np.where(small & changed, np.abs(g), 0.0)
+        levels = [0.0] * len(self.values)
+        scale = 1e-9 * max(1.0, float(np.abs(self.here).max(initial=0.0)))
+        for c in self.cotangents[:2]:
+            weight = float(np.abs(c.vector).max(initial=TINY))
+            for bits in (46, 44, 42):
+                values = [_jitter(v, self.rng, 2.0**-bits) for v in self.values]
+                for i, again in enumerate(self.pull(_jitter(c.vector, self.rng), values)):
+                    g, unit = c.gradients[i], self.units[i].ravel()
+                    small = np.maximum(np.abs(g), np.abs(again)) * unit <= scale * weight
+                    lost = small & (np.abs(again - g) > 1e-3 * np.abs(g))
+                    found = float(np.abs(g[lost]).max(initial=0.0)) / weight
+                    levels[i] = max(levels[i], found)
+        return levels
 
     def rest(self, argument: int, u: Array, size: float = 1.0) -> float:
         """Return what rounding may leave of a derivative along `u` that cancels to 0.

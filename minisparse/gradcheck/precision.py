@@ -92,7 +92,8 @@ def _check_input(exam: Examination, i: int, narrow: Narrow) -> None:
             values = [r[k] for r in results if r is not None]
             if len(values) < 4:
                 return
-            visible = _visible(values[0], values[2], values[3], WIDER[narrow])
+            inside = 1.0 if k == count else float(np.abs(vector).max(initial=0.0))
+            visible = _visible(values[0], values[2], values[3], WIDER[narrow], inside)
             unmoved = values[1] == values[0]
             if k == count:  # or the forward's results are narrow themselves
                 unmoved |= _rounded(values[0], narrow) == values[0]
@@ -121,11 +122,14 @@ def _results(exam: Examination, i: int, value: Array, vector: Floats) -> list[Fl
     return [*exam.pull(vector, values), outputs]
 
 
-def _visible(here: Floats, halfway: Floats, there: Floats, wider: int) -> Bools:
-    """Tell of each entry whether it moves smoothly, and by more than float64 rounding hides."""
+def _visible(here: Floats, halfway: Floats, there: Floats, wider: int, inside: float) -> Bools:
+    """Tell of each entry whether it moves smoothly, and by more than float64 rounding hides.
+
+    It may be the rest of larger numbers: 1 - s, or log(1 + e^-22), of numbers of size `inside`.
+    """
     change = np.abs(there - here)
     seen: Bools = (
-        (change > wider * 16 * 2.0**-52 * np.abs(here))
+        (change > wider * 16 * 2.0**-52 * np.maximum(np.abs(here), inside))
         & (change < 0.1 * np.abs(here))
         & (np.abs(2 * (halfway - here) - (there - here)) < 0.3 * change)
     )
