@@ -17,6 +17,7 @@ from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.merging import DataFreeMerging, NeuronMerging
 from minisparse.prune.nisp import NISP
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
@@ -139,4 +140,6 @@ METHODS = {
     "nisp": scored(NISP, images=30),
     "thinet": scored(ThiNet, images=30),
     "channel-lasso": scored(ChannelLasso, images=30),
+    "data-free-merging": scored(DataFreeMerging),
+    "neuron-merging": scored(NeuronMerging),
 }  # fmt: skip
