@@ -101,4 +101,5 @@ class FilterNormPruning(UnitScorePruning):
         return {name: filter_norm(w._array, self.p) for name, w in weights}
 
 
+__no_gradient__ = ("filter_norm",)
 __all__ = ["FilterNormPruning", "filter_norm"]

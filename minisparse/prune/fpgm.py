@@ -91,4 +91,5 @@ class FPGM(UnitScorePruning):
         return found
 
 
+__no_gradient__ = ("sum_of_distances",)
 __all__ = ["FPGM", "sum_of_distances"]

@@ -105,7 +105,8 @@ def merge_saliency(e: np.ndarray, a: np.ndarray, outputs: int) -> np.ndarray:
            [0. , 0. , 0.5],
            [2. , 8. , 0. ]])
     """
-    return _importance(e, a, outputs) * _distances(e)
+    s: np.ndarray = _importance(e, a, outputs) * _distances(e)
+    return s
 
 
 def _importance(e: np.ndarray, a: np.ndarray, outputs: int) -> np.ndarray:
