@@ -101,7 +101,7 @@ def lasso_path(gram: np.ndarray, target: np.ndarray, count: int) -> tuple[np.nda
     Where the number jumps past `count` (two equal channels come in together) the smallest ones too
     many are in beta still.
     """
-    low, high = 0.0, 1e-3 * abs(target).max(initial=0.0)
+    low, high = 0.0, 0.03 * abs(target).max(initial=0.0)  # below it is slow, and seldom needed
     many = beta = lasso(gram, target, high)
     while np.count_nonzero(beta) > count:
         low, high, many = high, 2 * high, beta
