@@ -29,8 +29,10 @@ import numpy as np
 
 from ..arrays import to_numpy
 from .about import About
+from .batch import Batch
+from .mask import Mask
 from .nodes import HiddenUnits
-from .reconstruction import Products, Reader, ReconstructionPruning
+from .reconstruction import LayerwisePruning, Products, records_of, watch
 from .scope import top_k
 
 ABOUT = (
@@ -99,7 +101,7 @@ def lasso_path(gram: np.ndarray, target: np.ndarray, count: int) -> tuple[np.nda
     Where the number jumps past `count` (two equal channels come in together) the smallest ones too
     many are in beta still.
     """
-    low, high = 0.0, 1e-3 * abs(target).max(initial=0.0)
+    low, high = 0.0, 0.03 * abs(target).max(initial=0.0)  # below it is slow, and seldom needed
     many = beta = lasso(gram, target, high)
     while np.count_nonzero(beta) > count:
         low, high, many = high, 2 * high, beta
@@ -140,13 +142,17 @@ def refit(
 # ---- in training --------------------------------------------------------------------------------
 
 
-class ChannelLasso(ReconstructionPruning):
-    """Prune layer by layer by the lasso, then by regression; settings: `ReconstructionPruning`."""
+class ChannelLasso(LayerwisePruning):
+    """Prune layer by layer by the lasso, then by regression; the settings: `LayerwisePruning`'s."""
 
-    def reduce(
-        self, u: HiddenUnits, alive: np.ndarray, count: int, readers: list[Reader]
-    ) -> np.ndarray:
+    def choose(self, density: float, batch: Batch) -> Mask:
+        """Note what the layers return before one is pruned."""
+        self._before = {n: to_numpy(r.output._array) for n, r in records_of(batch).items()}
+        return super().choose(density, batch)
+
+    def reduce(self, u: HiddenUnits, alive: np.ndarray, count: int, batch: Batch) -> np.ndarray:
         """Choose the channels by the lasso, and fit the readers' weights to them."""
+        readers = watch(u, batch, self.rng, self._before)
         terms = Products.of(chain.from_iterable(r.contributions() for r in readers))
         beta, _ = lasso_path(*terms.centred(), count)
         stays = top_k(np.where(alive, abs(beta), -np.inf), count)

@@ -38,6 +38,7 @@ from .scope import Scope, count_for, layer_densities
 from .units import UnitScorePruning
 
 _WIDE = np.float64
+ROWS = 5000  # places of a reader's output that are looked at, of all positions of all images
 
 # ---- formulas -----------------------------------------------------------------------------------
 
@@ -203,10 +204,33 @@ def records_of(batch: Batch) -> dict[str, LayerRecord]:
         return {r.name: r for r in batch.layers()[1]}
 
 
+def watch(
+    u: HiddenUnits, batch: Batch, rng: np.random.Generator, before: Mapping[str, Any] | None = None
+) -> list[Reader]:
+    """Return the layers that read a layer's units, with what they see of them now.
+
+    Parameters
+    ----------
+    u : HiddenUnits
+    batch : Batch
+    rng : np.random.Generator
+        Draws `ROWS` places of a reader's output, if it has more.
+    before : mapping from layer name to array, optional
+        What layers returned before, as `y` wants it; what they return now if left out.
+    """
+    records, found = records_of(batch), []
+    for name, where in zip(u.readers, u.where, strict=True):
+        y = to_numpy(records[name].output._array) if before is None else before[name]
+        places = y.size // y.shape[-1]
+        index = rng.choice(places, min(ROWS, places), replace=False)
+        found.append(Reader.of(records[name], where, y, index))
+    return found
+
+
 # ---- in training --------------------------------------------------------------------------------
 
 
-class ReconstructionPruning(UnitScorePruning):
+class LayerwisePruning(UnitScorePruning):
     """Prune layer by layer, and change the readers' weights; a subclass says `reduce`.
 
     Parameters
@@ -214,9 +238,7 @@ class ReconstructionPruning(UnitScorePruning):
     sparsity, every, names : see `UnitScorePruning`
     scope : "layer", or mapping from weight name to density
     images : int
-        How many training images the layers are watched on.
-    rows : int
-        At how many places of a reader's output, at most, drawn among all positions of all images.
+        How many training images the layers are watched on, if they are.
     """
 
     rng: np.random.Generator
@@ -227,7 +249,6 @@ class ReconstructionPruning(UnitScorePruning):
         scope: Scope = "layer",
         every: int | None = None,
         images: int = 2000,
-        rows: int = 5000,
         names: list[str] | None = None,
     ) -> None:
         super().__init__(sparsity, scope, every, images, names)
@@ -235,18 +256,13 @@ class ReconstructionPruning(UnitScorePruning):
             raise ValueError(
                 'layers are pruned one after another here: the scope is "layer" or a mapping'
             )
-        if rows < 1:
-            raise ValueError(f"rows is a number of places >= 1, got {rows}")
-        self.rows = rows
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Begin with everything kept."""
         super().attach(model, optimizer, rng)
         self.rng = rng
 
-    def reduce(
-        self, u: HiddenUnits, alive: np.ndarray, count: int, readers: list[Reader]
-    ) -> np.ndarray:
+    def reduce(self, u: HiddenUnits, alive: np.ndarray, count: int, batch: Batch) -> np.ndarray:
         """Return which units of a layer stay, and give their readers other weights.
 
         Parameters
@@ -256,9 +272,8 @@ class ReconstructionPruning(UnitScorePruning):
             The units that are left.
         count : int
             How many are to stay; fewer than are left.
-        readers : list of Reader
-            The layers that read them, with what they see of them in the model as it is pruned by
-            now, and what they returned before.
+        batch : Batch
+            The model as it is pruned by now, and some training images.
 
         Returns
         -------
@@ -268,33 +283,24 @@ class ReconstructionPruning(UnitScorePruning):
 
     def choose(self, density: float, batch: Batch) -> Mask:
         """Prune one layer after another, and return the mask after the last."""
-        before = {name: to_numpy(r.output._array) for name, r in records_of(batch).items()}
         shapes = {name: (u.count,) for name, u in self.units.items()}
         for name, share in layer_densities(shapes, density, self.scope).items():
             u, alive = self.units[name], self.alive()[name]
             count = max(count_for(share, u.count), 1)
             if count < np.count_nonzero(alive):
-                kept = self.reduce(u, alive, count, self._readers(u, batch, before))
+                kept = self.reduce(u, alive, count, batch)
                 self.tighten(self.mask_of({name: kept}))
         return self.mask()
 
-    def _readers(self, u: HiddenUnits, batch: Batch, before: Mapping[str, Any]) -> list[Reader]:
-        records, found = records_of(batch), []
-        for name, where in zip(u.readers, u.where, strict=True):
-            y = before[name]
-            places = y.size // y.shape[-1]
-            index = self.rng.choice(places, min(self.rows, places), replace=False)
-            found.append(Reader.of(records[name], where, y, index))
-        return found
 
-
-__no_gradient__ = ("outgoing", "patches", "records_of", "with_outgoing")
+__no_gradient__ = ("outgoing", "patches", "records_of", "watch", "with_outgoing")
 __all__ = [
+    "LayerwisePruning",
     "Products",
     "Reader",
-    "ReconstructionPruning",
     "outgoing",
     "patches",
     "records_of",
+    "watch",
     "with_outgoing",
 ]

@@ -29,8 +29,9 @@ from itertools import chain
 import numpy as np
 
 from .about import About
+from .batch import Batch
 from .nodes import HiddenUnits
-from .reconstruction import Products, Reader, ReconstructionPruning
+from .reconstruction import LayerwisePruning, Products, watch
 
 ABOUT = (
     About(
@@ -99,13 +100,12 @@ def scales(gram: np.ndarray, stays: np.ndarray, gone: np.ndarray) -> np.ndarray:
 # ---- in training --------------------------------------------------------------------------------
 
 
-class ThiNet(ReconstructionPruning):
-    """Prune layer by layer what the next layer does not miss; settings: `ReconstructionPruning`."""
+class ThiNet(LayerwisePruning):
+    """Prune layer by layer what the next layer does not miss; the settings: `LayerwisePruning`'s."""
 
-    def reduce(
-        self, u: HiddenUnits, alive: np.ndarray, count: int, readers: list[Reader]
-    ) -> np.ndarray:
+    def reduce(self, u: HiddenUnits, alive: np.ndarray, count: int, batch: Batch) -> np.ndarray:
         """Choose T greedily, and scale the rest."""
+        readers = watch(u, batch, self.rng)
         gram = Products.of(chain.from_iterable(r.contributions() for r in readers)).gram
         gone = np.zeros(u.count, bool)
         gone[greedy_removal(gram, alive, int(alive.sum()) - count)] = True

@@ -28,6 +28,7 @@ from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
 from minisparse.prune.method import Method
 from minisparse.prune.movement import Movement, SoftMovement, add_scores, all_but_scores
+from minisparse.prune.merging import DataFreeMerging, NeuronMerging
 from minisparse.prune.nisp import NISP
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
@@ -262,4 +263,6 @@ METHODS = {
     "nisp": scored(NISP, images=30),
     "thinet": scored(ThiNet, images=30),
     "channel-lasso": scored(ChannelLasso, images=30),
+    "data-free-merging": scored(DataFreeMerging),
+    "neuron-merging": scored(NeuronMerging),
 }  # fmt: skip

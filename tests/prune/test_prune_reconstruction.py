@@ -8,15 +8,17 @@ from test_prune_nisp import deep
 from minisparse import nn
 from minisparse.autodiff import concatenate
 from minisparse.optim import SGD
+from minisparse.prune import reconstruction
 from minisparse.prune.batch import Batch
 from minisparse.prune.nodes import hidden_units
 from minisparse.prune.reconstruction import (
+    LayerwisePruning,
     Products,
     Reader,
-    ReconstructionPruning,
     outgoing,
     patches,
     records_of,
+    watch,
     with_outgoing,
 )
 from minisparse.prune.schedule import one_shot
@@ -129,40 +131,41 @@ def test_what_is_taken_out_can_be_put_back():
     np.testing.assert_array_equal(changed[..., [1, 3], :], w[..., [1, 3], :])
 
 
-class Keep(ReconstructionPruning):
-    """Keep the first units, and remember what was seen."""
+class Keep(LayerwisePruning):
+    """Keep the first units, and remember how many were left and what their readers see."""
 
-    def reduce(self, u, alive, count, readers):
-        self.seen[u.layer] = readers
+    def reduce(self, u, alive, count, batch):
+        self.seen[u.layer] = watch(u, batch, self.rng, self.before)
         return np.cumsum(alive) <= count
 
 
-def test_a_later_layer_sees_the_images_through_the_pruned_ones_and_knows_what_it_returned_before():
-    model, batch = setting(mlp)
-    before = {name: r.output.numpy() for name, r in records_of(batch).items()}
-    method = Keep(one_shot(0.0), rows=8)
+def keeping(net):
+    model, batch = setting(net)
+    method = Keep(one_shot(0.0))
     method.seen = {}
-    run = begin(method, model, SGD(model, 0.1), data())
-    method.units = method.find_units(run)
+    method.before = {name: r.output.numpy() for name, r in records_of(batch).items()}
+    method.units = method.find_units(begin(method, model, SGD(model, 0.1), data()))
+    return method, batch
+
+
+def test_a_later_layer_sees_the_images_through_the_pruned_ones_and_knows_what_it_returned_before():
+    method, batch = keeping(mlp)
     mask = method.choose(0.5, batch)
     assert {n: int(a.sum()) for n, a in method.alive().items()} == {"1.weight": 6, "3.weight": 4}
     assert mask == method.mask()
     (fc3,) = method.seen["3"]
-    assert sorted(fc3.y.sum(axis=1)) == pytest.approx(sorted(before["5"].sum(axis=1)))
-    assert not np.allclose(np.sort(fc3.own().sum(axis=1)), np.sort(before["5"].sum(axis=1)))
+    before = np.sort(method.before["5"].sum(axis=1))
+    np.testing.assert_allclose(np.sort(fc3.y.sum(axis=1)), before)
+    assert not np.allclose(np.sort(fc3.own().sum(axis=1)), before)
 
 
-def test_at_most_so_many_places_are_looked_at():
-    model, batch = setting(cnn)
-    method = Keep(one_shot(0.0), rows=5)
-    method.seen = {}
-    method.units = method.find_units(begin(method, model, SGD(model, 0.1), data()))
+def test_at_most_so_many_places_are_looked_at(monkeypatch):
+    monkeypatch.setattr(reconstruction, "ROWS", 5)
+    method, batch = keeping(cnn)
     method.choose(0.5, batch)
     assert [len(r.y) for (r,) in method.seen.values()] == [5, 5]
 
 
-def test_settings_that_make_no_sense_are_refused():
+def test_layers_that_are_pruned_one_after_another_cannot_share_one_ranking():
     with pytest.raises(ValueError, match="one after another"):
         Keep(one_shot(0.5), scope="global")
-    with pytest.raises(ValueError, match="rows"):
-        Keep(one_shot(0.5), rows=0)

@@ -10,6 +10,7 @@ from test_prune_reconstruction import strided
 
 from minisparse.optim import SGD
 from minisparse.prune.batch import Batch
+from minisparse.prune.reconstruction import watch
 from minisparse.prune.schedule import one_shot
 from minisparse.prune.thinet import ThiNet, greedy_removal, removal_cost, scales
 
@@ -102,25 +103,18 @@ def test_where_a_unit_repeats_another_it_is_removed_and_the_outputs_stay(net):
     model = net(rng).to(np.float64).eval()
     layers = [m for m in model if hasattr(m, "weight")]
     x, y = images(20)
-    method = ThiNet(one_shot(0.0), rows=400)
+    method = ThiNet(one_shot(0.0))
     method.units = method.find_units(begin(method, model, SGD(model, 0.1), data()))
     name, u = next(iter(method.units.items()))
     w = layers[0].weight.numpy()
     w[..., 1] = w[..., 0]  # the same unit twice ...
     layers[0].weight.data = w
-    (reader,) = method._readers(u, Batch(model, (x, y)), before_of(model, x, y))
+    (reader,) = watch(u, Batch(model, (x, y)), rng)
     v = reader.weights()
     v[:, 1] = 0.01 * v[:, 0]  # ... and one that its readers hardly need
     reader.write(v)
     before = model(x).numpy()
-    method.names = [name]
     method.scope = {n: 1 - 1 / u.count if n == name else 1.0 for n in method.units}
     method.choose(1.0, Batch(model, (x, y)))
     assert method.alive()[name].sum() == u.count - 1
     np.testing.assert_allclose(model(x).numpy(), before, atol=1e-8)
-
-
-def before_of(model, x, y):
-    from minisparse.prune.reconstruction import records_of
-
-    return {n: r.output.numpy() for n, r in records_of(Batch(model, (x, y))).items()}
