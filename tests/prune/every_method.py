@@ -9,14 +9,27 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.bayesian_compression import (
+    BayesianCompression,
+    add_horseshoe_scales,
+    add_normal_scales,
+)
+from minisparse.prune.bernoulli_gates import (
+    GeneralizedDropout,
+    SparseGates,
+    add_unit_gates,
+    add_weight_gates,
+)
 from minisparse.prune.edge_popup import EdgePopup, add_scores
 from minisparse.prune.force import FORCE, IterativeSNIP
 from minisparse.prune.grasp import GraSP
 from minisparse.prune.karnin import KarninPruning
 from minisparse.prune.l0 import L0Method, add_gates
+from minisparse.prune.l0_arm import L0ARM, add_binary_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.network_quantization import NetworkQuantization, add_spikes
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.random_pruning import RandomPruning
@@ -28,7 +41,13 @@ from minisparse.prune.skeletonization import Skeletonization
 from minisparse.prune.snip import SNIP
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.structured_bayesian import StructuredBayesianPruning, add_log_normal_noise
+from minisparse.prune.structured_variational_dropout import (
+    StructuredVariationalDropout,
+    add_unit_alphas,
+)
 from minisparse.prune.synflow import SynFlow
+from minisparse.prune.vibnet import VIBNet, add_bottlenecks
 
 EPOCHS, BATCH = 3, 10
 
@@ -112,6 +131,21 @@ def variances(model, rng):
                 v[::3] = 0.5  # as after a long training: some are noise
 
 
+def posterior(kind, add, name, value, **more):
+    """Return the case of a law of the weights, with every third entry of a parameter as given."""
+
+    def prepare(model, rng):
+        add(model, layers_of(model), rng)
+        for _, p in model.named_parameters():
+            if p.name == name:
+                with p.writing() as a:
+                    a[..., ::3] = value  # as after a long training
+
+    return Case(
+        lambda: kind(**more), prepare=prepare, holds=False, optimizer=lambda model: Adam(model, 1e-3)
+    )
+
+
 METHODS = {
     "magnitude": scored(MagnitudePruning),
     "magnitude, units": scored(MagnitudePruning, scope="layer", granularity="unit"),
@@ -147,6 +181,21 @@ METHODS = {
     "skeletonization": scored(Skeletonization),
     "karnin": Case(
         lambda: KarninPruning(one_shot(0.6, at=1)), late=lambda: KarninPruning(one_shot(0.5, at=EPOCHS + 1))
+    ),
+    "structured-variational-dropout": posterior(
+        StructuredVariationalDropout, add_unit_alphas, "log_alpha", 4.0, n=len(data()), warm_up=1.0
+    ),
+    "bc-gnj": posterior(BayesianCompression, add_normal_scales, "log_sigma2_z", 1.0, n=len(data())),
+    "bc-ghs": posterior(BayesianCompression, add_horseshoe_scales, "own", -6.0, n=len(data())),
+    "structured-bayesian-pruning": posterior(
+        StructuredBayesianPruning, add_log_normal_noise, "log_s", 1.0, n=len(data())
+    ),
+    "vibnet": posterior(VIBNet, add_bottlenecks, "log_sigma2", 1.0, n=len(data()), warm_up=1.0),
+    "generalized-dropout": posterior(GeneralizedDropout, add_unit_gates, "phi", -1.0, n=len(data())),
+    "sparse-gates": posterior(SparseGates, add_weight_gates, "p", 0.2, bimodal=1e-3, sparse=1e-3),
+    "l0-arm": posterior(L0ARM, add_binary_gates, "phi", -1.0, strength=0.1, n=len(data())),
+    "network-quantization": posterior(
+        NetworkQuantization, add_spikes, "log_sigma2", 0.5, n=len(data())
     ),
     "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
