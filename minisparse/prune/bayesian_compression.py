@@ -223,20 +223,17 @@ class HorseshoeScales(ScaledWeights):
 
     def draw(self, shape: tuple[int, ...]) -> Tensor:
         """Return z for each example: s_a and s_b are the same for its groups."""
-        one = normal(self.rng, self.own, (*shape[:-1], 2))
-        all_ = normal(self.rng, self.own, (2, *shape))
-        s = (self.shared[0] + ad.exp(0.5 * self.shared[1]) * one).sum(axis=-1, keepdims=True)
-        spread = (2, *[1] * (len(shape) - 1), self.groups)
-        m, log_v = self.own[0].reshape(spread), self.own[1].reshape(spread)
-        local = (m + ad.exp(0.5 * log_v) * all_).sum(axis=0)
-        z: Tensor = ad.exp(0.5 * (s + local))
+        log_z: Any = 0.0
+        for factors, size in ((self.shared, (*shape[:-1], 1)), (self.own, shape)):
+            mean, variance = _log_root_of_product(factors)
+            log_z = log_z + mean + ad.sqrt(variance) * normal(self.rng, self.own, size)
+        z: Tensor = ad.exp(log_z)
         return z
 
     def log_law(self) -> tuple[Tensor, Tensor]:
         """Return mean and variance of log z, [groups]: half the sum, and a quarter of the sum."""
-        mean = 0.5 * (self.shared[0].sum() + self.own[0].sum(axis=0))
-        variance = 0.25 * (ad.exp(self.shared[1]).sum() + ad.exp(self.own[1]).sum(axis=0))
-        return mean, variance
+        shared, own = _log_root_of_product(self.shared), _log_root_of_product(self.own)
+        return shared[0] + own[0], shared[1] + own[1]
 
     def mean(self) -> Tensor:
         """Return E[z] = e^(m + v / 2)."""
@@ -259,6 +256,11 @@ class HorseshoeScales(ScaledWeights):
             + inverse_gamma_divergence(own_m[1], own_log_v[1]).sum()
         )
         return kl
+
+
+def _log_root_of_product(factors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of the logarithm of sqrt(x y); rows m and log v, columns x and y."""
+    return 0.5 * factors[0].sum(axis=0), 0.25 * ad.exp(factors[1]).sum(axis=0)
 
 
 def add_normal_scales(

@@ -79,9 +79,11 @@ _QUANTILE = _interpolant(_quantile_over_centre, 24)
 
 
 def _horner(coefficients: tuple[float, ...], x: Any) -> Any:
-    y = 0 * x + coefficients[-1]
-    for c in reversed(coefficients[:-1]):
-        y = y * x + c
+    y = x * coefficients[-1]
+    for c in coefficients[-2:0:-1]:
+        y += c
+        y *= x
+    y += coefficients[0]
     return y
 
 
@@ -141,9 +143,9 @@ class NormalCdf(Op):
 
 
 class TruncatedNormal(Op):
-    """Phi(t) = Phi(alpha) + u (Phi(beta) - Phi(alpha)).
+    """Phi(t) = Phi(alpha) + u (Phi(beta) - Phi(alpha)), with alpha and beta [groups], u [..., groups].
 
-    alphabar = tbar (1 - u) phi(alpha) / phi(t);  betabar = tbar u phi(beta) / phi(t).
+    alphabar = sum tbar (1 - u) phi(alpha) / phi(t);  betabar = sum tbar u phi(beta) / phi(t).
     """
 
     saves = (0, 1, "y")
@@ -163,10 +165,10 @@ class TruncatedNormal(Op):
     def backward(self, grad: Tensor, y: Tensor, *inputs: Tensor) -> Any:
         """Return the two cotangents, each computed only if it is wanted."""
         alpha, beta = inputs
-        u = Tensor(self.u)
+        u, draws = Tensor(self.u), tuple(range(-self.u.ndim, -1))
         return (
-            lambda: grad * (1.0 - u) * ad.exp((y * y - alpha * alpha) * 0.5),
-            lambda: grad * u * ad.exp((y * y - beta * beta) * 0.5),
+            lambda: (grad * (1.0 - u) * ad.exp((y * y - alpha * alpha) * 0.5)).sum(axis=draws),
+            lambda: (grad * u * ad.exp((y * y - beta * beta) * 0.5)).sum(axis=draws),
         )
 
 
@@ -189,8 +191,7 @@ def sample(mu: Any, log_s: Any, u: Any) -> Any:
     u : array, [n, ..., groups]
         From U(0, 1).
     """
-    alpha, beta = (end.broadcast_to(u.shape) for end in ends(mu, log_s))
-    return ad.exp(mu + ad.exp(log_s) * TruncatedNormal(u)(alpha, beta))
+    return ad.exp(mu + ad.exp(log_s) * TruncatedNormal(u)(*ends(mu, log_s)))
 
 
 def divergence(mu: Any, log_s: Any) -> Any:
