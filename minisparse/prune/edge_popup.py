@@ -8,7 +8,7 @@ fraction k of a layer's weights with the largest |s|,
 h is a step; the backward takes it for the identity (straight-through), so every score learns, also
 those of edges that are not in use:
 
-    dL/d|s_uv| = dL/da_v  w_uv Z_u                                                        (eq. 5)
+    dL/d|s_uv| = dL/da_v  w_uv Z_u
 
 A score rises where the edge would move the unit's input the way the loss wants it.  |s|, the init of
 the scores (Kaiming-uniform with sqrt 5, +-1/sqrt(fan in)) and Kaiming-normal weights are the

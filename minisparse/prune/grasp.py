@@ -3,7 +3,7 @@ r"""GraSP (Wang, Zhang and Grosse, ICLR 2020, arXiv 2002.07376): keep the gradie
 Before the first step the size of the gradient, g^T g, says how fast the loss will fall.  Deleting
 weights, delta = -theta, changes half of it to first order by delta^T H g, so each weight has its share
 
-    S = -theta (H g)                       elementwise, H the Hessian of the loss        (eq. 8)
+    S = -theta (H g)                       elementwise, H the Hessian of the loss
 
 S > 0: the gradient is larger without the weight.  So the LARGEST S are removed, signs and all, and
 what stays is what the gradient flow needs.  (Taking |S|, or removing the smallest, is another
@@ -44,7 +44,7 @@ TEMPERATURE = 200.0
 
 
 def flow_without(weights: Mapping[str, Any], hg: Mapping[str, Any]) -> dict[str, Any]:
-    """Return S = -theta (H g), what removing a weight adds to g^T g / 2, to first order (eq. 8).
+    """Return S = -theta (H g), what removing a weight adds to g^T g / 2, to first order.
 
     Parameters
     ----------

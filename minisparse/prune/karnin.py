@@ -14,6 +14,7 @@ is a sum of parabolas, one for each weight, and w_i = 0, S is exact.  Summed ove
 loss that training has taken away, in the limit of small steps.
 
 The smallest S go, signs and all: S < 0 says that the loss fell while the weight went towards 0.
+(Recalled, not read again.)
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     _refuse_nan(flat, "scores")
     keep = np.zeros(flat.size, dtype=bool)
     if k:
-        kth = np.partition(flat, flat.size - k)[flat.size - k]
+        lowest = flat.min()  # what is gone already has it, and many ties make a partition slow
+        above = flat[flat > lowest]
+        kth = np.partition(above, above.size - k)[above.size - k] if k <= above.size else lowest
         keep[flat > kth] = True
         ties = np.flatnonzero(flat == kth)
         keep[ties[: k - int(np.count_nonzero(keep))]] = True

@@ -15,8 +15,9 @@ E is not the loss of the training.  The squared error is flat where outputs are 
 every relevance 0; so the paper takes E = sum_k |t_k - o_k|.  Here o = softmax(logits), and
 E = 2 (1 - o_t) for the label t.
 
-The paper averages rho over the steps of training, .8 old + .2 new, and removes unit by unit; here it
-is measured over `images` when the schedule asks, which is the same mean over many images at one time.
+The paper averages rho over the steps of training, .8 old + .2 new, and removes unit by unit
+(recalled, not read again); here it is measured over `images` when the schedule asks: a mean over many
+images at one time instead.
 """
 
 from __future__ import annotations

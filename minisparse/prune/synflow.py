@@ -3,7 +3,7 @@ r"""SynFlow (Tanaka, Kunin, Yamins and Ganguli, NeurIPS 2020, arXiv 2006.05467):
 With theta^l the weights of layer l, the loss is the sum of what an input of ones makes of a network
 of absolute values, and the score of a weight is its part in it,
 
-    R = 1^T (prod_l |theta^l|) 1,           S = (dR/dtheta) theta                       (eq. 2, 3)
+    R = 1^T (prod_l |theta^l|) 1,           S = (dR/dtheta) theta
 
 Each S >= 0 is the sum over all paths through the weight of the product along the path.  So it is
 conserved: what comes into a hidden unit goes out of it, and every layer's scores sum to the same R.
@@ -70,7 +70,7 @@ def absolute_model(model: Module) -> Module:
 def synaptic_flow(
     twin: Module, image_shape: Sequence[int], names: Sequence[str]
 ) -> tuple[float, dict[str, Any]]:
-    """Return R and the scores S = |theta| dR/d|theta| of the named parameters (eq. 3).
+    """Return R and the scores S = |theta| dR/d|theta| of the named parameters.
 
     Parameters
     ----------

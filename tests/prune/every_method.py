@@ -17,12 +17,25 @@ from minisparse.prune.deep_r import DeepR
 from minisparse.prune.dynamic_reparameterization import DSR
 from minisparse.prune.exploration import Exploration
 from minisparse.prune.filter_norm import FilterNormPruning
+from minisparse.prune.bayesian_compression import (
+    BayesianCompression,
+    add_horseshoe_scales,
+    add_normal_scales,
+)
+from minisparse.prune.bernoulli_gates import (
+    GeneralizedDropout,
+    SparseGates,
+    add_unit_gates,
+    add_weight_gates,
+)
+from minisparse.prune.edge_popup import EdgePopup, add_scores
 from minisparse.prune.force import FORCE, IterativeSNIP
 from minisparse.prune.fpgm import FPGM
 from minisparse.prune.granet import GraNet
 from minisparse.prune.grasp import GraSP
 from minisparse.prune.karnin import KarninPruning
 from minisparse.prune.l0 import L0Method, add_gates
+from minisparse.prune.l0_arm import L0ARM, add_binary_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
@@ -30,6 +43,7 @@ from minisparse.prune.method import Method
 from minisparse.prune.movement import Movement, SoftMovement, add_scores, all_but_scores
 from minisparse.prune.merging import DataFreeMerging, NeuronMerging
 from minisparse.prune.nisp import NISP
+from minisparse.prune.network_quantization import NetworkQuantization, add_spikes
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.random_pruning import RandomPruning
@@ -48,6 +62,13 @@ from minisparse.prune.synflow import SynFlow
 from minisparse.prune.taylor import TaylorPruning
 from minisparse.prune.thinet import ThiNet
 from minisparse.prune.top_kast import TopKAST, add_explored
+from minisparse.prune.structured_bayesian import StructuredBayesianPruning, add_log_normal_noise
+from minisparse.prune.structured_variational_dropout import (
+    StructuredVariationalDropout,
+    add_unit_alphas,
+)
+from minisparse.prune.synflow import SynFlow
+from minisparse.prune.vibnet import VIBNet, add_bottlenecks
 
 EPOCHS, BATCH = 3, 10
 
@@ -178,6 +199,19 @@ class Watched(Method):
     def load_state_dict(self, state):
         for i, part in enumerate(self.parts):
             part.load_state_dict(state[str(i)])
+def posterior(kind, add, name, value, **more):
+    """Return the case of a law of the weights, with every third entry of a parameter as given."""
+
+    def prepare(model, rng):
+        add(model, layers_of(model), rng)
+        for _, p in model.named_parameters():
+            if p.name == name:
+                with p.writing() as a:
+                    a[..., ::3] = value  # as after a long training
+
+    return Case(
+        lambda: kind(**more), prepare=prepare, holds=False, optimizer=lambda model: Adam(model, 1e-3)
+    )
 
 
 METHODS = {
@@ -226,6 +260,21 @@ METHODS = {
     "skeletonization": scored(Skeletonization),
     "karnin": Case(
         lambda: KarninPruning(one_shot(0.6, at=1)), late=lambda: KarninPruning(one_shot(0.5, at=EPOCHS + 1))
+    ),
+    "structured-variational-dropout": posterior(
+        StructuredVariationalDropout, add_unit_alphas, "log_alpha", 4.0, n=len(data()), warm_up=1.0
+    ),
+    "bc-gnj": posterior(BayesianCompression, add_normal_scales, "log_sigma2_z", 1.0, n=len(data())),
+    "bc-ghs": posterior(BayesianCompression, add_horseshoe_scales, "own", -6.0, n=len(data())),
+    "structured-bayesian-pruning": posterior(
+        StructuredBayesianPruning, add_log_normal_noise, "log_s", 1.0, n=len(data())
+    ),
+    "vibnet": posterior(VIBNet, add_bottlenecks, "log_sigma2", 1.0, n=len(data()), warm_up=1.0),
+    "generalized-dropout": posterior(GeneralizedDropout, add_unit_gates, "phi", -1.0, n=len(data())),
+    "sparse-gates": posterior(SparseGates, add_weight_gates, "p", 0.2, bimodal=1e-3, sparse=1e-3),
+    "l0-arm": posterior(L0ARM, add_binary_gates, "phi", -1.0, strength=0.1, n=len(data())),
+    "network-quantization": posterior(
+        NetworkQuantization, add_spikes, "log_sigma2", 0.5, n=len(data())
     ),
     "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
     "set": Case(lambda: SET(0.6)),
