@@ -9,19 +9,29 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.dessilbi import DessiLBI
+from minisparse.prune.hoyer import GroupHoyerSquare, Hoyer, HoyerSquare
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
+from minisparse.prune.linbreg import LinBreg, add_bregman
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.network_slimming import NetworkSlimming
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.rigl import RigL
+from minisparse.prune.saturating import TransformedL1, WeightElimination
 from minisparse.prune.schedule import gradual, one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
 from minisparse.prune.snip import SNIP
+from minisparse.prune.soft_weight_sharing import SoftWeightSharing
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
+from minisparse.prune.splitting import ADMM, LC
 from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.structured_probabilistic import SPP, add_probabilities
+from minisparse.prune.structured_sparsity import SSL, ProximalSSL
+from minisparse.prune.targeted_dropout import TargetedDropout, add_targeted_dropout
 
 EPOCHS, BATCH = 3, 10
 
@@ -98,6 +108,16 @@ def variances(model, rng):
                 v[::3] = 0.5  # as after a long training: some are noise
 
 
+def normalized(model, _rng):
+    """Put a batch norm before each relu, which follows a layer."""
+    layer = None
+    for i, part in enumerate(list(model)):
+        if isinstance(part, nn.ReLU):
+            kind = nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm1d
+            setattr(model, str(i), nn.Sequential(kind(layer.weight.shape[-1]), part))
+        layer = part
+
+
 METHODS = {
     "magnitude": scored(MagnitudePruning),
     "magnitude, units": scored(MagnitudePruning, scope="layer", granularity="unit"),
@@ -122,5 +142,52 @@ METHODS = {
         optimizer=lambda model: Adam(model, 1e-3),
     ),
     "snip": Case(lambda: SNIP(one_shot(0.6)), late=lambda: SNIP(one_shot(0.5, at=EPOCHS + 1))),
+    "ssl": Case(lambda: SSL(0.02, at=2, quality=0.9), late=lambda: SSL(0.02, at=EPOCHS + 1)),
+    "ssl, shapes": Case(
+        lambda: SSL(0.02, at=1, granularities=["shape"], weighting="size", quality=0.9)
+    ),
+    "ssl-proximal": Case(
+        lambda: ProximalSSL(1.3), holds=False, late=lambda: ProximalSSL(0.1, start=EPOCHS + 1)
+    ),
+    "hoyer": Case(lambda: Hoyer(0.01, at=2), late=lambda: Hoyer(0.01, at=EPOCHS + 1)),
+    "hoyer-square": Case(
+        lambda: HoyerSquare(1e-3, at=2), late=lambda: HoyerSquare(1e-3, at=EPOCHS + 1)
+    ),
+    "group-hoyer-square": Case(
+        lambda: GroupHoyerSquare(1e-3, at=2), late=lambda: GroupHoyerSquare(1e-3, at=EPOCHS + 1)
+    ),
+    "weight-elimination": Case(
+        lambda: WeightElimination(1e-3, at=2), late=lambda: WeightElimination(1e-3, at=EPOCHS + 1)
+    ),
+    "transformed-l1": Case(
+        lambda: TransformedL1(0.2), holds=False, late=lambda: TransformedL1(0.1, start=EPOCHS + 1)
+    ),
+    "network-slimming": Case(
+        lambda: NetworkSlimming(0.01, 2, 0.5), prepare=normalized,
+        late=lambda: NetworkSlimming(0.01, EPOCHS + 1, 0.5),
+    ),
+    "admm": Case(lambda: ADMM(0.6, 2, 0.05), late=lambda: ADMM(0.6, EPOCHS + 1, 0.05)),
+    "lc": Case(lambda: LC(0.6, 2, 0.05), late=lambda: LC(0.6, EPOCHS + 1, 0.05)),
+    "soft-weight-sharing": Case(
+        lambda: SoftWeightSharing(0.05, 2, len(data()), components=4, zero_share=0.9),
+        late=lambda: SoftWeightSharing(0.05, EPOCHS + 1, len(data()), components=4),
+    ),
+    "linbreg": Case(
+        LinBreg, prepare=lambda m, rng: add_bregman(m, layers_of(m), 0.02, rng, density=0.5),
+        holds=False,
+    ),
+    "dessilbi": Case(lambda: DessiLBI(2, nu=0.2, kappa=0.1), late=lambda: DessiLBI(EPOCHS + 1)),
+    "targeted-dropout": Case(
+        lambda: TargetedDropout(ramp=2), holds=False, late=lambda: TargetedDropout(ramp=EPOCHS + 1),
+        prepare=lambda m, rng: add_targeted_dropout(m, layers_of(m), 0.5, 0.5, rng),
+    ),
+    "targeted-dropout, units": Case(
+        TargetedDropout, holds=False,
+        prepare=lambda m, rng: add_targeted_dropout(m, layers_of(m)[:-1], 0.5, 0.5, rng, granularity="unit"),
+    ),
+    "spp": Case(
+        lambda: SPP(at=2, every=2, a=0.3), holds=False, late=lambda: SPP(at=EPOCHS + 1),
+        prepare=lambda m, rng: add_probabilities(m, layers_of(m), 0.4, rng),
+    ),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
 }  # fmt: skip
