@@ -9,6 +9,8 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.autoprune import AutoPrune, add_switches
+from minisparse.prune.continuous_sparsification import ContinuousSparsification, add_soft_masks
 from minisparse.prune.dessilbi import DessiLBI
 from minisparse.prune.hoyer import GroupHoyerSquare, Hoyer, HoyerSquare
 from minisparse.prune.l0 import L0Method, add_gates
@@ -25,6 +27,7 @@ from minisparse.prune.schedule import gradual, one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
 from minisparse.prune.snip import SNIP
+from minisparse.prune.soft_threshold import STR, add_soft_thresholds
 from minisparse.prune.soft_weight_sharing import SoftWeightSharing
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.splitting import ADMM, LC
@@ -32,6 +35,7 @@ from minisparse.prune.stochastic import StochasticPruning
 from minisparse.prune.structured_probabilistic import SPP, add_probabilities
 from minisparse.prune.structured_sparsity import SSL, ProximalSSL
 from minisparse.prune.targeted_dropout import TargetedDropout, add_targeted_dropout
+from minisparse.prune.unit_thresholds import DST, add_unit_thresholds
 
 EPOCHS, BATCH = 3, 10
 
@@ -118,6 +122,22 @@ def normalized(model, _rng):
         layer = part
 
 
+def soft_masks(model, _rng):
+    add_soft_masks(model, layers_of(model))
+    for _, p in model.named_parameters():
+        if p.name == "s":
+            with p.writing() as s:
+                s[...] = np.where(np.arange(s.size).reshape(s.shape) % 3, 0.1, -0.1)
+
+
+def low_switches(model, _rng):
+    add_switches(model, layers_of(model))
+    for _, p in model.named_parameters():
+        if p.name == "m":
+            with p.writing() as m:
+                m[::3] = -0.5  # as after a long training: some are off
+
+
 METHODS = {
     "magnitude": scored(MagnitudePruning),
     "magnitude, units": scored(MagnitudePruning, scope="layer", granularity="unit"),
@@ -189,5 +209,18 @@ METHODS = {
         lambda: SPP(at=2, every=2, a=0.3), holds=False, late=lambda: SPP(at=EPOCHS + 1),
         prepare=lambda m, rng: add_probabilities(m, layers_of(m), 0.4, rng),
     ),
+    "str": Case(
+        lambda: STR(0.05), holds=False,
+        prepare=lambda m, _: add_soft_thresholds(m, layers_of(m), initial=-3.0),
+    ),
+    "dst": Case(
+        lambda: DST(0.02), holds=False,
+        prepare=lambda m, _: add_unit_thresholds(m, layers_of(m)),
+    ),
+    "continuous-sparsification": Case(
+        lambda: ContinuousSparsification(end=2, rounds=2, strength=1e-3), holds=False,
+        prepare=soft_masks, late=lambda: ContinuousSparsification(end=EPOCHS + 1),
+    ),
+    "autoprune": Case(lambda: AutoPrune(1e-3), holds=False, prepare=low_switches),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Formulas of the regularizers and constraints."""
+"""Formulas of the regularizers and constraints, and of the thresholds that are learned."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
     """Return samples for these formulas, under their names in ``minisparse.prune``."""
     from ... import nn
     from ...prune import (
+        autoprune,
+        continuous_sparsification,
         dessilbi,
         hoyer,
         linbreg,
         network_slimming,
         penalized,
         saturating,
+        soft_threshold,
         soft_weight_sharing,
         splitting,
         structured_probabilistic,
         structured_sparsity,
         targeted_dropout,
+        unit_thresholds,
     )
 
     w, filters = rng.standard_normal((4, 3)), rng.standard_normal((2, 2, 3, 2))
@@ -32,6 +36,7 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
     z, u = rng.standard_normal((2, 4, 3))
     means, log_variances = rng.standard_normal((2, 5))
     log_shares = np.log(rng.dirichlet(np.ones(5)))
+    t, s, m = rng.random(3), rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
 
     def on(f: Callable[..., Any], *inputs: Any) -> Sample:
         return f, inputs, None
@@ -44,7 +49,8 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
         return nn.Sequential(nn.Linear(4, 3, rng=rng), nn.ReLU(), nn.Linear(3, 2, rng=rng))
 
     x = rng.standard_normal((5, 4))
-    targeted, probable = layer(), layer()
+    soft, targeted, probable = layer(), layer(), layer()
+    soft_threshold.add_soft_thresholds(soft, ["0", "2"], initial=-2.0)
     targeted_dropout.add_targeted_dropout(targeted, ["0", "2"], 0.5, 0.5, rng)
     structured_probabilistic.add_probabilities(probable, ["0"], 0.5, rng)
     grown = layer()
@@ -99,6 +105,26 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
         ],
         "targeted_dropout.add_targeted_dropout": [on(targeted.eval(), x)],
         "structured_probabilistic.add_probabilities": [on(probable, x)],
+        "soft_threshold.soft_threshold": [
+            on(soft_threshold.soft_threshold, w, np.array([-1.0])),
+        ],
+        "soft_threshold.add_soft_thresholds": [on(soft, x)],
+        "unit_thresholds.thresholded": [on(unit_thresholds.thresholded, w, t)],
+        "unit_thresholds.threshold_penalty": [on(unit_thresholds.threshold_penalty, t)],
+        "unit_thresholds.step_surrogate": [on(unit_thresholds.step_surrogate, w)],
+        "unit_thresholds.step_surrogate_derivative": [
+            (
+                lambda a: unit_thresholds.step_surrogate(a).numpy(),
+                (w,),
+                lambda g, a: g * unit_thresholds.step_surrogate_derivative(a),
+            )
+        ],
+        "continuous_sparsification.soft_mask": [
+            on(lambda a: continuous_sparsification.soft_mask(a, 3.0, 0.2), s)
+        ],
+        "autoprune.switched": [on(autoprune.switched, w, m)],
+        "autoprune.switched_surrogate": [on(autoprune.switched_surrogate, w, m)],
+        "autoprune.switch_penalty": [on(autoprune.switch_penalty, m)],
     }
 
 
