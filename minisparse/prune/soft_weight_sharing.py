@@ -16,6 +16,9 @@ the same are merged,
 and each weight becomes the mean of its most responsible component: what belongs to component 0 is
 removed, and the rest has J values or fewer.  Meant for weights that are trained already.
 
+A component pulls with tau / (N sigma^2): where it has become so narrow that this times the step is 2 or
+more, plain descent overshoots; the paper trains with Adam.
+
 Ours: component 0 keeps its mean when it takes in others; the hyper-priors on variances and pi_0, which the
 paper uses in its search only, are left out; weights that stay may train on after `at`, apart from
 each other.
@@ -30,7 +33,7 @@ import numpy as np
 
 from .. import autodiff as ad
 from ..arrays import array_module, to_numpy
-from ..autodiff import Tensor, as_tensor
+from ..autodiff import Op, Tensor, as_tensor, is_recording
 from ..nn import Module, Parameter
 from ..optim import Adam, Optimizer
 from .about import About, Figure
@@ -57,6 +60,8 @@ ABOUT = (
     ),
 )
 
+BLOCK = 8192  # weights at a time
+
 # ---- formulas -----------------------------------------------------------------------------------
 
 
@@ -75,6 +80,67 @@ def log_densities(w: Any, means: Any, log_variances: Any, log_shares: Any) -> Te
     return densities
 
 
+class Complexity(Op):
+    """C(w) of weights [n] and a mixture of J + 1 components; see `complexity`.
+
+    With the responsibilities r_ij, as d_ij = w_i - mu_j,
+
+        dC/dw_i           =  sum_j r_ij d_ij / sigma_j^2
+        dC/dmu_j          = -sum_i r_ij d_ij / sigma_j^2
+        dC/dlog sigma_j^2 = -sum_i r_ij (d_ij^2 / sigma_j^2 - 1) / 2
+        dC/dlog pi_j      = -sum_i r_ij
+
+    There are n (J + 1) of the r_ij: the forward goes through them once, in blocks that stay in the
+    cache, and adds up the slopes, too.
+    """
+
+    saves = (0, 1, 2, 3)
+
+    def forward(self, w: Any, means: Any, log_variances: Any, log_shares: Any) -> Any:
+        """Return C, and keep the slopes."""
+        xp = array_module(w)
+        precision = xp.exp(-log_variances)[:, None]
+        constant = (log_shares - 0.5 * log_variances - 0.5 * math.log(2 * math.pi))[:, None]
+        mu, pulls = means[:, None], []
+        total = xp.zeros((), dtype=w.dtype)
+        sums = [xp.zeros(means.shape, dtype=w.dtype) for _ in range(3)]
+        for start in range(0, w.shape[0], BLOCK):
+            gap = w[None, start : start + BLOCK] - mu
+            pull = gap * precision
+            gap *= pull
+            r = constant - 0.5 * gap
+            top = r.max(axis=0)
+            r -= top
+            r = xp.exp(r)
+            norm = r.sum(axis=0)
+            r /= norm
+            total -= (top + xp.log(norm)).sum()
+            pull *= r
+            gap *= r
+            pulls.append(pull.sum(axis=0))
+            for own, part in zip(sums, (pull, gap, r), strict=True):
+                own += part.sum(axis=1)
+        pulled, spread, claimed = sums
+        self.slopes = xp.concatenate(pulls), -pulled, -0.5 * (spread - claimed), -claimed
+        return total
+
+    def backward(self, grad: Tensor, y: Tensor, *inputs: Tensor) -> Any:
+        """Return the slopes; where they are to be differentiated again, of operations."""
+        grad = grad.reshape(*grad.shape, 1)
+        if not is_recording():
+            return tuple(grad * Tensor(slope) for slope in self.slopes)
+        w, means, log_variances, _ = inputs
+        r = ad.softmax(log_densities(*inputs))
+        gap = w.reshape(-1, 1) - means
+        pull = r * gap * ad.exp(-log_variances)
+        return (
+            grad * pull.sum(axis=-1),
+            -grad * pull.sum(axis=0),
+            -0.5 * grad * (pull * gap - r).sum(axis=0),
+            -grad * r.sum(axis=0),
+        )
+
+
 def complexity(w: Any, means: Any, log_variances: Any, log_shares: Any) -> Tensor:
     """Return C(w) = -sum_i log sum_j pi_j N(w_i | mu_j, sigma_j^2).
 
@@ -83,8 +149,7 @@ def complexity(w: Any, means: Any, log_variances: Any, log_shares: Any) -> Tenso
     w : Tensor or array, [n]
     means, log_variances, log_shares : Tensors or arrays, [J + 1]
     """
-    total: Tensor = -ad.logsumexp(log_densities(w, means, log_variances, log_shares), axis=-1).sum()
-    return total
+    return Complexity()(*map(as_tensor, (w, means, log_variances, log_shares)))
 
 
 def gaussian_divergence(mean: float, variance: float, mean_2: float, variance_2: float) -> float:
@@ -204,8 +269,9 @@ class SoftWeightSharing(PenalizedTraining):
         N, the number of training images: ``len(split)``.
     components : int
         J.
-    spread : float
-        sigma of all components at first.
+    spread : float, optional
+        sigma of all components at first; if left out, a quarter of the root mean square of the weights
+        (ours).  Where it is not small beside the weights, component 0 claims them all.
     zero_share : float
         pi_0.
     lr : float
@@ -226,14 +292,15 @@ class SoftWeightSharing(PenalizedTraining):
         at: int,
         n: int,
         components: int = 16,
-        spread: float = 0.25,
+        spread: float | None = None,
         zero_share: float = 0.999,
         lr: float = 5e-4,
         threshold: float = 1e-10,
         names: list[str] | None = None,
     ) -> None:
         super().__init__(strength, at, names)
-        if n < 1 or components < 1 or not (spread > 0 and 0 < zero_share < 1 and threshold >= 0):
+        narrow = spread is not None and not spread > 0
+        if n < 1 or components < 1 or narrow or not (0 < zero_share < 1 and threshold >= 0):
             raise ValueError(
                 "expected a number of images, of components, a spread > 0, a share between 0 and 1 "
                 f"and a threshold >= 0; got {n}, {components}, {spread}, {zero_share}, {threshold}"
@@ -246,7 +313,9 @@ class SoftWeightSharing(PenalizedTraining):
         super().attach(model, optimizer, rng)
         weights = [p._array for p in self.parameters().values()]
         low, high = min(float(w.min()) for w in weights), max(float(w.max()) for w in weights)
-        self.mixture = Mixture(low, high, self.components, self.spread, self.zero_share)
+        squares = sum(float((w * w).sum()) for w in weights)
+        spread = self.spread or 0.25 * math.sqrt(squares / sum(w.size for w in weights))
+        self.mixture = Mixture(low, high, self.components, spread, self.zero_share)
         self.mixture.to(weights[0].dtype, array_module=array_module(weights[0]))
         self.own_optimizer = Adam(self.mixture, self.lr)
 
@@ -306,6 +375,8 @@ class SoftWeightSharing(PenalizedTraining):
 
 __no_gradient__ = ("gaussian_divergence", "merge")
 __all__ = [
+    "BLOCK",
+    "Complexity",
     "Mixture",
     "SoftWeightSharing",
     "complexity",

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from every_method import NETS, data
 
-from minisparse.autodiff import Tensor, gradients, softmax
+from minisparse.autodiff import Tensor, gradients, logsumexp, softmax
 from minisparse.optim import SGD
 from minisparse.prune.soft_weight_sharing import (
+    BLOCK,
     Mixture,
     SoftWeightSharing,
     complexity,
@@ -60,6 +61,17 @@ def test_the_parameters_of_the_mixture_learn_too_and_the_zero_component_stays():
     assert mu[0] == 0
     assert np.exp(log_pi[0]) == pytest.approx(0.9)
     assert np.exp(log_pi).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("n", [7, BLOCK + 5])
+def test_one_pass_in_blocks_is_the_same_as_the_definition_and_so_are_its_slopes(n):
+    rng = np.random.default_rng(2)
+    inputs = [Tensor(a, requires_grad=True) for a in (rng.standard_normal(n), *mixture(2))]
+    definition = -logsumexp(log_densities(*inputs), axis=-1).sum()
+    value = complexity(*inputs)
+    assert value.item() == pytest.approx(definition.item())
+    for a, b in zip(gradients(value, inputs), gradients(definition, inputs), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9, atol=1e-9)
 
 
 def test_the_divergence_is_that_of_quadrature():
