@@ -15,6 +15,7 @@ restricted to the support of Gamma, as in the paper, and trained on.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,8 @@ class DessiLBI(PenalizedTraining):
     at : int
         After how many finished epochs the path is left.
     nu, kappa : float
-        The looser the coupling (nu large), the slower the path.
+        The path is the slower, the looser the coupling (nu large) and the larger kappa: a weight that
+        rests enters after about kappa nu / (lr |w|) steps.
     names : list of str, optional
 
     Raises
@@ -91,7 +93,7 @@ class DessiLBI(PenalizedTraining):
     """
 
     def __init__(
-        self, at: int, nu: float = 1.0, kappa: float = 1.0, names: list[str] | None = None
+        self, at: int, nu: float = 20.0, kappa: float = 1.0, names: list[str] | None = None
     ) -> None:
         if not (nu > 0 and kappa > 0):
             raise ValueError(f"nu and kappa are > 0, got {nu} and {kappa}")
@@ -136,8 +138,16 @@ class DessiLBI(PenalizedTraining):
         return Mask({name: to_numpy(gamma) != 0 for name, gamma in self.gamma.items()})
 
     def choose(self) -> Mask:
-        """Return the support of Gamma."""
-        return self.support()
+        """Return the support of Gamma; warn if nothing of a layer has entered."""
+        support = self.support()
+        if empty := [name for name, m in support.items() if not m.any()]:
+            warnings.warn(
+                f"nothing of {', '.join(empty)} has entered the path by epoch {self.at}, so nothing "
+                "of it stays: lower nu or kappa, or leave the path later",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return support
 
     def after_epoch(self, run: Run) -> None:
         """Count what has entered; leave the path, if it is time."""

@@ -196,7 +196,7 @@ METHODS = {
         LinBreg, prepare=lambda m, rng: add_bregman(m, layers_of(m), 0.02, rng, density=0.5),
         holds=False,
     ),
-    "dessilbi": Case(lambda: DessiLBI(2, nu=0.2, kappa=0.1), late=lambda: DessiLBI(EPOCHS + 1)),
+    "dessilbi": Case(lambda: DessiLBI(2, nu=0.2, kappa=0.05), late=lambda: DessiLBI(EPOCHS + 1)),
     "targeted-dropout": Case(
         lambda: TargetedDropout(ramp=2), holds=False, late=lambda: TargetedDropout(ramp=EPOCHS + 1),
         prepare=lambda m, rng: add_targeted_dropout(m, layers_of(m), 0.5, 0.5, rng),

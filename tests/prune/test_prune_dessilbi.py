@@ -45,7 +45,7 @@ def test_the_path_starts_empty_grows_and_its_support_is_what_stays():
     assert entered == sorted(entered)
     assert 0 < entered[0] < entered[-1] < method.mask().total
     assert method.mask() == method.support()
-    fresh = DessiLBI(4, nu=0.5)
+    fresh = DessiLBI(4)
     model = NETS["mlp"](np.random.default_rng(0))
     begin(fresh, model, SGD(model, 0.05), data())
     assert fresh.support().kept == 0
@@ -59,6 +59,19 @@ def test_w_and_gamma_of_the_same_time_make_the_step():
     before = model[1].weight.numpy()
     method.after_backward(run)
     np.testing.assert_allclose(method.z["1.weight"], 0.05 / 0.5 * before / 0.5, rtol=1e-5)
+
+
+def test_a_weight_at_rest_enters_when_the_docstring_says():
+    z, gamma, steps = np.zeros(1), np.zeros(1), 0
+    while not gamma.any():
+        z, gamma = path_step(z, np.full(1, -0.4), gamma, 0.05 / 0.2, 0.5, 0.2)
+        steps += 1
+    assert steps == pytest.approx(0.2 * 0.5 / (0.05 * 0.4), abs=1.01)
+
+
+def test_a_layer_of_which_nothing_has_entered_is_told():
+    with pytest.warns(RuntimeWarning, match=r"nothing of 1\.weight, .* has entered"):
+        fit(DessiLBI(1, nu=10.0), epochs=1)
 
 
 def test_errors():
