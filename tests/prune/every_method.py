@@ -34,9 +34,14 @@ from minisparse.prune.fpgm import FPGM
 from minisparse.prune.granet import GraNet
 from minisparse.prune.grasp import GraSP
 from minisparse.prune.karnin import KarninPruning
+from minisparse.prune.autoprune import AutoPrune, add_switches
+from minisparse.prune.continuous_sparsification import ContinuousSparsification, add_soft_masks
+from minisparse.prune.dessilbi import DessiLBI
+from minisparse.prune.hoyer import GroupHoyerSquare, Hoyer, HoyerSquare
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.l0_arm import L0ARM, add_binary_gates
 from minisparse.prune.large_weights import LargeWeightPruning
+from minisparse.prune.linbreg import LinBreg, add_bregman
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
 from minisparse.prune.method import Method
@@ -44,10 +49,12 @@ from minisparse.prune.movement import Movement, SoftMovement, add_scores, all_bu
 from minisparse.prune.merging import DataFreeMerging, NeuronMerging
 from minisparse.prune.nisp import NISP
 from minisparse.prune.network_quantization import NetworkQuantization, add_spikes
+from minisparse.prune.network_slimming import NetworkSlimming
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.random_pruning import RandomPruning
 from minisparse.prune.rigl import RigL
+from minisparse.prune.saturating import TransformedL1, WeightElimination
 from minisparse.prune.schedule import gradual, one_shot
 from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
@@ -55,7 +62,10 @@ from minisparse.prune.skeletonization import Skeletonization
 from minisparse.prune.snip import SNIP
 from minisparse.prune.sparse_evolutionary import SET
 from minisparse.prune.sparse_momentum import SparseMomentum
+from minisparse.prune.soft_threshold import STR, add_soft_thresholds
+from minisparse.prune.soft_weight_sharing import SoftWeightSharing
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
+from minisparse.prune.splitting import ADMM, LC
 from minisparse.prune.stochastic import StochasticPruning
 from minisparse.prune.straight_through import DPF, StraightThroughPruning, add_masks
 from minisparse.prune.synflow import SynFlow
@@ -69,6 +79,10 @@ from minisparse.prune.structured_variational_dropout import (
 )
 from minisparse.prune.synflow import SynFlow
 from minisparse.prune.vibnet import VIBNet, add_bottlenecks
+from minisparse.prune.structured_probabilistic import SPP, add_probabilities
+from minisparse.prune.structured_sparsity import SSL, ProximalSSL
+from minisparse.prune.targeted_dropout import TargetedDropout, add_targeted_dropout
+from minisparse.prune.unit_thresholds import DST, add_unit_thresholds
 
 EPOCHS, BATCH = 3, 10
 
@@ -212,6 +226,30 @@ def posterior(kind, add, name, value, **more):
     return Case(
         lambda: kind(**more), prepare=prepare, holds=False, optimizer=lambda model: Adam(model, 1e-3)
     )
+def normalized(model, _rng):
+    """Put a batch norm before each relu, which follows a layer."""
+    layer = None
+    for i, part in enumerate(list(model)):
+        if isinstance(part, nn.ReLU):
+            kind = nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm1d
+            setattr(model, str(i), nn.Sequential(kind(layer.weight.shape[-1]), part))
+        layer = part
+
+
+def soft_masks(model, _rng):
+    add_soft_masks(model, layers_of(model))
+    for _, p in model.named_parameters():
+        if p.name == "s":
+            with p.writing() as s:
+                s[...] = np.where(np.arange(s.size).reshape(s.shape) % 3, 0.1, -0.1)
+
+
+def low_switches(model, _rng):
+    add_switches(model, layers_of(model))
+    for _, p in model.named_parameters():
+        if p.name == "m":
+            with p.writing() as m:
+                m[::3] = -0.5  # as after a long training: some are off
 
 
 METHODS = {
@@ -302,6 +340,66 @@ METHODS = {
         optimizer=lambda model: SGD(all_but_scores(model), 0.05, momentum=0.9),
     ),
     "itop": Case(lambda: Watched(RigL(0.6, every=4))),
+    "ssl": Case(lambda: SSL(0.02, at=2, quality=0.9), late=lambda: SSL(0.02, at=EPOCHS + 1)),
+    "ssl, shapes": Case(
+        lambda: SSL(0.02, at=1, granularities=["shape"], weighting="size", quality=0.9)
+    ),
+    "ssl-proximal": Case(
+        lambda: ProximalSSL(1.3), holds=False, late=lambda: ProximalSSL(0.1, start=EPOCHS + 1)
+    ),
+    "hoyer": Case(lambda: Hoyer(0.01, at=2), late=lambda: Hoyer(0.01, at=EPOCHS + 1)),
+    "hoyer-square": Case(
+        lambda: HoyerSquare(1e-3, at=2), late=lambda: HoyerSquare(1e-3, at=EPOCHS + 1)
+    ),
+    "group-hoyer-square": Case(
+        lambda: GroupHoyerSquare(1e-3, at=2), late=lambda: GroupHoyerSquare(1e-3, at=EPOCHS + 1)
+    ),
+    "weight-elimination": Case(
+        lambda: WeightElimination(1e-3, at=2), late=lambda: WeightElimination(1e-3, at=EPOCHS + 1)
+    ),
+    "transformed-l1": Case(
+        lambda: TransformedL1(0.2), holds=False, late=lambda: TransformedL1(0.1, start=EPOCHS + 1)
+    ),
+    "network-slimming": Case(
+        lambda: NetworkSlimming(0.01, 2, 0.5), prepare=normalized,
+        late=lambda: NetworkSlimming(0.01, EPOCHS + 1, 0.5),
+    ),
+    "admm": Case(lambda: ADMM(0.6, 2, 0.05), late=lambda: ADMM(0.6, EPOCHS + 1, 0.05)),
+    "lc": Case(lambda: LC(0.6, 2, 0.05), late=lambda: LC(0.6, EPOCHS + 1, 0.05)),
+    "soft-weight-sharing": Case(
+        lambda: SoftWeightSharing(0.05, 2, len(data()), components=4, zero_share=0.9),
+        late=lambda: SoftWeightSharing(0.05, EPOCHS + 1, len(data()), components=4),
+    ),
+    "linbreg": Case(
+        LinBreg, prepare=lambda m, rng: add_bregman(m, layers_of(m), 0.02, rng, density=0.5),
+        holds=False,
+    ),
+    "dessilbi": Case(lambda: DessiLBI(2, nu=0.2, kappa=0.05), late=lambda: DessiLBI(EPOCHS + 1)),
+    "targeted-dropout": Case(
+        lambda: TargetedDropout(ramp=2), holds=False, late=lambda: TargetedDropout(ramp=EPOCHS + 1),
+        prepare=lambda m, rng: add_targeted_dropout(m, layers_of(m), 0.5, 0.5, rng),
+    ),
+    "targeted-dropout, units": Case(
+        TargetedDropout, holds=False,
+        prepare=lambda m, rng: add_targeted_dropout(m, layers_of(m)[:-1], 0.5, 0.5, rng, granularity="unit"),
+    ),
+    "spp": Case(
+        lambda: SPP(at=2, every=2, a=0.3), holds=False, late=lambda: SPP(at=EPOCHS + 1),
+        prepare=lambda m, rng: add_probabilities(m, layers_of(m), 0.4, rng),
+    ),
+    "str": Case(
+        lambda: STR(0.05), holds=False,
+        prepare=lambda m, _: add_soft_thresholds(m, layers_of(m), initial=-3.0),
+    ),
+    "dst": Case(
+        lambda: DST(0.02), holds=False,
+        prepare=lambda m, _: add_unit_thresholds(m, layers_of(m)),
+    ),
+    "continuous-sparsification": Case(
+        lambda: ContinuousSparsification(end=2, rounds=2, strength=1e-3), holds=False,
+        prepare=soft_masks, late=lambda: ContinuousSparsification(end=EPOCHS + 1),
+    ),
+    "autoprune": Case(lambda: AutoPrune(1e-3), holds=False, prepare=low_switches),
     "rigl": Case(lambda: RigL(0.6, every=4), late=lambda: RigL(0.6, end=EPOCHS + 1)),
     # structured
     "filter-norm": scored(FilterNormPruning),
