@@ -3,7 +3,7 @@ r"""Movement pruning (Sanh, Wolf and Rush, NeurIPS 2020): keep what moves away f
 Each weight has a score S, learned beside it from S = 0.  With the mask m(S) the forward uses m w, and
 straight through the mask, as if it were S itself,
 
-    dL/dS = dL/d(m w)  w,          S_T = - eta_S sum_t (dL/d(m w))_t w_t              (eq. 4 and 5)
+    dL/dS = dL/d(m w)  w,          S_T = - eta_S sum_t (dL/d(m w))_t w_t
 
 A descent step that shrinks |w| has dL/dw w > 0 and lowers S; a weight that grows gains.  So small weights
 that are on their way up stay, and large ones that fine-tuning shrinks go: a criterion for trained
