@@ -7,7 +7,8 @@ Training starts under a random mask.  Every so many steps (Algorithm 1)
     grow    G_l = K R_l / sum_j R_j weights in layer l, at random places; they start at 0
 
 So H settles where about N_p weights go each time, without any sorting, and layers with many survivors
-gain.  The paper rounds G_l down; here the numbers are rounded so that the total stays exactly the same, and
+gain; a small layer that starts with few hardly grows, so the first mask is drawn with the scope "erk" here.
+The paper rounds G_l down; here the numbers are rounded so that the total stays exactly the same, and
 what a full layer cannot take goes to the others.
 """
 
@@ -97,7 +98,7 @@ class DSR(SparseFromStart):
         every: int = 100,
         threshold: float = 1e-3,
         end: float | None = None,
-        scope: Scope = "layer",
+        scope: Scope = "erk",
         names: list[str] | None = None,
     ) -> None:
         super().__init__(sparsity, scope, names)

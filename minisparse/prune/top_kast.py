@@ -120,7 +120,7 @@ class TopKAST(MaskedForward):
     strength : float
         lambda.
     every : int
-        Choose A and B every so many steps, and after each epoch.
+        Choose A and B every so many steps.
     scope : see `minisparse.prune.scope.keep_largest`
 
     Raises
@@ -177,11 +177,6 @@ class TopKAST(MaskedForward):
     def after_step(self, run: Run) -> None:
         """Choose A and B, if this step is one of `every`."""
         if run.step % self.every == 0:
-            self.update()
-
-    def after_epoch(self, run: Run) -> None:
-        """Choose A and B, if the last step has not."""
-        if run.step % self.every:
             self.update()
 
     def explored(self) -> list[tuple[Any, Explored]]:
