@@ -1,16 +1,17 @@
 r"""CrAM, compression-aware minimization (Peste, Vladu, Kurtic, Lampert and Alistarh, ICLR 2023).
 
-Train a dense network that can be pruned afterwards in one shot.  Look from a point that is worse than the
-present one, compress there, and step as the gradient there says:
+Train a dense network that can be pruned afterwards in one shot.  Look from a point that is worse
+than the present one, compress there, and step as the gradient there says:
 
     w'  = T_k(w + rho dL/dw)                        T_k keeps the k largest |w| of all layers
     w   <- w - eta (dL/dw(w') + dL/dw(w))           CrAM+; CrAM has the first gradient alone
 
-rho = 0.05, and dL/dw is not normalized, which is the difference to SAM.  k is drawn anew at each step, of the
-sparsities 50, 70 and 90 %; so no sparsity has to be known in advance.  A step takes two gradients.
+rho = 0.05, and dL/dw is not normalized, which is the difference to SAM.  k is drawn anew at each
+step, of the sparsities 50, 70 and 90 %; so no sparsity has to be known in advance.  A step takes
+two gradients.
 
-In the paper the gradient at w' is masked as w' is (M in the authors' code): removed weights do not learn from
-it.  That is what we do.  Biases take part in the ascent and are never pruned.
+In the paper the gradient at w' is masked as w' is (M in the authors' code): removed weights do not
+learn from it.  That is what we do.  Biases take part in the ascent and are never pruned.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""DEEP-R, deep rewiring (Bellec, Kappel, Maass and Legenstein, ICLR 2018): random walks with a wall.
+r"""DEEP-R, deep rewiring (Bellec et al., ICLR 2018): random walks of weights, with a wall at 0.
 
 Each possible connection k has a sign s_k, drawn once, and w_k = s_k theta_k where it is active,
 theta_k >= 0; elsewhere w_k = 0.  After each step, of the active ones (Algorithm 1),
@@ -7,14 +7,15 @@ theta_k >= 0; elsewhere w_k = 0.  After each step, of the active ones (Algorithm
     theta < 0:  the connection is dormant
     as many dormant ones, drawn at random, become active, with theta = 0
 
-So the number of connections is the same after every step, the prior alpha pulls towards the wall, and
-the temperature T lets the network walk among architectures: what is sampled from is a posterior.
-Noise, alpha and the signs are the whole method: a weight whose sign would change is dropped.
+So the number of connections is the same after every step, the prior alpha pulls towards the wall,
+and the temperature T lets the network walk among architectures: what is sampled from is a
+posterior.  Noise, alpha and the signs are the whole method: a weight whose sign would change is
+dropped.
 
-In the authors' code theta starts again at 1e-12, and so it does here: an active weight of exactly 0 would
-look removed.  The sign of a connection is that of its initial weight, which is symmetric.  The paper's
-network has no biases; ours train as usual.  Made for plain gradient descent: with momentum a weight that
-has just been connected starts at rest.
+In the authors' code theta starts again at 1e-12, and so it does here: an active weight of exactly
+0 would look removed.  The sign of a connection is that of its initial weight, which is symmetric.
+The paper's network has no biases; ours train as usual.  Made for plain gradient descent: with
+momentum a weight that has just been connected starts at rest.
 """
 
 from __future__ import annotations

@@ -1,19 +1,21 @@
-r"""GSM, global sparse momentum (Ding et al., NeurIPS 2019): only the Q most useful weights see the data.
+r"""GSM, global sparse momentum (Ding et al., NeurIPS 2019): the Q most useful weights see the data.
 
-At each step the weights of all layers are ranked by the size of |w dL/dw|, the first-order change of the loss
-if they go.  With B = 1 for the Q largest and 0 for all others,
+At each step the weights of all layers are ranked by the size of |w dL/dw|, the first-order change
+of the loss if they go.  With B = 1 for the Q largest and 0 for all others,
 
     v <- beta v + B dL/dw + eta_wd w,          w <- w - eta v
 
-so whoever is not among the Q follows weight decay alone, and with a long momentum (beta = 0.99) shrinks
-towards 0 without a step of its own for it; a weight that becomes important is active again.  At the end all but
-the Q largest |w| go, which by then costs next to nothing: no training on.
+so whoever is not among the Q follows weight decay alone, and with a long momentum (beta = 0.99)
+shrinks towards 0 without a step of its own for it; a weight that becomes important is active
+again.  At the end all but the Q largest |w| go, which by then costs next to nothing: no training
+on.
 
 The momentum and the decay are the optimizer's:
 
     SGD(model, 0.01, momentum=0.99, weight_decay=5e-4)
 
-In the paper batch 256, learning rate 1e-2 (LeNets 3e-2), times 0.1 after epochs 160, 200 and 240 of 280.
+In the paper batch 256, learning rate 1e-2 (LeNets 3e-2), times 0.1 after epochs 160, 200 and 240
+of 280.
 """
 
 from __future__ import annotations
@@ -50,9 +52,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
-def active(
-    weights: dict[str, Any], gradients: dict[str, Any], count: int
-) -> dict[str, np.ndarray]:
+def active(weights: dict[str, Any], gradients: dict[str, Any], count: int) -> dict[str, np.ndarray]:
     """Return B, True for the `count` largest |w dL/dw| of all layers together.
 
     Parameters

@@ -4,16 +4,18 @@ r"""Project and go on: iterative hard thresholding, and soft filter pruning.
 
 and all learn on: what was set to 0 may be among the largest of the next projection.
 
-*Iterative hard thresholding* (Blumensath and Davies 2009; for networks Jin, Yuan, Feng and Yan 2016): single
-weights, after every step or every few.  The form with long phases, under the mask and without, is AC/DC's
-(ac_dc.py).  *Soft filter pruning* (He, Kang, Dong, Fu and Yang, IJCAI 2018): the filters of smallest norm |w|_2
-in each layer, after each epoch; "soft", since the filters that were set to 0 are updated like all others.
+*Iterative hard thresholding* (Blumensath and Davies 2009; for networks Jin, Yuan, Feng and Yan
+2016): single weights, after every step or every few.  The form with long phases, under the mask
+and without, is AC/DC's (ac_dc.py).  *Soft filter pruning* (He, Kang, Dong, Fu and Yang, IJCAI
+2018): the filters of smallest norm |w|_2 in each layer, after each epoch; "soft", since the
+filters that were set to 0 are updated like all others.
 
-A unit or filter of which all weights are 0 has a gradient only where its bias keeps the relu open; what its
-bias closes stays 0, soft or not.  (With a batch norm between, its shift plays that part.)
+A unit or filter of which all weights are 0 has a gradient only where its bias keeps the relu open;
+what its bias closes stays 0, soft or not.  (With a batch norm between, its shift plays that part.)
 
-The last projection is after the last epoch, so the network ends sparse.  A weight that is set to 0 begins
-again with the state of the optimizer at 0, too; in the authors' code of SFP momentum goes on.
+The last projection is after the last epoch, so the network ends sparse.  A weight that is set to 0
+begins again with the state of the optimizer at 0, too; in the authors' code of SFP momentum goes
+on.
 """
 
 from __future__ import annotations

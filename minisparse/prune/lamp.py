@@ -1,16 +1,17 @@
-r"""LAMP, layer-adaptive magnitude (Lee, Park, Mo, Ahn and Shin, ICLR 2021): how much each layer keeps.
+r"""LAMP, layer-adaptive magnitude (Lee et al., ICLR 2021): how much each layer keeps.
 
 Sort the weights of a layer by size, |w_1| <= |w_2| <= ...  The score is
 
     s_u = w_u^2 / sum_{v >= u} w_v^2
 
-the share of w_u in what is left of the layer when all smaller weights are gone: if it is the next to
-go, the layer changes by the relative sqrt(s_u), in the Frobenius norm.  So the weight that goes first,
-of all layers, is the one whose removal changes its layer least, in proportion.
+the share of w_u in what is left of the layer when all smaller weights are gone: if it is the next
+to go, the layer changes by the relative sqrt(s_u), in the Frobenius norm.  So the weight that goes
+first, of all layers, is the one whose removal changes its layer least, in proportion.
 
-In a layer the order is that of |w|; so LAMP decides only how many weights each layer keeps, without a
-setting.  The largest weight of each layer scores 1, so that no layer is emptied before all others are
-down to one weight; and a layer that is scaled keeps its scores.  Removed weights count as zeros.
+In a layer the order is that of |w|; so LAMP decides only how many weights each layer keeps,
+without a setting.  The largest weight of each layer scores 1, so that no layer is emptied before
+all others are down to one weight; and a layer that is scaled keeps its scores.  Removed weights
+count as zeros.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def lamp_score(w: np.ndarray) -> np.ndarray:
 class LAMPPruning(ScorePruning):
     """Prune to a given sparsity at given times, by LAMP; the settings are `ScorePruning`'s.
 
-    With the scope "global", which is the method; with scores compared in each layer it is magnitude.
+    With the scope "global", which is the method: with scores compared in each layer it is
+    magnitude.
     """
 
     def score(self, weights: Mapping[str, Any], batch: Batch) -> Mapping[str, Any]:

@@ -6,22 +6,23 @@ Iterative magnitude pruning, with theta_0 the first weights and m = 1:
     of each layer's kept weights the smallest |theta_T| go, a share p (p / 2 of the output layer's)
     go back to theta_k, under the new m            and so on
 
-20 % a round of what is left: after n rounds about 0.8^n.  The winning ticket is (m, theta_0): trained alone it
-is as good as the dense network, and as fast.  Its controls say what of this is due to the first weights and
-what to the mask:
+20 % a round of what is left: after n rounds about 0.8^n.  The winning ticket is (m, theta_0):
+trained alone it is as good as the dense network, and as fast.  Its controls say what of this is
+due to the first weights and what to the mask:
 
     re-initialised     the same m, other first weights          `reinitialised`
     random             as many weights in each layer, anywhere  `random_like`
 
-Rewinding to an early epoch, not to the start, is what larger networks need (Frankle, Dziugaite, Roy and Carbin
-2020).  One-shot is a single round with a large p.
+Rewinding to an early epoch, not to the start, is what larger networks need (Frankle, Dziugaite,
+Roy and Carbin 2020).  One-shot is a single round with a large p.
 
     for ticket in find_tickets(model, fit, rounds=15):
         print(ticket.mask.density, evaluate(model, validation).error_percent)
 
-The paper's protocol: LeNet-300-100, Adam 1.2e-3, batch 60, 50,000 steps, 5,000 images for validation, early
-stopping by the validation loss; biases are not pruned.  The authors' released code removes one weight more than
-p asks for (`<=` at the threshold); here it is exactly round(p n), halves up for what stays.
+The paper's protocol: LeNet-300-100, Adam 1.2e-3, batch 60, 50,000 steps, 5,000 images for
+validation, early stopping by the validation loss; biases are not pruned.  The authors' released
+code removes one weight more than p asks for (`<=` at the threshold); here it is exactly round(p
+n), halves up for what stays.
 """
 
 from __future__ import annotations

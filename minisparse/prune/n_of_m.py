@@ -1,13 +1,14 @@
 r"""N:M sparsity with SR-STE (Zhou et al., ICLR 2021): n of every m weights, learned from scratch.
 
-Of every m consecutive inputs of an output the n largest |w| are in use: the pattern that GPUs can use
-(2:4).  The mask is chosen anew at each step, and all weights learn, straight through, with a decay for those
-that are not in use:
+Of every m consecutive inputs of an output the n largest |w| are in use: the pattern that GPUs can
+use (2:4).  The mask is chosen anew at each step, and all weights learn, straight through, with a
+decay for those that are not in use:
 
     w <- w - eta (g + lambda_W (1 - m) w),            g = dL/d(m w)
 
-Without it, lambda_W = 0, masks flicker: a removed weight goes where the gradient at another point sends it,
-and comes back.  The decay makes what is removed stay removed unless the gradient insists.
+Without it, lambda_W = 0, masks flicker: a removed weight goes where the gradient at another point
+sends it, and comes back.  The decay makes what is removed stay removed unless the gradient
+insists.
 
     add_masks(model, ["fc1", "fc2"])                           # see straight_through.py
 """
@@ -89,8 +90,8 @@ class SRSTE(MaskedForward):
         for name, w in self.weights().items():
             if w.shape[-2] % self.m:
                 raise ValueError(
-                    f"'{name}' has {w.shape[-2]} inputs, which {self.m} does not divide: give masks "
-                    "only to layers where it does"
+                    f"'{name}' has {w.shape[-2]} inputs, which {self.m} does not divide: give "
+                    "masks only to layers where it does"
                 )
 
     def begin(self, run: Run) -> None:

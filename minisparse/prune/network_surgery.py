@@ -1,17 +1,18 @@
-r"""Dynamic network surgery (Guo, Yao and Chen, NIPS 2016): prune, and splice what was pruned wrongly.
+r"""Dynamic network surgery (Guo, Yao and Chen, NIPS 2016): prune, and splice what was wrong.
 
 The forward uses m w, and all w learn by the gradient at m w, straight through (eq. 2 and 3); so a
 removed weight that the loss wants grows, and comes back.  The mask has hysteresis, a < b:
 
     m = 0  if |w| < a,    m as it was  if a <= |w| < b,    m = 1  if |w| >= b
 
-In the authors' code, with mu and sigma the mean and the standard deviation of |w| of a layer at the start,
+In the authors' code, with mu and sigma the mean and the standard deviation of |w| of a layer at
+the start,
 
     a = 0.9 max(mu + c sigma, 0),    b = 1.1 max(mu + c sigma, 0)
 
-and masks are chosen at step t with the probability (1 + gamma t)^(-p), until a last one.  It starts from a
-trained network.  c is the only thing that says how much goes; the examples have gamma = 1e-4, p = 1 and
-c = 4 for the first linear layer.
+and masks are chosen at step t with the probability (1 + gamma t)^(-p), until a last one.  It
+starts from a trained network.  c is the only thing that says how much goes; the examples have
+gamma = 1e-4, p = 1 and c = 4 for the first linear layer.
 
     add_masks(model, ["fc1", "fc2", "fc3"])                    # see straight_through.py
 """

@@ -1,21 +1,22 @@
-r"""Powerpropagation (Schwarz, Jayakumar, Pascanu, Latham and Teh, NeurIPS 2021): the rich get richer.
+r"""Powerpropagation (Schwarz et al., NeurIPS 2021): the rich get richer.
 
 Each weight is a power of what is learned,
 
-    w = theta |theta|^(alpha - 1),        dL/dtheta = alpha |theta|^(alpha - 1) dL/dw,        alpha >= 1
+    w = theta |theta|^(alpha - 1),      dL/dtheta = alpha |theta|^(alpha - 1) dL/dw,      alpha >= 1
 
-so the step of a weight is as large as the weight is: small ones hardly move, and 0 stays 0 for alpha > 1.
-More of the weights end near 0, and magnitude pruning, once and without training on, costs less.  alpha = 1 is
-ordinary training.  At the start theta = sign(w) |w|^(1 / alpha), the same function for every alpha.
+so the step of a weight is as large as the weight is: small ones hardly move, and 0 stays 0 for
+alpha > 1.  More of the weights end near 0, and magnitude pruning, once and without training on,
+costs less.  alpha = 1 is ordinary training.  At the start theta = sign(w) |w|^(1 / alpha), the
+same function for every alpha.
 
-|theta| orders the weights as |w| does, and a weight decay would act on theta.  So any method that goes by
-magnitude, on the same parameters, does the rest:
+|theta| orders the weights as |w| does, and a weight decay would act on theta.  So any method that
+goes by magnitude, on the same parameters, does the rest:
 
     add_powers(model, ["fc1", "fc2", "fc3"], alpha=3)          # before optimizer and average
     train(model, ..., methods=[MagnitudePruning(one_shot(0.95, at=50))])
 
-In the paper (300-100 on MNIST) SGD 0.1, batch 60, 50,000 steps, alpha 1 to 5, the output layer at half the
-sparsity of the others.
+In the paper (300-100 on MNIST) SGD 0.1, batch 60, 50,000 steps, alpha 1 to 5, the output layer at
+half the sparsity of the others.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Powers(Parametrization):
 
 
 def add_powers(model: Module, names: Iterable[str], alpha: float) -> None:
-    """Replace the weights of layers by their roots, before the model's optimizer and average are made.
+    """Replace weights by their roots, before the model's optimizer and average are made.
 
     The model computes what it did.
 

@@ -2,11 +2,11 @@ r"""What is compared with what: from scores to masks, exactly k entries, with a 
 
     global       all weights with all
     layer        the weights of a layer with each other; the same density d_l = d in each
-    uniform+     so, but the first convolution stays dense, and a last linear layer keeps 20 % at least
+    uniform+     so, but the first convolution is dense, and a last linear layer keeps 20 % at least
     erk          so, with densities d_l ~ sum(dims) / prod(dims), none above 1
 
-The last two after Gale, Elsen and Hooker 2019, and Evci et al. 2020 (after Mocanu et al. 2018).  All give the
-density d over all weights.
+The last two after Gale, Elsen and Hooker 2019, and Evci et al. 2020 (after Mocanu et al. 2018).
+All give the density d over all weights.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ABOUT = (
         "Erdos-Renyi-kernel densities",
         "magnitude",
         2019,
-        "Evci, Gale, Menick, Castro and Elsen, ICML 2020 (arXiv 1911.11134), after Mocanu et al. 2018",
+        "Evci et al., ICML 2020 (arXiv 1911.11134), after Mocanu et al. 2018",
         formula="erdos_renyi_kernel",
         code="keep_largest",
         removes="a scope: goes with any score",
@@ -170,10 +170,10 @@ def layer_densities(
 
 
 def uniform_plus(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, float]:
-    """Return equal densities, but the first convolution dense and 20 % at least of a last linear layer.
+    """Return equal densities, but 1 for a first convolution, 0.2 at least for a last linear layer.
 
-    Convolutions have four axes, linear layers two.  The others share what is left of `density` of all
-    weights.
+    Convolutions have four axes, linear layers two.  The others share what is left of `density` of
+    all weights.
 
     Raises
     ------

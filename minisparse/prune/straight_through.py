@@ -5,18 +5,18 @@ r"""Straight-through: the forward uses the masked weights, the gradient reaches 
     w      <- w - eta g                  removed weights too: they may come back
     m      = the largest |w| of now
 
-The gradient that w gets is not dL/dw = m g but g itself, straight through the mask (Bengio, Leonard and
-Courville 2013).  With the mask chosen anew after each step this is straight-through top-k.  DPF, dynamic
-pruning with feedback (Lin, Stich, Barba, Dmitriev and Jaggi, ICLR 2020), chooses it every 16 steps to a
-sparsity that grows along a cubic schedule: the dense weights remember the error that the mask makes, and
-give it back.
+The gradient that w gets is not dL/dw = m g but g itself, straight through the mask (Bengio,
+Leonard and Courville 2013).  With the mask chosen anew after each step this is straight-through
+top-k.  DPF, dynamic pruning with feedback (Lin, Stich, Barba, Dmitriev and Jaggi, ICLR 2020),
+chooses it every 16 steps to a sparsity that grows along a cubic schedule: the dense weights
+remember the error that the mask makes, and give it back.
 
-What the layers use is sparse at each moment; what is trained is dense, so nothing is held at 0 and a
-weight decay acts on all.
+What the layers use is sparse at each moment; what is trained is dense, so nothing is held at 0 and
+a weight decay acts on all.
 
-Between two choices all removed weights follow a gradient that does not see them, so each choice after many
-steps is a jump: the learning rate has to fall to the end, as in the papers, or the network never recovers from
-the last one.
+Between two choices all removed weights follow a gradient that does not see them, so each choice
+after many steps is a jump: the learning rate has to fall to the end, as in the papers, or the
+network never recovers from the last one.
 
     add_masks(model, ["fc1", "fc2", "fc3"])                        # before optimizer and average
     train(..., methods=[DPF(gradual(0.95, 0, 6))])

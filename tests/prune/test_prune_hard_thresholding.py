@@ -60,6 +60,7 @@ def test_between_two_projections_all_learn():
 
 def test_zeroed_filters_have_other_values_after_one_update():
     """Soft: what was set to 0 after an epoch is updated like all others."""
+
     class Awake(Method):  # a relu lets gradients through where its input is positive
         def after_epoch(self, run):
             for _, p in run.model.named_parameters():

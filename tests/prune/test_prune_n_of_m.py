@@ -46,6 +46,7 @@ def test_convolutions_group_their_input_channels():
 
 def test_without_a_gradient_what_is_not_in_use_decays_and_the_rest_does_not():
     """By (1 - eta lambda_W) at each step."""
+
     class Silent(Method):  # stands before the method: the data say nothing
         def after_backward(self, run):
             for p in run.model.parameters():

@@ -111,9 +111,7 @@ def test_a_mask_that_stays_with_gradients_that_do_not_pass_is_training_under_a_m
     straight, masked = fit(Given()), fit(FixedMask(mask), mask=False)
     plain, kept = nn.harden(straight)
     assert Mask(kept) == mask
-    for (name, a), (_, b) in zip(
-        plain.named_parameters(), masked.named_parameters(), strict=True
-    ):
+    for (name, a), (_, b) in zip(plain.named_parameters(), masked.named_parameters(), strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6, err_msg=name)
 
 
