@@ -42,7 +42,7 @@ ABOUT = (
         "magnitude",
         2019,
         "Evci et al., ICML 2020 (arXiv 1911.11134), after Mocanu et al. 2018",
-        formula="erdos_renyi_kernel",
+        formula="layer_densities",
         code="keep_largest",
         removes="a scope: goes with any score",
         when="any schedule",
@@ -145,9 +145,11 @@ def layer_densities(
     shapes : mapping from name to shape
     density : float
         Kept / total over all layers.
-    scope : {"layer", "uniform+", "erk"} or mapping
-        ``"layer"``: the same density everywhere; see `uniform_plus` and `erdos_renyi_kernel` for
-        the others.  A mapping gives the densities directly; `density` has no say then.
+    scope : {"layer", "erk"} or mapping
+        ``"layer"``: the same density everywhere.  ``"erk"``: proportional to
+        sum(dims) / prod(dims), the Erdos-Renyi-kernel rule (Evci et al. 2020, after Mocanu et al.
+        2018): small layers stay denser; no density exceeds 1.  A mapping gives them directly;
+        `density` has no say then.
 
     Raises
     ------
@@ -162,11 +164,20 @@ def layer_densities(
         return dict(scope)
     if scope == "layer":
         return dict.fromkeys(shapes, density)
-    if scope == "uniform+":
-        return uniform_plus(shapes, density)
-    if scope == "erk":
-        return erdos_renyi_kernel(shapes, density)
-    raise ValueError(f"scope is one of {', '.join(SCOPES)} or a mapping, got {scope!r}")
+    if scope != "erk":
+        raise ValueError(f"scope is one of {', '.join(SCOPES)} or a mapping, got {scope!r}")
+    sizes = {n: math.prod(s) for n, s in shapes.items()}
+    raw = {n: sum(s) / math.prod(s) for n, s in shapes.items()}
+    budget = density * sum(sizes.values())
+    dense: set[str] = set()
+    while True:  # layers that would exceed 1 stay dense, the others share the rest
+        rest = budget - sum(sizes[n] for n in dense)
+        weight = sum(raw[n] * sizes[n] for n in shapes if n not in dense)
+        scale = rest / weight if weight else 0.0
+        full = {n for n in shapes if n not in dense and raw[n] * scale > 1}
+        if not full:
+            return {n: 1.0 if n in dense else raw[n] * scale for n in shapes}
+        dense |= full
 
 
 def uniform_plus(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, float]:
@@ -203,25 +214,6 @@ def uniform_plus(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[
     return {n: fixed.get(n, min(equal, 1.0)) for n in shapes}
 
 
-def erdos_renyi_kernel(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, float]:
-    """Return densities proportional to sum(dims) / prod(dims), none above 1.
-
-    Small layers stay denser.  Layers that would exceed 1 stay dense, the others share the rest.
-    """
-    sizes = {n: math.prod(s) for n, s in shapes.items()}
-    raw = {n: sum(s) / math.prod(s) for n, s in shapes.items()}
-    budget = density * sum(sizes.values())
-    dense: set[str] = set()
-    while True:
-        rest = budget - sum(sizes[n] for n in dense)
-        weight = sum(raw[n] * sizes[n] for n in shapes if n not in dense)
-        scale = rest / weight if weight else 0.0
-        full = {n for n in shapes if n not in dense and raw[n] * scale > 1}
-        if not full:
-            return {n: 1.0 if n in dense else raw[n] * scale for n in shapes}
-        dense |= full
-
-
 def keep_largest(
     scores: Mapping[str, np.ndarray],
     density: float,
@@ -239,6 +231,7 @@ def keep_largest(
         Fraction of groups to keep.  Exactly ``floor(density n + 1/2)`` of n groups are kept: of all
         groups together (``scope="global"``), or of each layer's.
     scope : {"global", "layer", "uniform+", "erk"} or mapping from name to density
+        The densities of layers are those of `layer_densities`, for ``"uniform+"`` of `uniform_plus`.
     granularity : see `minisparse.prune.granularity.group_scores`
     within : Mask, optional
         What is left so far: a removed weight adds nothing to the score of its group, and a group
@@ -272,14 +265,18 @@ def keep_largest(
         keep = {n: p.reshape(g.shape) for (n, g), p in zip(grouped.items(), parts, strict=True)}
     else:
         shapes = {n: tuple(s.shape) for n, s in scores.items()}
-        densities = layer_densities(shapes, density, scope)
+        uniform_but_ends = isinstance(scope, str) and scope == "uniform+"
+        densities = (
+            uniform_plus(shapes, density)
+            if uniform_but_ends
+            else layer_densities(shapes, density, scope)
+        )
         keep = {n: top_k(g, count_for(densities[n], g.size)) for n, g in grouped.items()}
     return Mask({n: ungroup(keep[n], tuple(s.shape), granularity) for n, s in scores.items()})
 
 
 __no_gradient__ = (
     "count_for",
-    "erdos_renyi_kernel",
     "keep_largest",
     "keep_n_of_m",
     "layer_densities",
