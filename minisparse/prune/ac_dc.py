@@ -1,18 +1,18 @@
 r"""AC/DC and DSD: phases of training, dense and compressed, in turns.
 
-    AC/DC  dense - compressed - dense - ... - compressed     (Peste, Iofinova, Vladu and Alistarh 2021)
-    DSD    dense - sparse - dense                            (Han et al. 2017)
+    AC/DC  dense - compressed - dense - ... - compressed    (Peste et al. 2021)
+    DSD    dense - sparse - dense                           (Han et al. 2017)
 
     compress    w <- T_k(w): the k largest |w| of all layers stay, the others are 0 and do not learn
     restore     all learn again; what was gone starts at 0
 
-AC/DC ends compressed, and the sparse and the dense network come out of one training: before the last
-compression stands a dense one.  DSD ends dense; sparsity is its regularizer.  "Iterative hard
+AC/DC ends compressed, and the sparse and the dense network come out of one training: before the
+last compression stands a dense one.  DSD ends dense; sparsity is its regularizer.  "Iterative hard
 thresholding" for networks (Jin, Yuan, Feng and Yan 2016) has the same two phases in turns.
 
 The paper's times: ResNet-50, 100 epochs: compress after 10, 20, ..., 70 and 85, restore after 15,
-25, ..., 65 and 75; CIFAR-100, 200 epochs: compress after 10, 50, 90, 130, 170, restore after 30, 70, 110,
-150.  The switch to dense leaves the outputs as they are.
+25, ..., 65 and 75; CIFAR-100, 200 epochs: compress after 10, 50, 90, 130, 170, restore after 30,
+70, 110, 150.  The switch to dense leaves the outputs as they are.
 """
 
 from __future__ import annotations

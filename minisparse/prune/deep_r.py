@@ -1,4 +1,4 @@
-r"""DEEP-R, deep rewiring (Bellec, Kappel, Maass and Legenstein, ICLR 2018): random walks with a wall.
+r"""DEEP-R, deep rewiring (Bellec et al., ICLR 2018): random walks of weights, with a wall at 0.
 
 Each possible connection k has a sign s_k, drawn once, and w_k = s_k theta_k where it is active,
 theta_k >= 0; elsewhere w_k = 0.  After each step, of the active ones (Algorithm 1),
@@ -7,14 +7,15 @@ theta_k >= 0; elsewhere w_k = 0.  After each step, of the active ones (Algorithm
     theta < 0:  the connection is dormant
     as many dormant ones, drawn at random, become active, with theta = 0
 
-So the number of connections is the same after every step, the prior alpha pulls towards the wall, and
-the temperature T lets the network walk among architectures: what is sampled from is a posterior.
-Noise, alpha and the signs are the whole method: a weight whose sign would change is dropped.
+So the number of connections is the same after every step, the prior alpha pulls towards the wall,
+and the temperature T lets the network walk among architectures: what is sampled from is a
+posterior.  Noise, alpha and the signs are the whole method: a weight whose sign would change is
+dropped.
 
-In the authors' code theta starts again at 1e-12, and so it does here: an active weight of exactly 0 would
-look removed.  The sign of a connection is that of its initial weight, which is symmetric.  The paper's
-network has no biases; ours train as usual.  Made for plain gradient descent: with momentum a weight that
-has just been connected starts at rest.
+In the authors' code theta starts again at 1e-12, and so it does here: an active weight of exactly
+0 would look removed.  The sign of a connection is that of its initial weight, which is symmetric.
+The paper's network has no biases; ours train as usual.  Made for plain gradient descent: with
+momentum a weight that has just been connected starts at rest.
 """
 
 from __future__ import annotations
@@ -114,29 +115,35 @@ class DeepR(SparseFromStart):
         super().after_step(run)
         alive, grown = {}, {}
         for name, p, kept in self.mask().parameters(run.model):
-            w = to_numpy(p._array)
-            sign = np.where(self._negative[name][kept], -1, 1).astype(w.dtype)
-            noise: Any = np.float64 if w.dtype == np.float64 else np.float32
-            nu = run.rng.standard_normal(sign.size, noise).astype(w.dtype, copy=False)
-            theta = walk(sign * w[kept], run.optimizer.lr, self.alpha, self.temperature, nu)
-            moved = np.zeros_like(w)
-            moved[kept] = sign * theta
-            with p.writing() as array:
-                array[...] = array_module(array).asarray(moved)
+            places = _places(kept)
+            sign = self._signs(name, places, p.dtype)
+            noise: Any = np.float64 if p.dtype == np.float64 else np.float32
+            nu = run.rng.standard_normal(sign.size, noise).astype(p.dtype, copy=False)
+            with p.writing() as w:
+                xp = array_module(w)
+                there = tuple(map(xp.asarray, places))
+                theta = sign * to_numpy(w[there])
+                theta = walk(theta, run.optimizer.lr, self.alpha, self.temperature, nu)
+                w[there] = xp.asarray(sign * theta)
+            crossed = theta < 0
             alive[name] = kept.copy()
-            alive[name][kept] = theta >= 0
-            crossed = int(np.count_nonzero(theta < 0))
-            grown[name] = at_random(~alive[name], crossed, run.rng)
+            alive[name][tuple(i[crossed] for i in places)] = False
+            grown[name] = at_random(~alive[name], int(np.count_nonzero(crossed)), run.rng)
         if any(g.any() for g in grown.values()):
             self.replace(alive, grown)
             self._awaken(run.model, Mask(grown))
 
+    def _signs(self, name: str, places: Any, dtype: Any) -> Any:
+        return np.where(self._negative[name][places], -1, 1).astype(dtype)
+
     def _awaken(self, model: Module, grown: Mask) -> None:
         for name, p, new in grown.parameters(model):
-            start = np.where(self._negative[name], -AWAKE, AWAKE).astype(p.dtype)
+            places = _places(new)
             with p.writing() as w:
                 xp = array_module(w)
-                w[...] = xp.where(xp.asarray(new), xp.asarray(start), w)
+                w[tuple(map(xp.asarray, places))] = xp.asarray(
+                    self._signs(name, places, p.dtype) * AWAKE
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the mask and the signs."""
@@ -146,6 +153,10 @@ class DeepR(SparseFromStart):
         """Restore both."""
         super().load_state_dict(state["mask"])
         self._negative = {n: np.asarray(m, bool) for n, m in state["negative"].items()}
+
+
+def _places(mask: np.ndarray) -> Any:
+    return np.unravel_index(np.flatnonzero(mask), mask.shape)  # np.nonzero is ten times slower
 
 
 __no_gradient__ = ("walk",)

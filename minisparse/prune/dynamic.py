@@ -43,9 +43,9 @@ def at_random(free: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
 def allocate(total: int, shares: Mapping[str, float], room: Mapping[str, int]) -> dict[str, int]:
     """Share out a number of weights among layers: in proportion, whole, and no more than fits.
 
-    What a full layer cannot take goes to the others, in proportion again.  Rounding is by the largest
-    remainders, so that the numbers add up to `total`.  Layers with a share of 0 get some only if all
-    others are full.
+    What a full layer cannot take goes to the others, in proportion again.  Rounding is by the
+    largest remainders, so that the numbers add up to `total`.  Layers with a share of 0 get some
+    only if all others are full.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class SparseFromStart(MaskedTraining):
         self.tighten(keep_largest(chance, 1 - self.sparsity, self.scope))
 
     def replace(self, stay: Mapping[str, np.ndarray], grown: Mapping[str, np.ndarray]) -> None:
-        """Drop what is not in `stay`; what is in `grown` starts at 0, also if it was just dropped."""
+        """Drop what is not in `stay`; what is in `grown` starts at 0, just dropped or not."""
         self.tighten(Mask(stay))
         self.set_mask(Mask({name: m | grown[name] for name, m in stay.items()}))
 

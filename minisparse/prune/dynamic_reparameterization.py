@@ -1,4 +1,4 @@
-r"""DSR, dynamic sparse reparameterization (Mostafa and Wang, ICML 2019): one threshold for all layers.
+r"""DSR, dynamic sparse reparameterization (Mostafa and Wang, ICML 2019): one threshold for all.
 
 Training starts under a random mask.  Every so many steps (Algorithm 1)
 
@@ -6,9 +6,10 @@ Training starts under a random mask.  Every so many steps (Algorithm 1)
     adapt   H <- 2 H if K < (1 - delta) N_p,    H <- H / 2 if K > (1 + delta) N_p,    delta = 0.1
     grow    G_l = K R_l / sum_j R_j weights in layer l, at random places; they start at 0
 
-So H settles where about N_p weights go each time, without any sorting, and layers with many survivors
-gain.  The paper rounds G_l down; here the numbers are rounded so that the total stays exactly the same, and
-what a full layer cannot take goes to the others.
+So H settles where about N_p weights go each time, without any sorting, and layers with many
+survivors gain; a small layer that starts with few hardly grows, so the first mask is drawn with
+the scope "erk" here.  The paper rounds G_l down; here the numbers are rounded so that the total
+stays exactly the same, and what a full layer cannot take goes to the others.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class DSR(SparseFromStart):
     Raises
     ------
     ValueError
-        A sparsity outside of [0, 1], a target or an `every` below 1, an H or an end that is not > 0.
+        A sparsity outside of [0, 1], a target or an `every` below 1, an H or an end not > 0.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class DSR(SparseFromStart):
         every: int = 100,
         threshold: float = 1e-3,
         end: float | None = None,
-        scope: Scope = "layer",
+        scope: Scope = "erk",
         names: list[str] | None = None,
     ) -> None:
         super().__init__(sparsity, scope, names)

@@ -4,9 +4,9 @@ How much of the dense network a method has tried, whatever its mask is at any mo
 
     R_s = (number of weights that were active at least once) / (number of weights)
 
-At the start R_s is the density; a mask that stays keeps it there, and 1 means that every weight had its
-turn.  The paper's claim: dynamic sparse training is as good as R_s is high, provided that each weight
-is given time before it is judged.
+At the start R_s is the density; a mask that stays keeps it there, and 1 means that every weight
+had its turn.  The paper's claim: dynamic sparse training is as good as R_s is high, provided that
+each weight is given time before it is judged.
 """
 
 from __future__ import annotations

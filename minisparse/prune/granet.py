@@ -1,14 +1,14 @@
-r"""GraNet (Liu et al., NeurIPS 2021): gradual pruning, and after each pruning some weights grow back.
+r"""GraNet (Liu et al., NeurIPS 2021): gradual pruning, and each time some weights grow back.
 
 Every dT steps, until the end of a schedule s(t) (Zhu and Gupta's cubic one, from s_i to s_f),
 
     prune   the smallest |w| of all layers, down to the sparsity s(t)
-    regrow  in each layer a share r of the kept weights, the smallest |w|, makes room for as many of the
-            others, the largest |dL/dw|; they start at 0  ("zero-cost neuroregeneration")
+    regrow  in each layer a share r of the kept weights, the smallest |w|, makes room for as many
+            of the others, the largest |dL/dw|; they start at 0  ("zero-cost neuroregeneration")
 
-so that "drop = grow + what the schedule asks for".  r falls from 0.5 along half a cosine over the run.
-With s_i = 0 it is dense-to-sparse, gradual magnitude pruning with a repair; with s_i > 0 it is
-sparse-to-sparse, from a random mask.  With s_i = s_f it is RigL with moving layers.
+so that "drop = grow + what the schedule asks for".  r falls from 0.5 along half a cosine over the
+run.  With s_i = 0 it is dense-to-sparse, gradual magnitude pruning with a repair; with s_i > 0 it
+is sparse-to-sparse, from a random mask.  With s_i = s_f it is RigL with moving layers.
 """
 
 from __future__ import annotations

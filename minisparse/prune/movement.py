@@ -1,23 +1,25 @@
 r"""Movement pruning (Sanh, Wolf and Rush, NeurIPS 2020): keep what moves away from zero.
 
-Each weight has a score S, learned beside it from S = 0.  With the mask m(S) the forward uses m w, and
-straight through the mask, as if it were S itself,
+Each weight has a score S, learned beside it from S = 0.  With the mask m(S) the forward uses m w,
+and straight through the mask, as if it were S itself,
 
-    dL/dS = dL/d(m w)  w,          S_T = - eta_S sum_t (dL/d(m w))_t w_t              (eq. 4 and 5)
+    dL/dS = dL/d(m w)  w,          S_T = - eta_S sum_t (dL/d(m w))_t w_t
 
-A descent step that shrinks |w| has dL/dw w > 0 and lowers S; a weight that grows gains.  So small weights
-that are on their way up stay, and large ones that fine-tuning shrinks go: a criterion for trained
-networks that are trained on something else.
+A descent step that shrinks |w| has dL/dw w > 0 and lowers S; a weight that grows gains.  So small
+weights that are on their way up stay, and large ones that fine-tuning shrinks go: a criterion for
+trained networks that are trained on something else.
 
-    hard    m = 1 for the share v of the largest S (of S itself, not of |S|), v along a cubic schedule
+    hard    m = 1 for the share v of the largest S (S itself, not |S|), v along a cubic schedule
     soft    m = 1[sigmoid(S) > tau], and the loss gets  (lambda / n) sum sigmoid(S)
 
-The weights have the gradient of what they are used for, m dL/d(m w), and removed ones rest; their scores
-go on.  In the authors' code scores have a learning rate of their own, 1e-2, and soft masks keep 0.5 % of a
-layer at least.  Here their optimizer is plain gradient descent, so that the sum above holds to rounding.
+The weights have the gradient of what they are used for, m dL/d(m w), and removed ones rest; their
+scores go on.  In the authors' code scores have a learning rate of their own, 1e-2, and soft masks
+keep 0.5 % of a layer at least.  Here their optimizer is plain gradient descent, so that the sum
+above holds to rounding.
 
     add_scores(model, ["fc1", "fc2", "fc3"])
-    train(model, split, SGD(all_but_scores(model), 0.05), methods=[Movement(gradual(0.95, 0, 6))], ...)
+    train(model, split, SGD(all_but_scores(model), 0.05), ...,
+          methods=[Movement(gradual(0.95, 0, 6))])
     plain, kept = nn.harden(model)
 """
 
@@ -240,7 +242,8 @@ class Movement(ParametrizedTraining[Scores]):
     def update(self, run: Run) -> None:
         """Use the mask that follows from the scores of now."""
         layers = self.layers
-        mask = self.choose({n: to_numpy(held.scores._array) for n, (_, held) in layers.items()}, run)
+        scores = {name: to_numpy(held.scores._array) for name, (_, held) in layers.items()}
+        mask = self.choose(scores, run)
         for name, (layer, held) in layers.items():
             xp = array_module(layer.weight._array)
             held.mask = xp.asarray(mask[name].astype(layer.weight.dtype))

@@ -1,6 +1,7 @@
 r"""SET, sparse evolutionary training (Mocanu et al., Nature Communications 2018): regrow at random.
 
-A layer from n_in to n_out starts as an Erdos-Renyi graph: each connection is there with probability
+A layer from n_in to n_out starts as an Erdos-Renyi graph: each connection is there with
+probability
 
     p = epsilon (n_in + n_out) / (n_in n_out)                                    (eq. 1)
 
@@ -11,9 +12,9 @@ After each epoch but the last, in each layer,
     grow   as many connections, at random
 
 A weight that is exactly 0 is neither and goes too, as in the authors' code: it has not learned
-anything.  Here the number of connections is exact (their expectation in the paper), a sparsity of the
-whole network, shared among the layers as epsilon does it: densities in the ratio of
-(n_in + n_out) / (n_in n_out), the scope "erk".  New weights start at 0.
+anything.  Here the number of connections is exact (their expectation in the paper), a sparsity of
+the whole network, shared among the layers as epsilon does it: densities in the ratio of (n_in +
+n_out) / (n_in n_out), the scope "erk".  New weights start at 0.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ and after each epoch
     grow          in each layer so many of the others, the largest |M|; they start at 0
 
 p falls from its first value to 0 along half a cosine.  If a layer is full, the rest goes to the
-others.  Since M has to be known where no weight is, each step has a dense gradient.  The paper shares
-M with the optimizer's momentum; the state of removed weights is zero here, so M is the method's own.
+others.  Since M has to be known where no weight is, each step has a dense gradient.  The paper
+shares M with the optimizer's momentum; the state of removed weights is zero here, so M is the
+method's own.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def contributions(
     kept : mapping from parameter name to bool array
         A layer of which nothing is kept contributes 0.
     """
-    means = {n: float(np.abs(m[kept[n]]).mean()) if kept[n].any() else 0 for n, m in momenta.items()}
+    sizes = {n: np.abs(m[kept[n]]) for n, m in momenta.items()}
+    means = {n: float(size.mean()) if size.size else 0.0 for n, size in sizes.items()}
     total = sum(means.values())
     return {n: mean / total if total else 1 / len(means) for n, mean in means.items()}
 
@@ -78,7 +80,7 @@ def contributions(
 
 
 class SparseMomentum(SparseFromStart):
-    """Train sparse from the start; drop the smallest weights, grow where the mean gradient is large.
+    """Train sparse from the start; grow where the mean gradient is large.
 
     Parameters
     ----------

@@ -5,14 +5,18 @@ r"""Straight-through: the forward uses the masked weights, the gradient reaches 
     w      <- w - eta g                  removed weights too: they may come back
     m      = the largest |w| of now
 
-The gradient that w gets is not dL/dw = m g but g itself, straight through the mask (Bengio, Leonard and
-Courville 2013).  With the mask chosen anew after each step this is straight-through top-k.  DPF, dynamic
-pruning with feedback (Lin, Stich, Barba, Dmitriev and Jaggi, ICLR 2020), chooses it every 16 steps to a
-sparsity that grows along a cubic schedule: the dense weights remember the error that the mask makes, and
-give it back.
+The gradient that w gets is not dL/dw = m g but g itself, straight through the mask (Bengio,
+Leonard and Courville 2013).  With the mask chosen anew after each step this is straight-through
+top-k.  DPF, dynamic pruning with feedback (Lin, Stich, Barba, Dmitriev and Jaggi, ICLR 2020),
+chooses it every 16 steps to a sparsity that grows along a cubic schedule: the dense weights
+remember the error that the mask makes, and give it back.
 
-What the layers use is sparse at each moment; what is trained is dense, so nothing is held at 0 and a
-weight decay acts on all.
+What the layers use is sparse at each moment; what is trained is dense, so nothing is held at 0 and
+a weight decay acts on all.
+
+Between two choices all removed weights follow a gradient that does not see them, so each choice
+after many steps is a jump: the learning rate has to fall to the end, as in the papers, or the
+network never recovers from the last one.
 
     add_masks(model, ["fc1", "fc2", "fc3"])                        # before optimizer and average
     train(..., methods=[DPF(gradual(0.95, 0, 6))])
@@ -38,7 +42,7 @@ from .mask import Mask
 from .method import Run
 from .parametrized import ParametrizedTraining
 from .schedule import Sparsity, end_of, wanted
-from .scope import Scope, keep_largest
+from .scope import Scope, count_for, keep_largest
 
 ABOUT = (
     About(
@@ -180,8 +184,8 @@ class StraightThroughPruning(MaskedForward):
     sparsity : function of time
         Wanted sparsity when so many epochs are finished; see `minisparse.prune.schedule`.
     every : int
-        Choose the mask every so many steps, and after each epoch.  On a CPU the choice among all
-        weights of LeNet-300-100 takes several times as long as a step.
+        Choose the mask every so many steps.  On a CPU the choice among all weights of LeNet-300-100
+        takes about as long as two steps.
     scope : see `minisparse.prune.scope.keep_largest`
 
     Raises
@@ -209,8 +213,13 @@ class StraightThroughPruning(MaskedForward):
             self.update(run)
 
     def after_epoch(self, run: Run) -> None:
-        """Choose the mask, if the last step has not."""
-        if run.step % self.every:
+        """Choose the mask only if more is to be gone by now.
+
+        A mask is as good as the steps that were taken under it: a new one right before an
+        evaluation costs most of what was learned.
+        """
+        mask = self.mask()
+        if count_for(1 - wanted(self.sparsity, run.finished), mask.total) < mask.kept:
             self.update(run)
 
     def update(self, run: Run) -> None:

@@ -1,17 +1,17 @@
-r"""Top-KAST (Jayakumar, Pascanu, Rae, Osindero and Elsen, NeurIPS 2020): sparse forward, sparser gradients.
+r"""Top-KAST (Jayakumar et al., NeurIPS 2020): sparse forward, sparse backward.
 
 Of the dense weights theta two sets are chosen in each layer, every so many steps,
 
-    A = the largest |theta|, a share D                 the forward uses theta on A, 0 elsewhere
-    B = the largest |theta|, a share D + M > D         the gradient, at the sparse point, moves theta on B
+    A = the largest |theta|, a share D            the forward uses theta on A, 0 elsewhere
+    B = the largest |theta|, a share D + M        the gradient at that point moves theta on B
 
-so B \ A can work its way in, while what is outside B has neither forward nor gradient and rests.  What is
-in reach has to pay, more so outside A, where no data resist (exploration loss):
+so B \ A can work its way in, while what is outside B has neither forward nor gradient and rests.
+What is in reach has to pay, more so outside A, where no data resist (exploration loss):
 
     R = lambda (sum over A of |theta|  +  (1 / D) sum over B \ A of |theta|)
 
-With M = 0 this is training under the largest weights, with D + M = 1 straight-through top-k.  Here the
-state of an optimizer is reset outside B, since momentum would move what has to rest.
+With M = 0 this is training under the largest weights, with D + M = 1 straight-through top-k.  Here
+the state of an optimizer is reset outside B, since momentum would move what has to rest.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class TopKAST(MaskedForward):
     strength : float
         lambda.
     every : int
-        Choose A and B every so many steps, and after each epoch.
+        Choose A and B every so many steps.
     scope : see `minisparse.prune.scope.keep_largest`
 
     Raises
@@ -141,8 +141,8 @@ class TopKAST(MaskedForward):
     ) -> None:
         if not (0 < 1 - sparsity <= reach <= 1 and strength >= 0 and every >= 1):
             raise ValueError(
-                "expected 0 < D = 1 - sparsity <= reach <= 1, a strength >= 0 and a number of steps "
-                f">= 1, got {sparsity}, {reach}, {strength} and {every}"
+                "expected 0 < D = 1 - sparsity <= reach <= 1, a strength >= 0 and a number of "
+                f"steps >= 1, got {sparsity}, {reach}, {strength} and {every}"
             )
         self.sparsity, self.reach, self.strength = sparsity, reach, strength
         self.every, self.scope = every, scope
@@ -177,11 +177,6 @@ class TopKAST(MaskedForward):
     def after_step(self, run: Run) -> None:
         """Choose A and B, if this step is one of `every`."""
         if run.step % self.every == 0:
-            self.update()
-
-    def after_epoch(self, run: Run) -> None:
-        """Choose A and B, if the last step has not."""
-        if run.step % self.every:
             self.update()
 
     def explored(self) -> list[tuple[Any, Explored]]:

@@ -13,6 +13,7 @@ from minisparse.prune import edge_popup
 from minisparse.prune.ac_dc import ACDC, DSD
 from minisparse.prune.apoz import APoZPruning
 from minisparse.prune.channel_lasso import ChannelLasso
+from minisparse.prune.cram import CrAM
 from minisparse.prune.deep_r import DeepR
 from minisparse.prune.dynamic_reparameterization import DSR
 from minisparse.prune.exploration import Exploration
@@ -40,6 +41,10 @@ from minisparse.prune.dessilbi import DessiLBI
 from minisparse.prune.hoyer import GroupHoyerSquare, Hoyer, HoyerSquare
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.l0_arm import L0ARM, add_binary_gates
+from minisparse.prune.gsm import GSM
+from minisparse.prune.hard_thresholding import IterativeHardThresholding, SoftFilterPruning
+from minisparse.prune.l0 import L0Method, add_gates
+from minisparse.prune.lamp import LAMPPruning
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.linbreg import LinBreg, add_bregman
 from minisparse.prune.lobster import LobsterPruning
@@ -53,6 +58,11 @@ from minisparse.prune.network_slimming import NetworkSlimming
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.random_pruning import RandomPruning
+from minisparse.prune.n_of_m import SRSTE
+from minisparse.prune.network_surgery import NetworkSurgery
+from minisparse.prune.obd import OBDPruning
+from minisparse.prune.penalties import L1, L2, GroupLasso
+from minisparse.prune.powerpropagation import add_powers
 from minisparse.prune.rigl import RigL
 from minisparse.prune.saturating import TransformedL1, WeightElimination
 from minisparse.prune.schedule import gradual, one_shot
@@ -170,6 +180,15 @@ def masks(model, rng):  # noqa: ARG001
     add_masks(model, layers_of(model))
 
 
+def masks_in_pairs(model, rng):  # noqa: ARG001
+    layers = dict(model.named_modules())
+    add_masks(model, [n for n in layers_of(model) if layers[n].weight.shape[-2] % 2 == 0])
+
+
+def powers(model, rng):  # noqa: ARG001
+    add_powers(model, layers_of(model), 2.0)
+
+
 def scores(model, rng):  # noqa: ARG001
     add_scores(model, layers_of(model))
 
@@ -257,6 +276,30 @@ METHODS = {
     "magnitude, units": scored(MagnitudePruning, scope="layer", granularity="unit"),
     "magnitude, every 4 steps": scored(MagnitudePruning, every=4),
     "han": Case(lambda: HanPruning(0.6, [0, 2]), late=lambda: HanPruning(0.6, [EPOCHS + 2])),
+    "lamp": scored(LAMPPruning),
+    "network-surgery": Case(
+        lambda: NetworkSurgery(0.3, gamma=0.1), prepare=masks, holds=False,
+        late=lambda: NetworkSurgery(0.3, stop=EPOCHS + 1),
+    ),
+    "sr-ste": Case(lambda: SRSTE(1, 2, strength=1e-2), prepare=masks_in_pairs, holds=False),
+    "iht": Case(
+        lambda: IterativeHardThresholding(one_shot(0.6)),
+        late=lambda: IterativeHardThresholding(one_shot(0.5, at=EPOCHS + 1)),
+    ),
+    "iht, every 4 steps": Case(
+        lambda: IterativeHardThresholding(gradual(0.6, 0, 2), every=4), holds=False,
+        late=lambda: IterativeHardThresholding(one_shot(0.5, at=EPOCHS + 1)),
+    ),
+    "soft-filter-pruning": Case(
+        lambda: SoftFilterPruning(one_shot(0.4)), holds=False,
+        late=lambda: SoftFilterPruning(one_shot(0.4, at=EPOCHS + 1)),
+    ),
+    "gsm": Case(lambda: GSM(0.6, at=2), late=lambda: GSM(0.6, at=EPOCHS + 1)),
+    "powerpropagation": Case(
+        lambda: MagnitudePruning(gradual(0.6, 0, 2)), prepare=powers,
+        late=lambda: MagnitudePruning(one_shot(0.5, at=EPOCHS + 1)),
+    ),
+    "cram": Case(lambda: CrAM(), holds=False, prunes=False),
     "straight-through": Case(
         lambda: StraightThroughPruning(one_shot(0.6)), prepare=masks, holds=False,
         late=lambda: StraightThroughPruning(one_shot(0.5, at=EPOCHS + 1)),

@@ -29,12 +29,12 @@ class Look(Method):
         self.look(run)
 
 
-def watched(method, net="mlp", epochs=3, **optimizer):
+def watched(method, net="mlp", *others, epochs=3, **optimizer):
     rng = np.random.default_rng(0)
     model, look = NETS[net](rng), Look(method)
     train(
         model, data(), SGD(model, **{"lr": 0.1, "momentum": 0.9, **optimizer}), epochs=epochs,
-        rng=rng, batch_size=10, methods=[method, look], progress=False,
+        rng=rng, batch_size=10, methods=[*others, method, look], progress=False,
     )  # fmt: skip
     return look
 

@@ -12,7 +12,7 @@ from ..samples import Sample
 
 def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
     """Return samples for the methods' formulas, under their names in ``minisparse.prune``."""
-    from ...prune import movement, straight_through, top_kast
+    from ...prune import movement, powerpropagation, straight_through, top_kast
 
     w, scores = rng.standard_normal((5, 4)), rng.standard_normal((5, 4))
     a = (rng.random(w.shape) < 0.4) * 1.0
@@ -31,6 +31,9 @@ def formulas(rng: np.random.Generator) -> dict[str, list[Sample]]:
         ],
         "movement.masked_by_scores": [
             on(lambda w, s: movement.masked_by_scores(w, s, a), w, scores)
+        ],
+        "powerpropagation.power": [
+            on(lambda w, alpha=alpha: powerpropagation.power(w, alpha), w) for alpha in (1, 1.5, 3)
         ],
         "movement.score_penalty": [on(lambda s: movement.score_penalty([s, 2 * s]), scores)],
     }
