@@ -9,6 +9,7 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.fisher import FisherPruning
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
@@ -109,6 +110,7 @@ METHODS = {
     "lobster": Case(lambda: LobsterPruning(1e-3, 0.08)),
     "serene": Case(lambda: SerenePruning(1e-3, 0.08)),
     "obd": scored(OBDPruning, images=20),
+    "empirical-fisher": scored(FisherPruning, images=20),
     "l2": Case(lambda: L2(0.1), holds=False, prunes=False, late=lambda: L2(0.1, start=EPOCHS + 1)),
     "l1": Case(lambda: L1(0.5), holds=False, late=lambda: L1(0.1, start=EPOCHS + 1)),
     "group-lasso": Case(
