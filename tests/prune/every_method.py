@@ -15,6 +15,7 @@ from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
 from minisparse.prune.obd import OBDPruning
+from minisparse.prune.obs import OBSPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.rigl import RigL
 from minisparse.prune.schedule import gradual, one_shot
@@ -111,6 +112,7 @@ METHODS = {
     "serene": Case(lambda: SerenePruning(1e-3, 0.08)),
     "obd": scored(OBDPruning, images=20),
     "empirical-fisher": scored(FisherPruning, images=20),
+    "obs": scored(OBSPruning, images=20),
     "l2": Case(lambda: L2(0.1), holds=False, prunes=False, late=lambda: L2(0.1, start=EPOCHS + 1)),
     "l1": Case(lambda: L1(0.5), holds=False, late=lambda: L1(0.1, start=EPOCHS + 1)),
     "group-lasso": Case(
