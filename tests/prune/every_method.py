@@ -24,6 +24,7 @@ from minisparse.prune.serene import SerenePruning
 from minisparse.prune.snip import SNIP
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
 from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.woodfisher import WoodFisherPruning, WoodTaylorPruning
 
 EPOCHS, BATCH = 3, 10
 
@@ -113,6 +114,8 @@ METHODS = {
     "obd": scored(OBDPruning, images=20),
     "empirical-fisher": scored(FisherPruning, images=20),
     "obs": scored(OBSPruning, images=20),
+    "woodfisher": scored(WoodFisherPruning, images=20, damping=1e-2),
+    "woodtaylor": scored(WoodTaylorPruning, images=20, damping=1e-2),
     "l2": Case(lambda: L2(0.1), holds=False, prunes=False, late=lambda: L2(0.1, start=EPOCHS + 1)),
     "l1": Case(lambda: L1(0.5), holds=False, late=lambda: L1(0.1, start=EPOCHS + 1)),
     "group-lasso": Case(
