@@ -12,8 +12,10 @@ from minisparse.optim import SGD, Adam
 from minisparse.prune.fisher import FisherPruning
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
+from minisparse.prune.layerwise_obs import LayerwiseOBSPruning
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.obc import OBCPruning
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.obs import OBSPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
@@ -23,7 +25,9 @@ from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
 from minisparse.prune.snip import SNIP
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
+from minisparse.prune.sparsegpt import SparseGPTPruning
 from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.wanda import WandaPruning
 from minisparse.prune.woodfisher import WoodFisherPruning, WoodTaylorPruning
 
 EPOCHS, BATCH = 3, 10
@@ -116,6 +120,10 @@ METHODS = {
     "obs": scored(OBSPruning, images=20),
     "woodfisher": scored(WoodFisherPruning, images=20, damping=1e-2),
     "woodtaylor": scored(WoodTaylorPruning, images=20, damping=1e-2),
+    "layerwise-obs": scored(LayerwiseOBSPruning, images=40),
+    "wanda": scored(WandaPruning, images=40),
+    "sparsegpt": scored(SparseGPTPruning, images=40),
+    "obc": scored(OBCPruning, images=40),
     "l2": Case(lambda: L2(0.1), holds=False, prunes=False, late=lambda: L2(0.1, start=EPOCHS + 1)),
     "l1": Case(lambda: L1(0.5), holds=False, late=lambda: L1(0.1, start=EPOCHS + 1)),
     "group-lasso": Case(
