@@ -9,6 +9,7 @@ import numpy as np
 from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
+from minisparse.prune.chita import CHITAPruning
 from minisparse.prune.fisher import FisherPruning
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
@@ -124,6 +125,7 @@ METHODS = {
     "wanda": scored(WandaPruning, images=40),
     "sparsegpt": scored(SparseGPTPruning, images=40),
     "obc": scored(OBCPruning, images=40),
+    "chita": scored(CHITAPruning, images=20, ridge=1e-2),
     "l2": Case(lambda: L2(0.1), holds=False, prunes=False, late=lambda: L2(0.1, start=EPOCHS + 1)),
     "l1": Case(lambda: L1(0.5), holds=False, late=lambda: L1(0.1, start=EPOCHS + 1)),
     "group-lasso": Case(
