@@ -15,6 +15,7 @@ from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.layerwise_obs import LayerwiseOBSPruning
 from minisparse.prune.lobster import LobsterPruning
+from minisparse.prune.lookahead import LookaheadPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
 from minisparse.prune.obc import OBCPruning
 from minisparse.prune.obd import OBDPruning
@@ -126,6 +127,7 @@ METHODS = {
     "sparsegpt": scored(SparseGPTPruning, images=40),
     "obc": scored(OBCPruning, images=40),
     "chita": scored(CHITAPruning, images=20, ridge=1e-2),
+    "lookahead": scored(LookaheadPruning, scope="layer"),
     "l2": Case(lambda: L2(0.1), holds=False, prunes=False, late=lambda: L2(0.1, start=EPOCHS + 1)),
     "l1": Case(lambda: L1(0.5), holds=False, late=lambda: L1(0.1, start=EPOCHS + 1)),
     "group-lasso": Case(
