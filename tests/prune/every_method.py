@@ -1,7 +1,7 @@
 """The table of methods that test_every_method.py puts through the contract: a line for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from minisparse import nn
 from minisparse.data import Split
 from minisparse.optim import SGD, Adam
 from minisparse.prune.chita import CHITAPruning
+from minisparse.prune.eigendamage import EigenDamagePruning, KroneckerOBDPruning, add_rotations
 from minisparse.prune.fisher import FisherPruning
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.large_weights import LargeWeightPruning
@@ -107,6 +108,10 @@ def variances(model, rng):
                 v[::3] = 0.5  # as after a long training: some are noise
 
 
+def rotations(model, rng):  # noqa: ARG001
+    add_rotations(model)
+
+
 METHODS = {
     "magnitude": scored(MagnitudePruning),
     "magnitude, units": scored(MagnitudePruning, scope="layer", granularity="unit"),
@@ -128,6 +133,11 @@ METHODS = {
     "obc": scored(OBCPruning, images=40),
     "chita": scored(CHITAPruning, images=20, ridge=1e-2),
     "lookahead": scored(LookaheadPruning, scope="layer"),
+    "kronecker-obd": scored(KroneckerOBDPruning, scope="layer", granularity="unit", images=20),
+    "eigendamage": replace(
+        scored(EigenDamagePruning, images=60), prepare=rotations,
+        prunes=False,  # rotated weights go; the matrix that they make has a lower rank, and no zeros
+    ),
     "l2": Case(lambda: L2(0.1), holds=False, prunes=False, late=lambda: L2(0.1, start=EPOCHS + 1)),
     "l1": Case(lambda: L1(0.5), holds=False, late=lambda: L1(0.1, start=EPOCHS + 1)),
     "group-lasso": Case(
