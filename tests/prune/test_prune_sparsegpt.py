@@ -46,18 +46,6 @@ def sequential_obs(w, h, kept):
     return w
 
 
-@pytest.mark.parametrize("block", [2, 4, 128])
-def test_with_the_mask_given_it_is_obs_in_the_order_of_the_inputs(block):
-    w, h = problem()
-    kept = np.random.default_rng(1).random(w.shape) < 0.5
-    counts = np.add.reduceat(kept.sum(axis=1), np.arange(0, 9, block))
-    new, left = sweep(w * 1.0, upper_factor(h), kept, counts, block)
-    np.testing.assert_array_equal(left, kept)
-    # weights that are gone before the sweep begin as zeros: put them back to see them deleted
-    expected = sequential_obs(np.where(kept, w, 0), h, kept)
-    np.testing.assert_allclose(new, expected, atol=1e-12)
-
-
 def test_one_block_of_the_full_width_deletes_the_lowest_scores_one_input_after_another():
     w, h = problem()
     u = upper_factor(h)
