@@ -1,7 +1,7 @@
 """The table of methods that test_every_method.py puts through the contract: a line for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ from minisparse.prune.autoprune import AutoPrune, add_switches
 from minisparse.prune.continuous_sparsification import ContinuousSparsification, add_soft_masks
 from minisparse.prune.dessilbi import DessiLBI
 from minisparse.prune.hoyer import GroupHoyerSquare, Hoyer, HoyerSquare
+from minisparse.prune.chita import CHITAPruning
+from minisparse.prune.eigendamage import EigenDamagePruning, KroneckerOBDPruning, add_rotations
+from minisparse.prune.fisher import FisherPruning
 from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.l0_arm import L0ARM, add_binary_gates
 from minisparse.prune.gsm import GSM
@@ -47,7 +50,9 @@ from minisparse.prune.l0 import L0Method, add_gates
 from minisparse.prune.lamp import LAMPPruning
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.prune.linbreg import LinBreg, add_bregman
+from minisparse.prune.layerwise_obs import LayerwiseOBSPruning
 from minisparse.prune.lobster import LobsterPruning
+from minisparse.prune.lookahead import LookaheadPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
 from minisparse.prune.method import Method
 from minisparse.prune.movement import Movement, SoftMovement, add_scores, all_but_scores
@@ -55,7 +60,9 @@ from minisparse.prune.merging import DataFreeMerging, NeuronMerging
 from minisparse.prune.nisp import NISP
 from minisparse.prune.network_quantization import NetworkQuantization, add_spikes
 from minisparse.prune.network_slimming import NetworkSlimming
+from minisparse.prune.obc import OBCPruning
 from minisparse.prune.obd import OBDPruning
+from minisparse.prune.obs import OBSPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.random_pruning import RandomPruning
 from minisparse.prune.n_of_m import SRSTE
@@ -93,6 +100,10 @@ from minisparse.prune.structured_probabilistic import SPP, add_probabilities
 from minisparse.prune.structured_sparsity import SSL, ProximalSSL
 from minisparse.prune.targeted_dropout import TargetedDropout, add_targeted_dropout
 from minisparse.prune.unit_thresholds import DST, add_unit_thresholds
+from minisparse.prune.sparsegpt import SparseGPTPruning
+from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.wanda import WandaPruning
+from minisparse.prune.woodfisher import WoodFisherPruning, WoodTaylorPruning
 
 EPOCHS, BATCH = 3, 10
 
@@ -269,6 +280,8 @@ def low_switches(model, _rng):
         if p.name == "m":
             with p.writing() as m:
                 m[::3] = -0.5  # as after a long training: some are off
+def rotations(model, rng):  # noqa: ARG001
+    add_rotations(model)
 
 
 METHODS = {
@@ -317,6 +330,21 @@ METHODS = {
     "lobster": Case(lambda: LobsterPruning(1e-3, 0.08)),
     "serene": Case(lambda: SerenePruning(1e-3, 0.08)),
     "obd": scored(OBDPruning, images=20),
+    "empirical-fisher": scored(FisherPruning, images=20),
+    "obs": scored(OBSPruning, images=20),
+    "woodfisher": scored(WoodFisherPruning, images=20, damping=1e-2),
+    "woodtaylor": scored(WoodTaylorPruning, images=20, damping=1e-2),
+    "layerwise-obs": scored(LayerwiseOBSPruning, images=40),
+    "wanda": scored(WandaPruning, images=40),
+    "sparsegpt": scored(SparseGPTPruning, images=40),
+    "obc": scored(OBCPruning, images=40),
+    "chita": scored(CHITAPruning, images=20, ridge=1e-2),
+    "lookahead": scored(LookaheadPruning, scope="layer"),
+    "kronecker-obd": scored(KroneckerOBDPruning, scope="layer", granularity="unit", images=20),
+    "eigendamage": replace(
+        scored(EigenDamagePruning, images=60), prepare=rotations,
+        prunes=False,  # rotated weights go; the matrix that they make has a lower rank, and no zeros
+    ),
     "l2": Case(lambda: L2(0.1), holds=False, prunes=False, late=lambda: L2(0.1, start=EPOCHS + 1)),
     "l1": Case(lambda: L1(0.5), holds=False, late=lambda: L1(0.1, start=EPOCHS + 1)),
     "group-lasso": Case(
