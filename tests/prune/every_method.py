@@ -12,12 +12,7 @@ from minisparse.optim import SGD, Adam
 from minisparse.prune import edge_popup
 from minisparse.prune.ac_dc import ACDC, DSD
 from minisparse.prune.apoz import APoZPruning
-from minisparse.prune.channel_lasso import ChannelLasso
-from minisparse.prune.cram import CrAM
-from minisparse.prune.deep_r import DeepR
-from minisparse.prune.dynamic_reparameterization import DSR
-from minisparse.prune.exploration import Exploration
-from minisparse.prune.filter_norm import FilterNormPruning
+from minisparse.prune.autoprune import AutoPrune, add_switches
 from minisparse.prune.bayesian_compression import (
     BayesianCompression,
     add_horseshoe_scales,
@@ -29,47 +24,48 @@ from minisparse.prune.bernoulli_gates import (
     add_unit_gates,
     add_weight_gates,
 )
-from minisparse.prune.edge_popup import EdgePopup, add_scores
+from minisparse.prune.channel_lasso import ChannelLasso
+from minisparse.prune.chita import CHITAPruning
+from minisparse.prune.continuous_sparsification import ContinuousSparsification, add_soft_masks
+from minisparse.prune.cram import CrAM
+from minisparse.prune.deep_r import DeepR
+from minisparse.prune.dessilbi import DessiLBI
+from minisparse.prune.dynamic_reparameterization import DSR
+from minisparse.prune.eigendamage import EigenDamagePruning, KroneckerOBDPruning, add_rotations
+from minisparse.prune.exploration import Exploration
+from minisparse.prune.filter_norm import FilterNormPruning
+from minisparse.prune.fisher import FisherPruning
 from minisparse.prune.force import FORCE, IterativeSNIP
 from minisparse.prune.fpgm import FPGM
 from minisparse.prune.granet import GraNet
 from minisparse.prune.grasp import GraSP
-from minisparse.prune.karnin import KarninPruning
-from minisparse.prune.autoprune import AutoPrune, add_switches
-from minisparse.prune.continuous_sparsification import ContinuousSparsification, add_soft_masks
-from minisparse.prune.dessilbi import DessiLBI
-from minisparse.prune.hoyer import GroupHoyerSquare, Hoyer, HoyerSquare
-from minisparse.prune.chita import CHITAPruning
-from minisparse.prune.eigendamage import EigenDamagePruning, KroneckerOBDPruning, add_rotations
-from minisparse.prune.fisher import FisherPruning
-from minisparse.prune.l0 import L0Method, add_gates
-from minisparse.prune.l0_arm import L0ARM, add_binary_gates
 from minisparse.prune.gsm import GSM
 from minisparse.prune.hard_thresholding import IterativeHardThresholding, SoftFilterPruning
+from minisparse.prune.hoyer import GroupHoyerSquare, Hoyer, HoyerSquare
+from minisparse.prune.karnin import KarninPruning
 from minisparse.prune.l0 import L0Method, add_gates
+from minisparse.prune.l0_arm import L0ARM, add_binary_gates
 from minisparse.prune.lamp import LAMPPruning
 from minisparse.prune.large_weights import LargeWeightPruning
-from minisparse.prune.linbreg import LinBreg, add_bregman
 from minisparse.prune.layerwise_obs import LayerwiseOBSPruning
+from minisparse.prune.linbreg import LinBreg, add_bregman
 from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.lookahead import LookaheadPruning
 from minisparse.prune.magnitude import HanPruning, MagnitudePruning
+from minisparse.prune.merging import DataFreeMerging, NeuronMerging
 from minisparse.prune.method import Method
 from minisparse.prune.movement import Movement, SoftMovement, add_scores, all_but_scores
-from minisparse.prune.merging import DataFreeMerging, NeuronMerging
-from minisparse.prune.nisp import NISP
+from minisparse.prune.n_of_m import SRSTE
 from minisparse.prune.network_quantization import NetworkQuantization, add_spikes
 from minisparse.prune.network_slimming import NetworkSlimming
+from minisparse.prune.network_surgery import NetworkSurgery
+from minisparse.prune.nisp import NISP
 from minisparse.prune.obc import OBCPruning
 from minisparse.prune.obd import OBDPruning
 from minisparse.prune.obs import OBSPruning
 from minisparse.prune.penalties import L1, L2, GroupLasso
-from minisparse.prune.random_pruning import RandomPruning
-from minisparse.prune.n_of_m import SRSTE
-from minisparse.prune.network_surgery import NetworkSurgery
-from minisparse.prune.obd import OBDPruning
-from minisparse.prune.penalties import L1, L2, GroupLasso
 from minisparse.prune.powerpropagation import add_powers
+from minisparse.prune.random_pruning import RandomPruning
 from minisparse.prune.rigl import RigL
 from minisparse.prune.saturating import TransformedL1, WeightElimination
 from minisparse.prune.schedule import gradual, one_shot
@@ -77,31 +73,29 @@ from minisparse.prune.sensitivity import SensitivityPruning
 from minisparse.prune.serene import SerenePruning
 from minisparse.prune.skeletonization import Skeletonization
 from minisparse.prune.snip import SNIP
-from minisparse.prune.sparse_evolutionary import SET
-from minisparse.prune.sparse_momentum import SparseMomentum
 from minisparse.prune.soft_threshold import STR, add_soft_thresholds
 from minisparse.prune.soft_weight_sharing import SoftWeightSharing
+from minisparse.prune.sparse_evolutionary import SET
+from minisparse.prune.sparse_momentum import SparseMomentum
 from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
+from minisparse.prune.sparsegpt import SparseGPTPruning
 from minisparse.prune.splitting import ADMM, LC
 from minisparse.prune.stochastic import StochasticPruning
 from minisparse.prune.straight_through import DPF, StraightThroughPruning, add_masks
-from minisparse.prune.synflow import SynFlow
-from minisparse.prune.taylor import TaylorPruning
-from minisparse.prune.thinet import ThiNet
-from minisparse.prune.top_kast import TopKAST, add_explored
 from minisparse.prune.structured_bayesian import StructuredBayesianPruning, add_log_normal_noise
+from minisparse.prune.structured_probabilistic import SPP, add_probabilities
+from minisparse.prune.structured_sparsity import SSL, ProximalSSL
 from minisparse.prune.structured_variational_dropout import (
     StructuredVariationalDropout,
     add_unit_alphas,
 )
 from minisparse.prune.synflow import SynFlow
-from minisparse.prune.vibnet import VIBNet, add_bottlenecks
-from minisparse.prune.structured_probabilistic import SPP, add_probabilities
-from minisparse.prune.structured_sparsity import SSL, ProximalSSL
 from minisparse.prune.targeted_dropout import TargetedDropout, add_targeted_dropout
+from minisparse.prune.taylor import TaylorPruning
+from minisparse.prune.thinet import ThiNet
+from minisparse.prune.top_kast import TopKAST, add_explored
 from minisparse.prune.unit_thresholds import DST, add_unit_thresholds
-from minisparse.prune.sparsegpt import SparseGPTPruning
-from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.vibnet import VIBNet, add_bottlenecks
 from minisparse.prune.wanda import WandaPruning
 from minisparse.prune.woodfisher import WoodFisherPruning, WoodTaylorPruning
 
@@ -243,6 +237,8 @@ class Watched(Method):
     def load_state_dict(self, state):
         for i, part in enumerate(self.parts):
             part.load_state_dict(state[str(i)])
+
+
 def posterior(kind, add, name, value, **more):
     """Return the case of a law of the weights, with every third entry of a parameter as given."""
 
@@ -254,8 +250,13 @@ def posterior(kind, add, name, value, **more):
                     a[..., ::3] = value  # as after a long training
 
     return Case(
-        lambda: kind(**more), prepare=prepare, holds=False, optimizer=lambda model: Adam(model, 1e-3)
+        lambda: kind(**more),
+        prepare=prepare,
+        holds=False,
+        optimizer=lambda model: Adam(model, 1e-3),
     )
+
+
 def normalized(model, _rng):
     """Put a batch norm before each relu, which follows a layer."""
     layer = None
@@ -280,6 +281,8 @@ def low_switches(model, _rng):
         if p.name == "m":
             with p.writing() as m:
                 m[::3] = -0.5  # as after a long training: some are off
+
+
 def rotations(model, rng):  # noqa: ARG001
     add_rotations(model)
 
