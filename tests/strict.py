@@ -184,7 +184,7 @@ strict.asarray = _asarray
 strict.asnumpy = lambda array: array._values.copy()
 for _names, _operands in (
     ("arange empty eye full ones zeros", 0),
-    ("abs argsort broadcast_to count_nonzero cumsum exp isfinite isnan log log1p ones_like pad repeat", 1),
+    ("abs arccos argsort broadcast_to cos count_nonzero cumsum exp isfinite isnan log log1p ones_like pad repeat", 1),
     ("sign sort sqrt square tanh transpose unique zeros_like", 1),
     ("maximum minimum tensordot", 2),
     ("clip where", 3),

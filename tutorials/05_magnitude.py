@@ -219,7 +219,7 @@ book.table(
 pruned = copy.deepcopy(dense)
 method = magnitude.MagnitudePruning(schedule.one_shot(sparsity=0.9))
 optimizer = optim.SGD(pruned, lr=0.05, momentum=0.9)
-method.attach(pruned, optimizer, rng)
+magnitude.magnitude_mask(pruned, density=0.1).apply(pruned)  # what the method removes at its start
 stages = {"before": dense.fc1.weight.numpy(), "pruned to 10 %": pruned.fc1.weight.numpy()}
 errors = {"before": evaluate(dense, validation), "pruned to 10 %": evaluate(pruned, validation)}
 

@@ -198,8 +198,9 @@ book.table(head, rows)
 #
 # - **ada** has everything. **ben** computes `exp(1000)`, and **chloe** takes a mean where a sum belongs.
 #   Both lose the points of those properties only.
-# - **dmitri** has a gradient from differences of the loss. That is recognised, and earns no points *for
-#   the gradient*. (In float32 differences are too coarse anyway, which costs him the edge case as well.)
+# - **dmitri** has a gradient from differences of the loss. Half of its digits are missing, and that earns
+#   no points *for the gradient*. (In float32 differences are too coarse for the edge case as well.) That
+#   the text looks like it is a note, and costs nothing by itself.
 # - **emeka** has handed in the starter.
 # - **fatima** has an endless loop at the end of the file. After ten seconds it is given up.
 # - **gus** calls the library. It is not there, so the file cannot be imported.
@@ -218,8 +219,8 @@ print(f"## Exercise {about[2].strip()}")
 # %% [markdown]
 # And `results.json` is the same for programs, in the schema of Gradescope. Its `extra_data` says what
 # exactly was graded, so that a result can be repeated years later: assignment and version of the
-# grader, seed, and a hash of the submission. Here is an excerpt, with one of the tests; dots mark what is
-# left out:
+# grader, a name for the seed, and a hash of the submission. The seed itself stands in `class.json` alone:
+# who knows it can look answers up. Here is an excerpt, with one of the tests; dots mark what is left out:
 
 # %% tags=["remove-input", "varies"]
 result = json.loads(
@@ -252,7 +253,7 @@ print(f"ada's result {again}")
 
 # %% [markdown]
 # The seed is the one of before, from `class.json`: everybody is tried on the same inputs. Keep that file
-# secret until the end. The grader knows nothing of dates. If late work is to be counted differently,
+# secret until the end; only you may read it. The grader knows nothing of dates. If late work is to be counted differently,
 # put it into a folder of its own with results of its own, and give it the same seed with `--seed`, the
 # number from `class.json`. Points that you change by hand you change in your own table, not in
 # `class.csv`: it is written anew each time.
@@ -269,7 +270,7 @@ print(f"ada's result {again}")
 #
 # | | how |
 # | --- | --- |
-# | opening, changing, removing files | no file can be opened (limits, seccomp, Landlock) |
+# | opening, changing, removing files, and looking at them | no file can be opened (limits, seccomp, Landlock) |
 # | the network | no socket can be made (limits, seccomp, Landlock) |
 # | starting processes | limits, seccomp |
 # | reaching other processes: signals, tracing | seccomp, Landlock; another user, if you are root |
@@ -298,7 +299,8 @@ print(f"ada's result {again}")
 # ## A.8 A submission that was flagged
 #
 # The summary ends with the submissions that have a note, under *look at these*. A note is a reason to
-# look and not a verdict.
+# look and not a verdict. Below it stands what was *left out, not graded*: whatever lies in the folder of
+# submissions and is none, such as your list of names, or a file `dave` without a suffix.
 #
 # | the note | what it did to the points | what to do |
 # | --- | --- | --- |
@@ -307,7 +309,7 @@ print(f"ada's result {again}")
 # | `nothing is written` | none | the file is the one that you handed out |
 # | `imports minisparse, which holds the solutions` | at the top of the file: none at all, also if nothing uses it. Inside a function: none for what needs it | often a line that was left from trying things out; ask for a file without it |
 # | `imports torch, and gradients are to be written`, or another framework | the same | the same |
-# | `seems to return a difference quotient` | no points for this gradient, even if the numbers are right | read the line. The recognition goes by the text of the program: if the student is right, correct the points by hand |
+# | `seems to return a difference quotient`, or `by a complex step` | nothing by itself. Most difference quotients lose their points by missing digits; of a linear function they may be exact | read the line. The recognition goes by the text of the program: it sees two values of a function at shifted arguments, and not what is hidden better. Whether an estimate counts as a gradient is for you to say |
 # | `the grader itself failed over this submission` | none; it does not count as graded | run the command again. If that does not help, it is a bug of ours |
 #
 # A submission that reads the stack, replaces NumPy's functions, returns objects that equal everything,
@@ -364,13 +366,14 @@ hints = ["Relative to what?"]
 
 # %% [markdown]
 # A property is a function with a decorator: exercise, kind, points, and what the student is told that it
-# is about. The kind is *forward* (the values), *gradient* (a derivative: it earns no points if a
-# difference quotient is recognised), *edge* (special cases), or a word of your own, such as *law* in
+# is about. The kind is *forward* (the values), *gradient* (a derivative: what looks like a difference
+# quotient is noted), *edge* (special cases), or a word of your own, such as *law* in
 # assignment a8 for a law that the values obey together; it stands beside the property's name. `student`
 # has the student's functions by name, `reference` the library's, and `rng` is seeded differently for the
 # public check (`level` is `"public"`) and for grading. A property holds if nothing raises. `close`,
 # `refuses` and `gradient_holds`, which runs the gradient checker, raise with messages for students.
-# Compare with something computed in another way, or with known numbers.
+# Compare with something computed in another way, or with known numbers; and draw every input from `rng`,
+# else the answers of the public check are worth points.
 
 # %%
 PROPERTIES = """
@@ -446,7 +449,9 @@ terminal.run("minisparse classroom new a10 --out ../a10", at="copy")
 #
 # | you see | it means | what to do |
 # | --- | --- | --- |
-# | `selftest of a3 ... fails, so nothing is graded with it` | the assignment does not grade as it should, here and with these versions | nobody has been graded; the lines below it say what is wrong |
+# | `selftest of a3 ... fails, so nothing is graded with it` | with this seed the assignment does not grade as it should, here and with these versions | a secret seed is drawn anew, up to five times. If it goes on, nobody has been graded, and the lines below it say what is wrong. A seed that you gave with `--seed`: give another one |
+# | `warning: left out, not graded: ...` | these stand among the submissions and are none, by their names | if one is somebody's work, rename it, and grade again |
+# | `a process for submissions could not be started: ModuleNotFoundError ...` | the isolated process does not find NumPy | install NumPy for the Python that runs the grader |
 # | `holds the results of a2; choose another --out` | each assignment needs results of its own | another folder |
 # | `the results and the submissions need folders apart` | one lies inside of the other | another folder |
 # | `which submissions?` | the folder was left out | `grade a3 SUBMISSIONS --out RESULTS` |

@@ -167,6 +167,10 @@ terminal.run("python check.py 3.2", at="a3")
 # | `swapped-arguments` | two gradients are returned in the wrong order |
 # | `missing-broadcast-sum` | what was added to many rows has to be summed over them |
 # | `wrong-elements`, `wrong-region` | a case: the border, the maximum, the elements below zero |
+# | `missing-factor` | what the chain rule multiplies by: it is named |
+# | `missing-terms` | a second way from the input to the output: through a sum, a mean, a norm |
+# | `wrong-formula` | everything goes to the right place with the wrong value: derive it again |
+# | `wrong-structure` | axes, orders, indices: it goes to the wrong places |
 # | `zero-gradient` | a formula that was never filled in, or that cancels |
 # | `mutates-input` | you have changed an argument: work on a copy |
 # | `bad-shape`, `bad-dtype`, `not-finite` | what it says |
@@ -217,6 +221,7 @@ terminal.run("python check.py 3.3", at="a3")
 # | `expected shape (3, 2), got (2, 3)` | a transposition, or an axis that was kept or lost |
 # | `expected dtype float32, got float64` | float32 goes in and must come out: `np.zeros_like(x)`, not `np.zeros(x.shape)` |
 # | `all wrong elements are 0.25 times what they should be` | a factor |
+# | `right to a relative 3e-04 only` | the formula is right, its digits are lost: subtract before you add something large |
 # | `... should raise ValueError for ..., but it returned a result` | the section *Raises* of the docstring |
 # | `instead: ... raised IndexError` | an error, but not the one that was asked for |
 # | `it writes to its argument` | make a new array |
@@ -238,7 +243,9 @@ terminal.run("python check.py 3.3", at="a3")
 # - **Reading files, starting programs, the network.** It is not possible while your file is graded,
 #   and no exercise needs it. NumPy and Python's standard library are there.
 #
-# The check tells you now what would be refused later:
+# The check runs your file here first, where you see what it prints, and then as it is run when it is
+# graded: behind the same walls. What holds here and would not hold there is a line `FAILED  when graded`.
+# And a gradient that looks estimated gets a note:
 
 # %%
 quotient = """
@@ -260,8 +267,8 @@ write(matmul=matmul, cross_entropy=quotient)
 terminal.run("python check.py 3.3", at="a3")
 
 # %% [markdown]
-# The check ends with exit code 1 then, even if all properties hold. If it says so of something that is
-# none, tell your instructor; the recognition looks at the text of the program and can be wrong.
+# The points are lost by the digits that are missing. The note costs nothing by itself: it goes by the text
+# of the program and can be wrong; who grades will look.
 #
 # ## B.7 Hand in
 #

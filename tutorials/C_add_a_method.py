@@ -192,10 +192,10 @@ assert same
 #
 # | piece | place |
 # | :--- | :--- |
-# | formula, then class, the paper's equations in the docstring at the top | `minisparse/prune/age.py` |
+# | formula, then class, the paper's equations in the docstring at the top | `age.py`, in `minisparse/prune/` |
 # | who published it and when, what is removed, when | `ABOUT` in the same file |
 # | a line in the table of methods | `tests/prune/every_method.py` |
-# | the formula against its definition: differences, brute force, sampling | `tests/prune/test_prune_age.py` |
+# | the formula against its definition: differences, brute force, sampling | `test_prune_age.py`, in `tests/prune/` |
 # | a sample for the gradient checker, if a gradient goes through it | `minisparse/gradcheck/formulas/` |
 #
 # From then on `minisparse methods` lists it, `minisparse methods age` shows its formula, and the contract of

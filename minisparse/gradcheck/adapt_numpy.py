@@ -1,13 +1,19 @@
-"""A hand-written pair in plain NumPy: ``forward(*arrays)`` and ``backward(cotangent, *arrays)``."""
+"""A hand-written pair in plain NumPy: ``forward(*arrays)`` and ``backward(cotangent, *arrays)``.
+
+Or, as a well-known course has it: ``forward(*arrays)`` returns (out, cache), and
+``backward(dout, cache)`` gets what the forward kept.
+"""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from . import ties
 from .problem import Argument, Array, Fault, GradcheckError, Problem, stored_of
 from .randomness import CommonNumbers, takes_rng
 from .source import location
@@ -65,6 +71,10 @@ class NumpyProblem(Problem):
         self._inputs, self._positions = tuple(inputs), positions
         self._random = CommonNumbers((forward, backward, *inputs), seed)
         self._one_output = True
+        self._cached: bool | None = (
+            None  # does the forward return (out, cache)?  The first call tells
+        )
+        self._cache: Any = None
         self._scalar: list[bool] = [False]
         self._cotangent_only = _takes_only_cotangent(backward, len(inputs))
         self._forward_takes_rng = takes_rng(forward, len(inputs))
@@ -74,7 +84,14 @@ class NumpyProblem(Problem):
 
     def forward(self, values: Sequence[Array]) -> tuple[Array, ...]:
         """Run the forward; a tuple or list of arrays means several outputs."""
-        return tuple(np.array(y, copy=True) for y in self._run(self._arrays(values)))
+        outputs = self._run(self._arrays(values))
+        try:
+            return tuple(np.array(y, copy=True) for y in outputs)
+        except (TypeError, ValueError) as error:
+            raise GradcheckError(
+                f"the forward returned {_kinds(outputs)}; expected an array, a tuple of arrays, or "
+                "(out, cache) for a backward with the two parameters (dout, cache)"
+            ) from error
 
     def pullback(self, values: Sequence[Array], cotangents: Sequence[Array]) -> list[Any]:
         """Run the forward, then the backward."""
@@ -85,11 +102,17 @@ class NumpyProblem(Problem):
         sent = [g[()] if bare else g for g, bare in zip(cotangents, self._scalar, strict=True)]
         cotangent: Any = sent[0] if self._one_output else tuple(sent)
         extra = self._random.keyword(self._backward_takes_rng)
-        if self._cotangent_only:
+        if self._cached:
+            result = self._backward(cotangent, self._cache, **extra)
+        elif self._cotangent_only:
             result = self._backward(cotangent, **extra)
         else:
             result = self._backward(cotangent, *arrays, **extra)
         return self._one_per_argument(result)
+
+    def kinks_met(self, values: Sequence[Array]) -> int:
+        """Watch the operations of the forward."""
+        return ties.count(lambda arrays: self._run(self._arrays(arrays)), list(values))
 
     def complex_forward(self, values: Sequence[Array]) -> Any:
         """Run the forward on complex arrays, outputs joined."""
@@ -105,6 +128,10 @@ class NumpyProblem(Problem):
     def _run(self, arrays: list[Any]) -> tuple[Any, ...]:
         self._random.restore()
         result = self._forward(*arrays, **self._random.keyword(self._forward_takes_rng))
+        if self._cached is None:
+            self._cached = _has_cache(result, self._backward, len(self._inputs))
+        if self._cached:
+            result, self._cache = result
         self._one_output = not isinstance(result, tuple | list)
         outputs = (result,) if self._one_output else tuple(result)
         self._scalar = [not isinstance(y, np.ndarray) for y in outputs]
@@ -143,6 +170,33 @@ def _parameter_names(f: Callable[..., Any], count: int) -> list[str]:
         parameters = []
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return [named[i] if i < len(named) else f"x{i}" for i in range(count)]
+
+
+_CACHE = re.compile(r"_?(cache|ctx|context|saved|memo|kept|state|tape)\w*", re.IGNORECASE)
+
+
+def _has_cache(result: Any, backward: Callable[..., Any], inputs: int) -> bool:
+    """Tell (out, cache) from two outputs, by what the backward takes and what the second one is."""
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        return False
+    try:
+        parameters = list(inspect.signature(backward).parameters.values())
+    except (TypeError, ValueError):
+        return False
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
+        return False
+    taken = [p for p in parameters if p.kind in plain and p.name != "rng"]
+    needed = [p for p in taken if p.default is inspect.Parameter.empty]
+    if len(taken) < 2 or len(needed) > 2:
+        return False
+    array = isinstance(result[1], np.ndarray | np.floating | float)
+    return bool(_CACHE.fullmatch(taken[1].name)) or not array or (len(taken) == 2 and inputs != 1)
+
+
+def _kinds(outputs: tuple[Any, ...]) -> str:
+    names = [type(y).__name__ for y in outputs]
+    return names[0] if len(names) == 1 else f"({', '.join(names)})"
 
 
 def _takes_only_cotangent(backward: Callable[..., Any], inputs: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..doors import door
-from . import contract, directions, kinks, localise, precision
+from . import blindness, contract, directions, kinks, localise, precision
 from .adapt import problem_for, rerun_command, second_order_of, suspects
 from .causes import diagnose
 from .directions import Comparison, Table
@@ -49,13 +49,9 @@ def run(problem: Problem, seed: int, rerun: str = "", dtype: str | None = None) 
             passed.append("precision")
             found = directions.compare(exam)
             failing = [c for c in found if c.troubles]
-            if (
-                failing
-                and all(c.only_crossings for c in failing)
-                and kinks.legal_by_parts(exam, lambda part: run(part, seed))
-            ):
+            if failing and _legal_where_kinks_meet(exam, failing, seed):
                 failing = []
-                problem.notes.append("kinks meet in some outputs: judged operation by operation")
+                problem.notes.append(MEETING)
             if failing:
                 for c in failing:
                     c.table = localise.localise(exam, c)
@@ -63,6 +59,11 @@ def run(problem: Problem, seed: int, rerun: str = "", dtype: str | None = None) 
             passed += ["projections", "elements"]
         except Fault as raised:
             fault = raised
+        still = blindness.unmoved(exam) if fault is None and exam.outputs else []
+        if still:
+            problem.notes.append(
+                f"nothing moves with {', '.join(still)} near this point: only zeros were compared"
+            )
         curve = _curve(exam, _culprit(fault, failing, found))
     if exam.outputs and exam.output_eps > 1e-10:
         problem.notes.append(
@@ -84,6 +85,7 @@ def run(problem: Problem, seed: int, rerun: str = "", dtype: str | None = None) 
         where=problem.where,
         rerun=rerun,
         notes=list(problem.notes),
+        still=still,
         curve=curve,
         evaluations=exam.evaluations,
         seconds=time.perf_counter() - start,
@@ -97,6 +99,41 @@ def run(problem: Problem, seed: int, rerun: str = "", dtype: str | None = None) 
         if fault is not None:
             _describe_failure(exam, report, culprit, table)
     return report
+
+
+MEETING = (
+    "kinks meet at this point: what every operation may choose, the whole may give, though it need be "
+    "no derivative of the whole (relu(x) - relu(-x) at 0 may give 0, 1 or 2). Judged by the operations "
+    "and beside the point"
+)
+
+
+def _legal_where_kinks_meet(exam: Examination, failing: Sequence[Comparison], seed: int) -> bool:
+    """Judge a gradient that fails at a point where several operations are at a kink.
+
+    One rule for a tape and for hand-written code: it holds if it is what the operations' own legal
+    choices give, and right beside the point.  A tape's operations are tried one by one; of
+    hand-written code it is known which operations are at a kink, and how far choices can go.
+    """
+    if all(c.only_crossings for c in failing) and kinks.legal_by_parts(
+        exam, lambda part: run(part, seed)
+    ):
+        return True
+    if exam.problem.kinks_met(exam.values) < 2 or not all(map(_composable, failing)):
+        return False
+    for k in range(2):
+        nearby = kinks.beside(exam, k)
+        if nearby is None or any(c.troubles for c in directions.compare(nearby)):
+            return False
+    return True
+
+
+def _composable(found: Comparison) -> bool:
+    """Tell whether the claims that are wrong are what legal choices of kinks may add up to."""
+    table = found.table
+    if table is None or not table.complete or not table.wrong.any():
+        return False
+    return kinks.composable(table.analytic[table.wrong], table.numeric[table.wrong])
 
 
 def _culprit(
@@ -164,6 +201,38 @@ def _curve(exam: Examination, c: Comparison | None) -> list[tuple[float, float]]
     return points
 
 
+def _beside(problem: Problem, report: Report, seed: int, command: str) -> Report:
+    """Check beside a point whose values would hide mistakes; return the report that counts.
+
+    What is wrong there is wrong, unless the gradient at the point is 0 whatever its formula says:
+    then it holds where it was asked for, and a note tells the rest.
+    """
+    special = blindness.blind(problem)
+    if not special:
+        return report
+    where = " and ".join(special)
+    for up in (False, True):
+        try:
+            other = run(blindness.beside(problem, up), seed, command, report.dtype)
+        except GradcheckError:
+            continue  # the function is not made for such a point
+        if other.cause == "not-finite":
+            continue
+        if other:
+            report.notes.append(f"{where}, which hides mistakes: checked beside that point as well")
+            return report
+        if report.still:
+            report.notes.append(
+                f"{where}; beside that point it is WRONG [{other.cause}]: {other.message}"
+            )
+            return report
+        other.order = report.order
+        other.message += f" Seen beside the given point, where {where}: there it looks right."
+        return other
+    report.notes.append(f"{where}, which hides mistakes: check it at another point as well")
+    return report
+
+
 @door
 def gradcheck(
     f: Any,
@@ -189,6 +258,7 @@ def gradcheck(
     backward : callable, optional
         For plain NumPy: ``backward(cotangent, *inputs)`` returns a tuple with one gradient per
         array (a single one may stand alone).  With several outputs the cotangent is a tuple.
+        If the forward returns (out, cache): ``backward(dout, cache)``.
     seed : int
         For the random cotangents and directions, and for functions with a parameter ``rng``.
     dtype : dtype, optional
@@ -246,6 +316,8 @@ def gradcheck(
         problem = second_order_of(problem, seed)
         report = run(problem, seed, command)
         report.order = 2
+    if report:
+        report = _beside(problem, report, seed, command)
     if not report:
         report.notes += suspects(problem, seed, report.order, lambda part: run(part, seed))
     return report

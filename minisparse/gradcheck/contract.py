@@ -159,7 +159,7 @@ def _backward(exam: Examination, values: list[Array], cotangents: list[Array]) -
             word in text for word in ("shape", "broadcast", "dimension", "align", "reshape")
         )
         raise Fault(
-            "bad-shape" if shape else "unknown",
+            "bad-shape" if shape else "backward-raises",
             f"The backward raised {type(error).__name__}: {text}",
         ) from error
 
@@ -288,6 +288,9 @@ def check_linearity(exam: Examination) -> None:
                 continue
             gap = np.abs(g - (one + two))
             gap[gap <= _beneath_notice(exam, i, claims)] = 0.0
+            if (gap > 1e-11 * size).any():
+                pair = zip(claims, (first, second), strict=True)
+                gap[gap <= sum(16 * abs(w) * exam.residue(c, i) for w, c in pair)] = 0.0
             if (gap > 1e-11 * size).any():
                 _judge_nonlinear(exam, i, gap, size)
 

@@ -26,6 +26,7 @@ from .problem import Array
 SAMPLE = 6  # elements of a large argument that are checked by themselves all the same
 STAIR = 2.0**-14  # steps of this size, and smaller ones, may have seen rounding alone
 CLEAR = 1e-5  # relative: differences that are known better than this count in the report
+BLUR = 1e-2  # relative: what lost digits may make of a gradient below the function's own rounding
 PATIENCE = 3.0  # seconds for single elements, as long as nothing is wrong
 
 
@@ -283,6 +284,9 @@ def _second_look(
         weight = float(np.abs(c.vector).max(initial=0.0)) * float(np.abs(u).sum())
         rest = 16 * exam.output_eps * weight * min(1.0, size)
         allowed = max(1e-3 * (abs(numeric - true) - SAFETY * error), rest)
+        if distance > allowed:
+            rounding = exam.complex_rounding(i, u, exact)
+            allowed = max(allowed, SAFETY * dot(np.abs(c.vector), rounding))
         if distance <= max(0.0, allowed) or distance <= _own_rounding(exam, i, u, c, distance):
             return np.inf
     else:
@@ -292,7 +296,13 @@ def _second_look(
         if _on_a_stair(exam, i, u, s, c, analytic, numeric):
             return np.inf
     tolerance = SAFETY * error + TINY
+    # Differences see nothing below the rounding of the function's values.  A complex step does, but a
+    # backward that computes with them (1 - s beside s) has lost digits there all the same.
+    blur = np.inf if exact is None else BLUR * abs(numeric)
+    tolerance += min(exam.resolution(c), blur)
     tolerance += _own_rounding(exam, i, u, c, abs(analytic - numeric) - tolerance)
+    if abs(analytic - numeric) > tolerance:
+        tolerance += SAFETY * dot(np.abs(u.ravel()), exam.residue(c, i))
     if abs(analytic - numeric) > tolerance and kinks.excused(exam, i, u, c.vector, analytic):
         return np.inf
     return tolerance
@@ -349,8 +359,9 @@ def _sharpen(exam: Examination, i: int, u: Array, s: Slope) -> None:
     if exact is None:
         return
     vague &= np.abs(exact - s.value) <= SAFETY * s.error
-    s.value[vague] = exact[vague]
-    s.error[vague] = np.minimum(s.error, 1e-7 * np.abs(exact))[vague]
+    error = 1e-7 * np.abs(exact) + exam.complex_rounding(i, u, exact)
+    vague &= error < s.error
+    s.value[vague], s.error[vague] = exact[vague], error[vague]
 
 
 def _chosen_elements(exam: Examination, i: int) -> NDArray[np.int_]:

@@ -167,11 +167,13 @@ class Examination:
             self.output_eps,
         )
 
-    def complex_slope(self, argument: int, direction: Array) -> Floats | None:
+    def complex_slope(
+        self, argument: int, direction: Array, at: Sequence[Array] | None = None
+    ) -> Floats | None:
         """Differentiate by a complex step, where the function allows it."""
 
         def line(t: complex) -> Floats:
-            values: list[Array] = [v.astype(np.complex128) for v in self.values]
+            values: list[Array] = [v.astype(np.complex128) for v in at or self.values]
             values[argument] = values[argument] + t * direction
             joined: Floats = self.problem.complex_forward(values)
             return joined
@@ -179,13 +181,25 @@ class Examination:
         exact = numeric.complex_step(line)
         return exact if exact is not None and exact.size == self.here.size else None
 
+    def complex_rounding(self, argument: int, direction: Array, exact: Floats) -> Floats:
+        """Return how uncertain rounding leaves a complex step: slopes may cancel inside, too."""
+        worst = np.zeros_like(exact)
+        for factor in (0.59, 0.73, 0.87):  # other steps are rounded in other places
+            at = [_jitter(v, self.rng) for v in self.values]
+            again = self.complex_slope(argument, factor * direction, at)
+            if again is not None and again.size == exact.size:
+                np.maximum(worst, np.abs(again / factor - exact), out=worst)
+        return worst
+
     @cached_property
     def takes_complex(self) -> bool:
         """Whether the complex step agrees with difference quotients for every argument."""
         for i, v in enumerate(self.values):
             if v.size == 0:
                 continue
-            u = self.units[i] * spread(v.shape, own_stream(13))
+            # No two parts of this direction cancel: what complex numbers lose then shows.
+            rng = own_stream(13)
+            u = self.units[i] * spread(v.shape, rng) * rng.integers(33, 64, v.shape) / 64
             exact = self.complex_slope(i, u)
             if exact is None:
                 return False
@@ -326,6 +340,53 @@ class Examination:
         cotangent.rounding = worst
         return worst
 
+    def resolution(self, cotangent: Cotangent) -> float:
+        """Return how small a change of <g, f>, for a step of one unit, double precision still shows.
+
+        That is the rounding of the value itself, and of its largest part: as far as it moves with
+        one element.  Whatever is smaller drowns in it, here and in the backward: beside slopes of 1
+        nobody can tell 1e-17 from 0, or from 2e-17.  For a function of small values it is small.
+        """
+        parts = [
+            float((np.abs(g) * u.ravel()).max(initial=0.0))
+            for g, u in zip(cotangent.gradients, self.units, strict=True)
+        ]
+        value = numeric.dot(np.abs(cotangent.vector), np.abs(self.here))
+        return 512 * self.output_eps * max(value, *parts)
+
+    def resolved(self, cotangent: Cotangent, argument: int) -> NDArray[np.bool_]:
+        """Tell of each entry of a gradient whether it is above `resolution`."""
+        moved = np.abs(cotangent.gradients[argument]) * self.units[argument].ravel()
+        above: NDArray[np.bool_] = moved > self.resolution(cotangent)
+        return above
+
+    def residue(self, cotangent: Cotangent, argument: int) -> Floats:
+        """Return the sizes of a gradient's entries that are rounding and nothing else; 0 for others."""
+        size = np.abs(cotangent.gradients[argument])
+        level = self._residues[argument] * float(np.abs(cotangent.vector).max(initial=0.0))
+        return np.where(size <= 64 * level, size, 0.0)
+
+    @cached_property
+    def _residues(self) -> list[float]:
+        """How large entries of each gradient are that have no digits, for cotangents of size 1.
+
+        What is left where large numbers cancel to 0, as the mean's part in a variance does, is
+        small, and another number as soon as the point moves in its last digits.
+        """
+        levels = [0.0] * len(self.values)
+        scale = 1e-9 * max(1.0, float(np.abs(self.here).max(initial=0.0)))
+        for c in self.cotangents[:2]:
+            weight = float(np.abs(c.vector).max(initial=TINY))
+            for bits in (46, 44, 42):
+                values = [_jitter(v, self.rng, 2.0**-bits) for v in self.values]
+                for i, again in enumerate(self.pull(_jitter(c.vector, self.rng), values)):
+                    g, unit = c.gradients[i], self.units[i].ravel()
+                    small = np.maximum(np.abs(g), np.abs(again)) * unit <= scale * weight
+                    lost = small & (np.abs(again - g) > 1e-3 * np.abs(g))
+                    found = float(np.abs(g[lost]).max(initial=0.0)) / weight
+                    levels[i] = max(levels[i], found)
+        return levels
+
     def rest(self, argument: int, u: Array, size: float = 1.0) -> float:
         """Return what rounding may leave of a derivative along `u` that cancels to 0.
 
@@ -375,8 +436,8 @@ def spread(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
     return signs
 
 
-def _jitter(x: Array, rng: np.random.Generator) -> Array:
-    return like(x * (1 + 2.0**-52 * rng.integers(-4, 5, x.shape)), x)
+def _jitter(x: Array, rng: np.random.Generator, unit: float = 2.0**-52) -> Array:
+    return like(x * (1 + unit * rng.integers(-4, 5, x.shape)), x)
 
 
 def relative(a: Any, b: Any) -> NDArray[np.float64]:

@@ -218,6 +218,27 @@ def _sum_is_legal(exam: Examination, argument: int, u: Array, s: Slope) -> bool:
     return not (claimed < low[0] - slack or claimed > high[0] + slack)
 
 
+def beside(exam: Examination, number: int = 0) -> Examination | None:
+    """Return the examination at a point nearby, None if the function refuses it."""
+    rng = own_stream(17 + number)
+    return exam.at(
+        [
+            move(v, 2.0**-10 * unit * spread(v.shape, rng))
+            for v, unit in zip(exam.values, exam.own_units, strict=True)
+        ]
+    )
+
+
+def composable(claimed: Floats, slope: Floats) -> bool:
+    """Tell whether claims are what legal choices of two kinks may add up to.
+
+    Each of two relus may give all of its slope or nothing of it: together they give something
+    between 0 and twice the slope that is seen.
+    """
+    inside = between(claimed, np.zeros_like(slope), 2 * slope, 1e-6 * np.abs(slope))
+    return bool((inside & (slope != 0)).all())
+
+
 def legal_by_parts(exam: Examination, check: Callable[[Problem], object]) -> bool:
     """Judge a function of several operations whose gradient is illegal at kinks only.
 
@@ -228,12 +249,7 @@ def legal_by_parts(exam: Examination, check: Callable[[Problem], object]) -> boo
     if not exam.problem.parts_hold(check):
         return False
     rng = own_stream(17)
-    nearby = exam.at(
-        [
-            move(v, 2.0**-10 * unit * spread(v.shape, rng))
-            for v, unit in zip(exam.values, exam.own_units, strict=True)
-        ]
-    )
+    nearby = beside(exam)
     if nearby is None:
         return False
     for i, v in enumerate(exam.values):

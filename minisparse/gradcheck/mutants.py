@@ -76,7 +76,7 @@ def _published() -> list[Specimen]:
             np.multiply,
             (x, y),
             lambda g, x, y: (g, g * x),
-            "unknown",
+            "missing-factor",
         ),
         (
             "matmul: missing transpose (square)",
@@ -106,7 +106,7 @@ def _published() -> list[Specimen]:
             _softmax,
             (x,),
             lambda g, x: g * _softmax(x) * (1 - _softmax(x)),
-            "unknown",
+            "missing-terms",
         ),
         (
             "transpose: same permutation, not the inverse",
@@ -340,5 +340,5 @@ def _straight_through() -> list[Specimen]:
         Specimen(
             "straight-through: not what it declares", Doubled(), (x,), None, "constant-factor"
         ),
-        Specimen("straight-through: not declared", Undeclared(), (x,), None, "unknown"),
+        Specimen("straight-through: not declared", Undeclared(), (x,), None, "wrong-structure"),
     ]

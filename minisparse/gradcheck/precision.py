@@ -47,8 +47,15 @@ def check_precision(exam: Examination) -> None:
 
 def _check_backward_results(exam: Examination, narrow: Narrow) -> None:
     for i, argument in enumerate(exam.problem.arguments):
-        found = [c.gradients[i][c.gradients[i] != 0] for c in exam.cotangents]
-        if all(g.size and (_rounded(g, narrow) == g).all() for g in found[:2]):
+        # What is below the rounding of the rest has few digits, whatever it is computed in.
+        first = exam.cotangents[:2]
+        seen = [exam.resolved(c, i) for c in first]
+        if not all(
+            _all_narrow(c.gradients[i][s], narrow) for c, s in zip(first, seen, strict=True)
+        ):
+            continue
+        seen = [s & (exam.residue(c, i) == 0) for c, s in zip(first, seen, strict=True)]
+        if all(_all_narrow(c.gradients[i][s], narrow) for c, s in zip(first, seen, strict=True)):
             raise _fault(f"The gradient for {argument.name} is rounded to", narrow, i)
 
 
@@ -59,7 +66,8 @@ def check_cotangent(exam: Examination, narrow: Narrow) -> None:
     if not np.isfinite(rounded).all():
         return
     for i, g in enumerate(exam.pull(rounded)):
-        if g.any() and (g == first.gradients[i]).all():
+        seen, same = exam.resolved(first, i), g == first.gradients[i]
+        if seen.any() and same[seen].all() and (same & seen & (exam.residue(first, i) == 0)).any():
             name = exam.problem.arguments[i].name
             raise _fault(
                 f"The backward rounds the cotangent, and so the gradient for {name}, to", narrow, i
@@ -84,7 +92,8 @@ def _check_input(exam: Examination, i: int, narrow: Narrow) -> None:
             values = [r[k] for r in results if r is not None]
             if len(values) < 4:
                 return
-            visible = _visible(values[0], values[2], values[3], WIDER[narrow])
+            inside = 1.0 if k == count else float(np.abs(vector).max(initial=0.0))
+            visible = _visible(values[0], values[2], values[3], WIDER[narrow], inside)
             unmoved = values[1] == values[0]
             if k == count:  # or the forward's results are narrow themselves
                 unmoved |= _rounded(values[0], narrow) == values[0]
@@ -113,15 +122,22 @@ def _results(exam: Examination, i: int, value: Array, vector: Floats) -> list[Fl
     return [*exam.pull(vector, values), outputs]
 
 
-def _visible(here: Floats, halfway: Floats, there: Floats, wider: int) -> Bools:
-    """Tell of each entry whether it moves smoothly, and by more than float64 rounding hides."""
+def _visible(here: Floats, halfway: Floats, there: Floats, wider: int, inside: float) -> Bools:
+    """Tell of each entry whether it moves smoothly, and by more than float64 rounding hides.
+
+    It may be the rest of larger numbers: 1 - s, or log(1 + e^-22), of numbers of size `inside`.
+    """
     change = np.abs(there - here)
     seen: Bools = (
-        (change > wider * 16 * 2.0**-52 * np.abs(here))
+        (change > wider * 16 * 2.0**-52 * np.maximum(np.abs(here), inside))
         & (change < 0.1 * np.abs(here))
         & (np.abs(2 * (halfway - here) - (there - here)) < 0.3 * change)
     )
     return seen
+
+
+def _all_narrow(g: Floats, narrow: Narrow) -> bool:
+    return bool(g.size) and bool((_rounded(g, narrow) == g).all())
 
 
 def _rounded(x: Array, narrow: Narrow) -> Array:

@@ -24,8 +24,12 @@ CAUSES = (
     "swapped-arguments",
     "zero-gradient",
     "missing-broadcast-sum",
+    "missing-factor",
+    "missing-terms",
     "wrong-elements",
     "wrong-region",
+    "wrong-formula",
+    "wrong-structure",
     "kink",
     "nondeterministic",
     "mutates-input",
@@ -33,6 +37,7 @@ CAUSES = (
     "bad-dtype",
     "not-finite",
     "low-precision",
+    "backward-raises",
     "unknown",
 )
 
@@ -131,6 +136,11 @@ class Problem(ABC):
         """Tell whether every operation with a kink passes `check` alone; False if nobody knows."""
         del check
         return False
+
+    def kinks_met(self, values: Sequence[Array]) -> int:
+        """Return how many operations are at a kink there; 0 if nobody knows."""
+        del values
+        return 0
 
     def complex_forward(self, values: Sequence[Array]) -> Any:
         """Return the outputs for complex values; raises where the function refuses them."""

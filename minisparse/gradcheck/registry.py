@@ -79,7 +79,9 @@ def check_entry(
     otherwise.
     """
     if not entry.samples:
-        raise GradcheckError(f"no sample inputs for {entry.name}: add some to gradcheck/samples.py or gradcheck/formulas/")
+        raise GradcheckError(
+            f"no sample inputs for {entry.name}: add some to gradcheck/samples.py or gradcheck/formulas/"
+        )
     if rerun is None:
         rerun = f"minisparse gradcheck {entry.name} --seed {seed}"
     reports = []

@@ -84,6 +84,8 @@ class Report:
     where, rerun : str
         File and line of the backward; the command that repeats the check.
     notes : list of str
+    still : list of str
+        Arguments with which nothing moves: their gradient is 0, and nothing else was seen of it.
     pairs : list of (float, float)
         Analytic and numeric derivative, element by element.
     curve : list of (float, float)
@@ -110,6 +112,7 @@ class Report:
     where: str = ""
     rerun: str = ""
     notes: list[str] = field(default_factory=list)
+    still: list[str] = field(default_factory=list)
     pairs: list[tuple[float, float]] = field(default_factory=list)
     curve: list[tuple[float, float]] = field(default_factory=list)
     evaluations: int = 0

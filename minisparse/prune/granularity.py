@@ -11,7 +11,7 @@ from typing import Any
 from ..arrays import array_module
 
 Granularity = str | tuple[int, int]
-NAMES = ("weight", "unit", "input", "kernel")
+NAMES = ("weight", "unit", "input", "kernel", "shape")
 
 
 def group_scores(scores: Any, granularity: Granularity) -> Any:
@@ -23,12 +23,15 @@ def group_scores(scores: Any, granularity: Granularity) -> Any:
     granularity : str or (int, int)
         ``"weight"``: each weight alone.  ``"unit"``: all weights into one output, a column or a
         filter.  ``"input"``: all weights from one input.  ``"kernel"``: the kh x kw weights between
-        one input and one output channel.  ``(r, c)``: blocks of r inputs by c outputs.
+        one input and one output channel.  ``"shape"``: all weights at one place of the filters,
+        from one input (in a linear layer the same as ``"input"``).  ``(r, c)``: blocks of r inputs
+        by c outputs.
 
     Returns
     -------
     array
-        ``"unit"`` [out], ``"input"`` [in], ``"kernel"`` [in, out], blocks [..., in/r, out/c].
+        ``"unit"`` [out], ``"input"`` [in], ``"kernel"`` [in, out], ``"shape"`` [..., in], blocks
+        [..., in/r, out/c].
 
     Raises
     ------
@@ -43,6 +46,8 @@ def group_scores(scores: Any, granularity: Granularity) -> Any:
         return _sum(scores, tuple(range(scores.ndim - 1)))
     if granularity == "input":
         return _sum(scores, tuple(i for i in range(scores.ndim) if i != scores.ndim - 2))
+    if granularity == "shape":
+        return _sum(scores, -1)
     if isinstance(granularity, str):  # "kernel"
         return _sum(scores, tuple(range(scores.ndim - 2)))
     r, c = granularity
@@ -60,14 +65,14 @@ def ungroup(keep: Any, shape: tuple[int, ...], granularity: Granularity) -> Any:
     """
     _check(shape, granularity)
     xp = array_module(keep)
-    if granularity == "input":
-        keep = keep[:, None]
+    if granularity in ("input", "shape"):
+        keep = keep[..., None]
     elif isinstance(granularity, tuple):
         keep = xp.repeat(xp.repeat(keep, granularity[0], axis=-2), granularity[1], axis=-1)
     return xp.broadcast_to(keep, shape).copy()
 
 
-def _sum(scores: Any, axes: tuple[int, ...]) -> Any:
+def _sum(scores: Any, axes: int | tuple[int, ...]) -> Any:
     return scores.sum(axis=axes)
 
 

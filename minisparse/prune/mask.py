@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..doors import door
-from ..nn import Module, Parameter, Parametrization, parametrized
+from ..nn import Module, Parameter
 
 
 class Mask:
@@ -242,9 +242,8 @@ def prunable(model: Module, names: list[str] | None = None) -> dict[str, Paramet
     """
     parameters = dict(model.named_parameters())
     if names is None:
-        held = parametrized(model, Parametrization).values()
-        others = {id(p) for _, mapping in held for p in mapping.parameters()}
-        return {n: p for n, p in parameters.items() if p.ndim >= 2 and id(p) not in others}
+        own = {n: p for n, p in parameters.items() if "parametrization" not in n.split(".")}
+        return {n: p for n, p in own.items() if p.ndim >= 2}
     unknown = [n for n in names if n not in parameters]
     if unknown:
         raise KeyError(f"the model has no {unknown}; it has {', '.join(parameters)}")

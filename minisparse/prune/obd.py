@@ -21,7 +21,9 @@ with one number for each unit, and drops the terms between two units as well:
 
     h(w_ij) = x_j^2 h(a_i),    h(a_i) = f'(a_i)^2 sum_l w_li^2 h(a_l) + f''(a_i) dL/dx_i,
 
-with f'' = 0 for a relu.  `recursion` has it for comparison.
+with f'' = 0 for a relu; as in the paper's approximation, it is taken to be 0 for all.  `recursion` is
+one step of it, `recursion_curvatures` the whole, for comparison: as cheap as a backward pass, where the
+Gauss-Newton diagonal takes one for each class.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..arrays import array_module
-from ..autodiff import softmax
+from ..autodiff import gradients, softmax
 from ..kernels.dispatch import kernel
+from ..nn import LayerRecord
 from ..nn.names import joined
 from .about import About, Figure
 from .batch import Batch, as_convolution, conv_squares, layer_gradients
@@ -177,6 +180,45 @@ def curvatures(batch: Batch) -> dict[str, Any]:
     return found
 
 
+def recursion_curvatures(batch: Batch, output: Any = None) -> dict[str, Any]:
+    """Return h of the weight of each layer of a perceptron by the paper's recursion.
+
+    Parameters
+    ----------
+    batch : Batch
+        Of a chain of Linear layers with elementwise functions between them.
+    output : array [B, C], optional
+        d^2 l_n / dz_k^2 of each image's loss.  That of the cross-entropy, p_k (1 - p_k), if left out.
+
+    Raises
+    ------
+    ValueError
+        The model is no such chain.
+    """
+    logits, layers = batch.layers()
+    p = softmax(logits)._array
+    h = p * (1 - p) if output is None else output
+    found: dict[str, Any] = {}
+    reader: LayerRecord | None = None  # who reads what this layer sends
+    for record in reversed(layers):
+        read = logits if reader is None else reader.input
+        if record.input.ndim != 2 or (
+            read.shape != record.output.shape if reader else read is not record.output
+        ):
+            raise ValueError(
+                "the recursion goes through a chain of Linear layers with elementwise functions between "
+                f"them, whose last gives the logits; '{record.name}' maps {record.input.shape} to "
+                f"{record.output.shape}, and what follows takes {read.shape}"
+            )
+        if reader is not None:
+            ones = array_module(read._array).ones_like(read._array)
+            (slope,) = gradients(read, [record.output], ones, retain_graph=True)
+            h = recursion(h, reader.module.weight._array, slope._array)
+        found[joined(record.name, "weight")] = linear_curvature(record.input._array, h)
+        reader = record
+    return dict(reversed(found.items()))
+
+
 # ---- in training --------------------------------------------------------------------------------
 
 
@@ -198,6 +240,7 @@ __no_gradient__ = (
     "linear_curvature",
     "output_curvature",
     "recursion",
+    "recursion_curvatures",
     "saliency",
 )
 __all__ = [
@@ -207,5 +250,6 @@ __all__ = [
     "linear_curvature",
     "output_curvature",
     "recursion",
+    "recursion_curvatures",
     "saliency",
 ]

@@ -104,10 +104,11 @@ def require_number_of_images(n: int, run: Run) -> None:
         )
 
 
-def normal(rng: np.random.Generator, like: Tensor) -> Tensor:
-    """Draw standard normal noise, of the shape, dtype and array library of a tensor."""
+def normal(rng: np.random.Generator, like: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+    """Draw standard normal noise, of the dtype and array library of a tensor, and of its shape."""
     drawn: Any = np.float64 if like.dtype == np.float64 else np.float32
-    noise = rng.standard_normal(like.shape, drawn).astype(like.dtype, copy=False)
+    noise = rng.standard_normal(like.shape if shape is None else shape, drawn)
+    noise = noise.astype(like.dtype, copy=False)
     return Tensor(array_module(like._array).asarray(noise))
 
 

@@ -21,10 +21,10 @@ import numpy as np
 
 from ..arrays import to_numpy
 from .about import About, Figure
-from .mask import Mask, prunable
-from .masked import MaskedTraining
+from .dynamic import SparseFromStart
+from .mask import Mask
 from .method import Run
-from .scope import Scope, keep_largest, top_k
+from .scope import Scope, top_k
 
 ABOUT = (
     About(
@@ -89,7 +89,7 @@ def rewire(w: Any, g: Any, kept: np.ndarray, fraction: float) -> np.ndarray:
 # ---- in training --------------------------------------------------------------------------------
 
 
-class RigL(MaskedTraining):
+class RigL(SparseFromStart):
     """Train sparse from the start, and move the mask.
 
     Parameters
@@ -121,25 +121,18 @@ class RigL(MaskedTraining):
         scope: Scope = "erk",
         names: list[str] | None = None,
     ) -> None:
-        super().__init__(names)
-        if not (0 <= sparsity <= 1 and 0 <= alpha <= 1 and every >= 1):
+        super().__init__(sparsity, scope, names)
+        if not (0 <= alpha <= 1 and every >= 1):
             raise ValueError(
-                "expected a sparsity and an alpha in [0, 1] and a number of steps >= 1, got "
-                f"{sparsity}, {alpha} and {every}"
+                f"expected an alpha in [0, 1] and a number of steps >= 1, got {alpha} and {every}"
             )
         if end is not None and not end > 0:
             raise ValueError(f"end, the time at which rewiring stops, is > 0, got {end}")
-        self.sparsity, self.every, self.end = sparsity, every, end
-        self.alpha, self.scope = alpha, scope
+        self.every, self.end, self.alpha = every, end, alpha
 
     def planned_until(self) -> float:
         """Return when rewiring is to stop."""
         return self.end or 0.0
-
-    def begin(self, run: Run) -> None:
-        """Draw the first mask."""
-        chance = {n: run.rng.random(p.shape) for n, p in prunable(run.model, self.names).items()}
-        self.tighten(keep_largest(chance, 1 - self.sparsity, self.scope))
 
     def after_backward(self, run: Run) -> None:
         """Rewire, if this step is one of `every`, in the place of an update of the weights."""

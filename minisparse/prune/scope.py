@@ -1,4 +1,13 @@
-"""What is compared with what: from scores to masks, exactly k entries, with a rule for ties."""
+r"""What is compared with what: from scores to masks, exactly k entries, with a rule for ties.
+
+    global       all weights with all
+    layer        the weights of a layer with each other; the same density d_l = d in each
+    uniform+     so, but the first convolution is dense, and a last linear layer keeps 20 % at least
+    erk          so, with densities d_l ~ sum(dims) / prod(dims), none above 1
+
+The last two after Gale, Elsen and Hooker 2019, and Evci et al. 2020 (after Mocanu et al. 2018).
+All give the density d over all weights.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +17,37 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arrays import to_numpy
+from .about import About
 from .granularity import Granularity, group_scores, ungroup
 from .mask import Mask
 
 Scope = str | Mapping[str, float]
-SCOPES = ("global", "layer", "erk")
+SCOPES = ("global", "layer", "uniform+", "erk")
+
+ABOUT = (
+    About(
+        "uniform-plus",
+        "Uniform+, equal densities but at both ends",
+        "magnitude",
+        2019,
+        "Gale, Elsen and Hooker (arXiv 1902.09574)",
+        formula="uniform_plus",
+        code="keep_largest",
+        removes="a scope: goes with any score",
+        when="any schedule",
+    ),
+    About(
+        "erk",
+        "Erdos-Renyi-kernel densities",
+        "magnitude",
+        2019,
+        "Evci et al., ICML 2020 (arXiv 1911.11134), after Mocanu et al. 2018",
+        formula="layer_densities",
+        code="keep_largest",
+        removes="a scope: goes with any score",
+        when="any schedule",
+    ),
+)
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
@@ -36,7 +71,9 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     _refuse_nan(flat, "scores")
     keep = np.zeros(flat.size, dtype=bool)
     if k:
-        kth = np.partition(flat, flat.size - k)[flat.size - k]
+        lowest = flat.min()  # what is gone already has it, and many ties make a partition slow
+        above = flat[flat > lowest]
+        kth = np.partition(above, above.size - k)[above.size - k] if k <= above.size else lowest
         keep[flat > kth] = True
         ties = np.flatnonzero(flat == kth)
         keep[ties[: k - int(np.count_nonzero(keep))]] = True
@@ -91,11 +128,13 @@ def keep_n_of_m(scores: np.ndarray, n: int, m: int) -> np.ndarray:
     if not 0 < n <= m or n_in % m:
         raise ValueError(f"N:M needs 0 < n <= m and m dividing the {n_in} inputs, got {n}:{m}")
     _refuse_nan(scores, "scores")
-    rows = scores.astype(np.float64).reshape(*field, n_in // m, m, n_out)
-    rows = np.moveaxis(rows, -2, -1)
-    order = np.argsort(-rows, axis=-1, kind="stable")  # stable: ties go to the first
-    rank = np.argsort(order, axis=-1, kind="stable")
-    return np.moveaxis(rank < n, -1, -2).reshape(scores.shape)
+    rows = scores.reshape(*field, n_in // m, m, n_out)
+    beaten = np.zeros(rows.shape, np.int16)  # by how many of its group; counting beats sorting here
+    for j in range(m):
+        one = rows[..., j : j + 1, :]
+        beaten[..., :j, :] += one > rows[..., :j, :]
+        beaten[..., j + 1 :, :] += one >= rows[..., j + 1 :, :]  # the first of a tie is kept
+    return (beaten < n).reshape(scores.shape)
 
 
 def layer_densities(
@@ -143,6 +182,40 @@ def layer_densities(
         dense |= full
 
 
+def uniform_plus(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, float]:
+    """Return equal densities, but 1 for a first convolution, 0.2 at least for a last linear layer.
+
+    Convolutions have four axes, linear layers two.  The others share what is left of `density` of
+    all weights.
+
+    Raises
+    ------
+    ValueError
+        Both ends alone have more weights than `density` allows.
+
+    Examples
+    --------
+    >>> uniform_plus({"fc1": (784, 300), "fc2": (300, 100), "fc3": (100, 10)}, 0.05)
+    {'fc1': 0.0494..., 'fc2': 0.0494..., 'fc3': 0.2}
+    """
+    sizes = {n: math.prod(s) for n, s in shapes.items()}
+    first, last = next(iter(shapes)), list(shapes)[-1]
+    fixed = {first: 1.0} if len(shapes[first]) == 4 else {}
+    while True:
+        rest = density * sum(sizes.values()) - sum(d * sizes[n] for n, d in fixed.items())
+        others = sum(size for n, size in sizes.items() if n not in fixed)
+        equal = rest / others if others else 0.0
+        if equal >= 0.2 or last in fixed or len(shapes[last]) != 2:
+            break
+        fixed[last] = 0.2
+    if equal < 0:
+        raise ValueError(
+            f"a density of {density} is too low for uniform+: the first convolution and a fifth of "
+            "the last layer are more than that; take another scope"
+        )
+    return {n: fixed.get(n, min(equal, 1.0)) for n in shapes}
+
+
 def keep_largest(
     scores: Mapping[str, np.ndarray],
     density: float,
@@ -159,7 +232,8 @@ def keep_largest(
     density : float in [0, 1]
         Fraction of groups to keep.  Exactly ``floor(density n + 1/2)`` of n groups are kept: of all
         groups together (``scope="global"``), or of each layer's.
-    scope : {"global", "layer", "erk"} or mapping from name to density
+    scope : {"global", "layer", "uniform+", "erk"} or mapping from name to density
+        The densities of layers are those of `layer_densities`, for ``"uniform+"`` of `uniform_plus`.
     granularity : see `minisparse.prune.granularity.group_scores`
     within : Mask, optional
         What is left so far: a removed weight adds nothing to the score of its group, and a group
@@ -193,9 +267,21 @@ def keep_largest(
         keep = {n: p.reshape(g.shape) for (n, g), p in zip(grouped.items(), parts, strict=True)}
     else:
         shapes = {n: tuple(s.shape) for n, s in scores.items()}
-        densities = layer_densities(shapes, density, scope)
+        uniform_but_ends = isinstance(scope, str) and scope == "uniform+"
+        densities = (
+            uniform_plus(shapes, density)
+            if uniform_but_ends
+            else layer_densities(shapes, density, scope)
+        )
         keep = {n: top_k(g, count_for(densities[n], g.size)) for n, g in grouped.items()}
     return Mask({n: ungroup(keep[n], tuple(s.shape), granularity) for n, s in scores.items()})
 
 
-__no_gradient__ = ("count_for", "keep_largest", "keep_n_of_m", "layer_densities", "top_k")
+__no_gradient__ = (
+    "count_for",
+    "keep_largest",
+    "keep_n_of_m",
+    "layer_densities",
+    "top_k",
+    "uniform_plus",
+)

@@ -109,7 +109,11 @@ class ScorePruning(MaskedTraining):
         if sparsity == 0:
             return
         batch = run.draw(self.images or run.batch_size, training=self.training)
-        self.tighten(self.choose(1 - sparsity, batch))
+        self.prune(1 - sparsity, batch)
+
+    def prune(self, density: float, batch: Batch) -> None:
+        """Keep no more than `density`: of what is left, the highest scores."""
+        self.tighten(self.choose(density, batch))
 
     def choose(self, density: float, batch: Batch) -> Mask:
         """Return the mask with the highest scores of what the present mask keeps."""

@@ -30,7 +30,6 @@ theta; a weight with log alpha >= 3 is noise (as a dropout rate alpha / (1 + alp
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,11 +39,11 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
-from ..nn import Module, Parameter, Parametrization
+from ..nn import Module, Parameter
 from ..nn.weighted import Weighted
 from .about import About, Figure
-from .method import Run
-from .parametrized import ParametrizedTraining, normal, require_number_of_images
+from .parametrized import normal
+from .posterior import Posterior, PosteriorTraining
 
 ABOUT = (
     About(
@@ -102,7 +101,7 @@ def pre_activation(mean: Any, variance: Any, noise: Any) -> Any:
 # ---- a layer ------------------------------------------------------------------------------------
 
 
-class Variances(Parametrization):
+class Variances(Posterior):
     """Log sigma^2 of each weight of a layer; made by `add_variances`.
 
     Parameters
@@ -129,6 +128,11 @@ class Variances(Parametrization):
         self.log_sigma2 = Parameter(
             xp.full(weight.shape, initial, dtype=weight.dtype), name="log_sigma2"
         )
+
+    def divergence(self, weight: Tensor) -> Tensor:
+        """Return the sum of KL over the weights."""
+        kl: Tensor = divergence(log_alpha(weight, self.log_sigma2)).sum()
+        return kl
 
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, None]:
         """Return which weights are more than noise; nothing is said about biases."""
@@ -205,50 +209,14 @@ def add_variances(
 # ---- in training --------------------------------------------------------------------------------
 
 
-class SparseVariationalDropout(ParametrizedTraining[Variances]):
+class SparseVariationalDropout(PosteriorTraining[Variances]):
     """The divergence, warmed up; the variances themselves are in the model, from `add_variances`.
 
-    The history gets "weights_left": how many have log alpha below the threshold.
-
-    Parameters
-    ----------
-    n : int
-        N, the number of training images: ``len(split)``.
-    warm_up : float
-        Epochs in which beta rises from 0 to 1, in a line.  At full strength from the start, weights
-        go that have not learned anything yet.
-
-    Raises
-    ------
-    ValueError
-        n < 1, or a warm-up that is negative or not finite.
+    The history gets "weights_left": how many have log alpha below the threshold.  The settings are
+    `PosteriorTraining`'s.
     """
 
     kind, put_in_by = Variances, "add_variances"
-
-    def __init__(self, n: int, warm_up: float = 0.0) -> None:
-        if n < 1 or not (math.isfinite(warm_up) and warm_up >= 0):
-            raise ValueError(
-                f"expected the number of training images and a duration >= 0, got {n} and {warm_up}"
-            )
-        self.n, self.warm_up = n, warm_up
-
-    def divergence(self) -> Tensor:
-        """Return the sum of KL over all weights that have variances."""
-        ratios = [log_alpha(m.weight, v.log_sigma2) for m, v in self.layers.values()]
-        parts = [divergence(ratio).sum() for ratio in ratios]
-        total: Tensor = sum(parts[1:], parts[0])
-        return total
-
-    def before_loss(self, run: Run) -> Tensor:
-        """Return (beta / N) KL, with beta = min(1, t / warm_up) at the time t in epochs."""
-        require_number_of_images(self.n, run)
-        beta = min(1.0, run.time / self.warm_up) if self.warm_up else 1.0
-        return self.divergence() * (beta / self.n)
-
-    def after_epoch(self, run: Run) -> None:
-        """Count the weights that are left."""
-        run.metrics["weights_left"] = self.mask().kept
 
 
 __all__ = [

@@ -2,12 +2,14 @@
 
 import ast
 import os
+import pickle
 import warnings
 from functools import cache
 
 import numpy as np
 import pytest
 
+from minisparse.classroom.errors import CallFailed
 from minisparse.classroom.grading import Grader, running
 from minisparse.classroom.grading.submissions import Submission
 from minisparse.classroom.handing_out import manifest
@@ -118,6 +120,198 @@ def test_every_property_is_lost_by_somebody(name):
     for exercise in m.assignment.exercises:
         asked = set(m.asked(exercise.number))
         assert sum(bool(asked & replaced) for _, replaced in lost) >= 2, exercise.number
+
+
+# ---- whatever the seed --------------------------------------------------------------------------
+
+
+@cache
+def wrong_ones(name):
+    m = material(name)
+    return {
+        wrong: (losses(text)[0], local(name, m.with_text(f"{m.solved[m.main]}\n\n{text}")))
+        for wrong, text in m.wrong.items()
+    }
+
+
+def trouble(name, seed):
+    """Return what the selftest would refuse to grade with, found out in this process."""
+    m = material(name)
+    found = [f"the reference: {p}: {said}" for p, said in failures(name, m.reference, seed).items()]
+    by_name = {p.body.__name__: p for p in m.properties}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for wrong, (loses, student) in wrong_ones(name).items():
+            named = [by_name[p] for p in sorted(loses)]
+            outcomes = running.run(named, student, m.reference, seed, "grading")
+            found += [f"{wrong} passes {o.of.body.__name__}" for o in outcomes if o.passed]
+    return found
+
+
+@pytest.mark.parametrize("seed", [3, 431, 2**61 + 7])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_class_may_be_graded_with_any_seed(name, seed):
+    assert trouble(name, seed) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_class_may_be_graded_with_any_of_many_seeds(name):
+    found = {seed: trouble(name, seed) for seed in range(1000, 1200)}
+    assert {seed: what for seed, what in found.items() if what} == {}
+
+
+class Table(Functions):
+    """Answers that were looked up, and no formula."""
+
+    def __init__(self, source=None, answers=None):
+        self.source, self.answers = source, {} if answers is None else answers
+
+    def call(self, name, mode, args, kwargs):
+        key = pickle.dumps((name, mode, _bytes(args), _bytes(kwargs)))
+        if self.source is not None:
+            try:
+                self.answers[key] = self.source.call(name, mode, args, kwargs), None
+            except CallFailed as refused:
+                self.answers[key] = None, refused
+        if key not in self.answers:
+            raise CallFailed("nothing is known of that", "KeyError")
+        answer, refused = self.answers[key]
+        if refused is not None:
+            raise refused
+        return answer
+
+
+def _bytes(value):
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, tuple | list):
+        return [_bytes(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _bytes(v) for k, v in value.items()}
+    return value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_answers_of_the_public_check_are_worth_nothing(name):
+    """A student has them at home: no property may ask the same of everybody."""
+    m = material(name)
+    known = Table(m.reference)
+    list(running.run(m.properties, known, m.reference, 0, "public"))
+    assert set(failures(name, Table(None, known.answers), 0, "public")) == set()
+    for seed in (5, 987654):
+        lost = failures(name, Table(None, known.answers), seed)
+        assert {p.body.__name__ for p in m.properties} - set(lost) == set()
+
+
+# ---- right, and otherwise written ---------------------------------------------------------------
+
+REWRITTEN = {
+    "a1, a list of gradients": """
+class Div(Op):
+    saves = (0, 1)
+    def forward(self, a, b): return a / b
+    def backward(self, grad, y, a, b): return [grad / b, -grad * a / (b * b)]
+""",
+    "a3, a named tuple": """
+from typing import NamedTuple
+class Result(NamedTuple):
+    losses: np.ndarray
+    gradient: np.ndarray
+_right = cross_entropy
+def cross_entropy(x, labels): return Result(*_right(x, labels))
+""",
+    "a5, an ordered dict": """
+from collections import OrderedDict
+_right = layer_densities
+def layer_densities(shapes, density, scope): return OrderedDict(_right(shapes, density, scope))
+""",
+    "a8, noise into an array": """
+def noise(rng, shape, dtype=np.float64):
+    u = np.empty(shape, np.float64 if np.dtype(dtype) == np.float64 else np.float32)
+    rng.random(out=u, dtype=u.dtype)
+    return (EPS + (1 - 2 * EPS) * u).astype(dtype, copy=False)
+""",
+    "a8, noise of whole numbers": """
+def noise(rng, shape, dtype=np.float64):
+    return np.clip((rng.integers(0, 2**32, shape) + 0.5) / 2**32, EPS, 1 - EPS).astype(dtype)
+""",
+    "a8, uniform noise": """
+def noise(rng, shape, dtype=np.float64):
+    return rng.uniform(EPS, 1 - EPS, shape).astype(dtype)
+""",
+    "a8, noise of large whole numbers": """
+def noise(rng, shape, dtype=np.float64):
+    return (EPS + (1 - 2 * EPS) * (rng.integers(0, 2**53, shape) / 2.0**53)).astype(dtype)
+""",
+}
+
+
+@pytest.mark.parametrize("what", REWRITTEN)
+def test_what_is_right_and_otherwise_written_has_all_points(what):
+    name = what.partition(",")[0]
+    m = material(name)
+    student = local(name, m.with_text(f"{m.solved[m.main]}\n{REWRITTEN[what]}"))
+    for seed in range(3):
+        assert failures(name, student, seed) == {}
+
+
+FORGED = {
+    "a1, the order of a chain": (
+        "linear",
+        """
+import sys
+def _order(y):
+    sys.modules["driver"].order = lambda student, program: list(range(len(program)))
+    return list(y.inputs)
+""",
+    ),
+    "a2, the derivatives of known functions": (
+        "without_difference",
+        """
+import sys
+def complex_step(line):
+    f = sys._getframe(1).f_locals
+    return {"exp": np.exp(f["x"]) * f["u"]}[f["steps"][-1][0]]
+""",
+    ),
+    "a8, noise that reaches 0": (
+        "ends",
+        """
+import sys
+def noise(rng, shape, dtype=np.float64):
+    sys.modules["driver"].noise_of = lambda *_: np.full(3, 0.5)
+    return rng.random(shape).astype(dtype)
+""",
+    ),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="grading needs a POSIX system")
+@pytest.mark.parametrize("what", FORGED)
+def test_a_driver_is_nothing_to_forge(what):
+    """It gives data, which are judged elsewhere, and is not there to be replaced."""
+    name = what.partition(",")[0]
+    m, (lost, text) = material(name), FORGED[what]
+    with Grader(m, seed=1) as grader:
+        result = grader.grade(Submission("x", f"{m.solved[m.main]}\n{text}"))
+    assert not next(o for o in result.outcomes if o.of.body.__name__ == lost).passed
+
+
+def test_digits_that_are_lost_are_called_digits():
+    m = material("a3")
+    text = """
+def cross_entropy(x, labels):
+    top = x.max(axis=1)
+    e = np.exp(x - top[:, None])
+    loss = top + np.log(e.sum(axis=1)) - x[np.arange(len(x)), labels]
+    e /= e.sum(axis=1, keepdims=True)
+    e[np.arange(len(x)), labels] -= 1
+    return loss, e
+"""
+    said = failures("a3", local("a3", m.with_text(f"{m.solved[m.main]}\n{text}")), 0)
+    assert "right to a relative" in said["large_scores"]
+    assert "digits" in said["large_scores"]
 
 
 # ---- those who do not compute -------------------------------------------------------------------

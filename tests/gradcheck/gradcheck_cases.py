@@ -209,25 +209,31 @@ mutant(
     lambda g, x: g * np.exp(x) * (1 + 1e-5),
     "constant-factor",
 )
-mutant("sine of one number: cos missing", np.sin, (np.array(0.3),), lambda g, x: g, "unknown")
+mutant("sine of one number: cos missing", np.sin, (np.array(0.3),), lambda g, x: g, "wrong-formula")
 mutant(
-    "product: other factor forgotten", np.multiply, (X, Y), lambda g, x, y: (g, g * x), "unknown"
+    "product: other factor forgotten",
+    np.multiply,
+    (X, Y),
+    lambda g, x, y: (g, g * x),
+    "missing-factor",
 )
 mutant(
     "division: squared denominator forgotten",
     np.divide,
     (X, POSITIVE),
     lambda g, x, y: (g / y, -g * x / y),
-    "unknown",
+    "missing-factor",
 )
-mutant("power: exponent not lowered", lambda x: x**3, (X,), lambda g, x: 3 * g * x**3, "unknown")
-mutant("log: gradient of exp", np.log, (POSITIVE,), lambda g, x: g * x, "unknown")
+mutant(
+    "power: exponent not lowered", lambda x: x**3, (X,), lambda g, x: 3 * g * x**3, "missing-factor"
+)
+mutant("log: gradient of exp", np.log, (POSITIVE,), lambda g, x: g * x, "missing-factor")
 mutant(
     "exp(x^2): inner derivative missing",
     lambda x: np.exp(x**2),
     (X,),
     lambda g, x: g * np.exp(x**2),
-    "unknown",
+    "missing-factor",
 )
 
 # ---- the cotangent ----------------------------------------------------------------------------
@@ -379,7 +385,7 @@ mutant(
     (draw(4, 5).T,),
     lambda g, x: 2 * (g.ravel() * x.ravel(order="K")).reshape(x.shape),
     "transposed",
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "product: gradients swapped",
@@ -409,9 +415,16 @@ mutant(
     (X, Y),
     lambda g, a, b: (g * b**2, g * b**2),
     "swapped-arguments",
-    "unknown",
+    "wrong-formula",
 )
-mutant("cumsum: not reversed", np.cumsum, (V,), lambda g, x: np.cumsum(g), "unknown", "transposed")
+mutant(
+    "cumsum: not reversed",
+    np.cumsum,
+    (V,),
+    lambda g, x: np.cumsum(g),
+    "wrong-structure",
+    "transposed",
+)
 
 # ---- zeros, sums, shapes ----------------------------------------------------------------------
 mutant("softmax: zeros", softmax, (X,), lambda g, x: np.zeros_like(x), "zero-gradient")
@@ -555,7 +568,7 @@ mutant(
     (X,),
     lambda g, x: g * (1 - (np.tanh(x) ** 2).astype(np.float16).astype(float)),
     "low-precision",
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "float16 cotangent",
@@ -586,7 +599,9 @@ mutant(
     "low-precision",
     "unknown",
 )
-mutant("gelu: tanh formula for erf", gelu, (X,), lambda g, x: g * gelu_tanh_slope(x), "unknown")
+mutant(
+    "gelu: tanh formula for erf", gelu, (X,), lambda g, x: g * gelu_tanh_slope(x), "wrong-formula"
+)
 
 
 def one_small_element(g, w):
@@ -823,7 +838,12 @@ mutant(
     "kink",
 )
 mutant(
-    "round: straight-through, undeclared", np.round, (X,), lambda g, x: g, "unknown", "wrong-region"
+    "round: straight-through, undeclared",
+    np.round,
+    (X,),
+    lambda g, x: g,
+    "wrong-structure",
+    "wrong-region",
 )
 
 
@@ -925,7 +945,7 @@ mutant(
     softmax,
     (X,),
     lambda g, x: g * softmax(x) * (1 - softmax(x)),
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "layer norm: mean term missing",
@@ -935,21 +955,21 @@ mutant(
         g * a / np.sqrt(x.var(-1, keepdims=True) + 1e-5),
         *layer_norm_backward(g, x, a, b)[1:],
     ),
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "two outputs: second ignored",
     lambda x: (np.sin(x), np.cos(x)),
     (X,),
     lambda g, x: g[0] * np.cos(x),
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "two outputs: swapped",
     lambda x: (np.sin(x), np.exp(x)),
     (X,),
     lambda g, x: g[1] * np.cos(x) + g[0] * np.exp(x),
-    "unknown",
+    "wrong-formula",
     "swapped-arguments",
     "transposed",
 )
@@ -959,7 +979,7 @@ mutant(
     (np.zeros((0, 3)), draw(3, 2)),
     lambda g, x, w: (g @ w.T, np.ones_like(w)),
     "upstream-ignored",
-    "unknown",
+    "wrong-formula",
     "wrong-region",
     "constant-factor",
 )
@@ -1180,3 +1200,13 @@ innocent(
     (V,),
     lambda g, x: 2 * g * x,
 )
+
+# ---- a backward that raises -------------------------------------------------------------------
+mutant(
+    "a name that is not there",
+    np.tanh,
+    (X,),
+    lambda g, x: g * (1 - np.no_such_function(x) ** 2),
+    "backward-raises",
+)
+mutant("a key of the cache", np.tanh, (X,), lambda g, x: g * {"y": x}["z"], "backward-raises")

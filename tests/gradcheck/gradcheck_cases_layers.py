@@ -118,7 +118,7 @@ mutant(
     lambda x, w, v: np.maximum(x @ w, 0) @ v,
     (X, W, draw(3, 2, seed=43)),
     lambda g, x, w, v: (g @ v.T @ w.T, x.T @ (g @ v.T), np.maximum(x @ w, 0).T @ g),
-    "unknown",
+    "missing-terms",
     "wrong-elements",
     "wrong-region",
 )
@@ -180,21 +180,21 @@ mutant(
     batch_norm,
     NORM,
     lambda g, *a: batch_norm_backward(g, *a, mean=False),
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "batch norm: variance term missing",
     batch_norm,
     NORM,
     lambda g, *a: batch_norm_backward(g, *a, variance=False),
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "batch norm: both terms missing",
     batch_norm,
     NORM,
     lambda g, *a: batch_norm_backward(g, *a, mean=False, variance=False),
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "batch norm: gamma forgotten",
@@ -204,7 +204,7 @@ mutant(
         batch_norm_backward(g, x, np.ones(4), b)[0],
         *batch_norm_backward(g, x, a, b)[1:],
     ),
-    "unknown",
+    "missing-factor",
 )
 mutant(
     "batch norm: gamma's gradient with x in place of the normalised x",
@@ -215,7 +215,7 @@ mutant(
         (g * x).sum(0),
         g.sum(0),
     ),
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "batch norm: gamma's and beta's gradients swapped",
@@ -251,14 +251,14 @@ mutant(
     standardise,
     (X,),
     lambda g, x: (g - g.mean()) / x.std(),
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "standardise: everything taken as constant",
     standardise,
     (X,),
     lambda g, x: g / x.std(),
-    "unknown",
+    "missing-terms",
 )
 
 
@@ -280,7 +280,7 @@ mutant(
         g / np.sqrt((x * x).mean(-1, keepdims=True))
         - x * (g * x).sum(-1, keepdims=True) / np.sqrt((x * x).mean(-1, keepdims=True)) ** 3
     ),
-    "unknown",
+    "missing-terms",
 )
 innocent(
     "unit vector",
@@ -293,7 +293,7 @@ mutant(
     lambda x: x / np.linalg.norm(x),
     (X[0],),
     lambda g, x: g / np.linalg.norm(x),
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "norm at zero",
@@ -373,14 +373,14 @@ mutant(
     (IMAGES, KERNEL),
     lambda g, x, w: conv_backward(g, x, w, crop=0),
     "transposed",
-    "unknown",
+    "wrong-structure",
 )
 mutant(
     "conv: stride forgotten",
     lambda x, w: conv(x, w, 2, 0),
     (IMAGES, KERNEL),
     lambda g, x, w: conv_backward(g, x, w, 2, 0, step=1),
-    "unknown",
+    "missing-terms",
     "wrong-region",
 )
 mutant(
@@ -455,7 +455,7 @@ mutant(
         np.where((np.arange(9) >= 2 * k) & (np.arange(9) < 2 * k + 3), g[k] / 3, 0)
         for k in range(4)
     ),
-    "unknown",
+    "wrong-structure",
 )
 innocent(
     "average pool", lambda x: windows(x, 3, 3).mean(1), (LINE,), lambda g, x: np.repeat(g, 3) / 3
@@ -525,7 +525,7 @@ mutant(
     (X, LABELS),
     lambda g, x, y: g * (softmax(x) - 1) * onehot(y) / len(x),
     "wrong-region",
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "log-likelihood: sign",
@@ -539,7 +539,7 @@ mutant(
     nll,
     (X, LABELS),
     lambda g, x, y: g * (softmax(x.T).T - onehot(y)) / len(x),
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "log-likelihood: upstream forgotten",
@@ -561,14 +561,14 @@ mutant(
     logsumexp,
     (X,),
     lambda g, x: g[:, None] * np.exp(x - x.max(-1, keepdims=True)),
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "log softmax: softmax's gradient",
     lambda x: np.log(softmax(x)),
     (X,),
     softmax_backward,
-    "unknown",
+    "wrong-formula",
 )
 innocent(
     "log softmax",
@@ -581,7 +581,7 @@ mutant(
     lambda x: np.log(softmax(x)),
     (draw(4, 4, seed=49),),
     lambda g, x: g - softmax(x) * g.sum(0, keepdims=True),
-    "unknown",
+    "missing-terms",
 )
 innocent(
     "binary cross-entropy with logits",
@@ -594,7 +594,7 @@ mutant(
     lambda p, t: -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(),
     (1 / (1 + np.exp(-X)), X > 0),
     lambda g, p, t: g * (p - t) / p.size,
-    "unknown",
+    "wrong-formula",
 )
 innocent(
     "huber",
@@ -675,7 +675,7 @@ mutant(
     attention,
     QKV,
     lambda g, *a: attention_backward(g, *a, jacobian=False),
-    "unknown",
+    "missing-terms",
 )
 mutant(
     "attention: keys not transposed",
@@ -694,7 +694,7 @@ mutant(
     QKV,
     lambda g, q, k, v: (*attention_backward(g, q, k, v)[:2], softmax(q @ k.T / 2) @ g),
     "transposed",
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "attention: queries and keys swapped",
@@ -827,7 +827,7 @@ mutant(
     lambda x, a: x @ a @ x,
     (draw(4, seed=63), draw(4, 4, seed=64)),
     lambda g, x, a: (g * a @ x, g * np.outer(x, x)),
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "quadratic form, symmetric: half of it",
@@ -848,7 +848,7 @@ mutant(
     (draw(7, seed=65),),
     lambda g, x: np.cumsum(g),
     "transposed",
-    "unknown",
+    "wrong-structure",
 )
 mutant(
     "cumsum: identity",
@@ -931,7 +931,7 @@ mutant(
     (draw(4, seed=70), draw(3, seed=71)),
     lambda g, a, b: (g[:4], g[3:6]),
     "transposed",
-    "unknown",
+    "wrong-structure",
 )
 mutant(
     "stack: both get the first",
@@ -1000,7 +1000,7 @@ mutant(
     lambda x: np.where(x > 0, x**2, -3 * x),
     (X,),
     lambda g, x: g * np.where(x > 0, -3, 2 * x),
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "where: one branch's gradient left out",
@@ -1109,23 +1109,23 @@ mutant(
     lambda x: x / (1 + np.exp(-x)),
     (X,),
     lambda g, x: g / (1 + np.exp(-x)),
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "sigmoid: s for s (1 - s)",
     lambda x: 1 / (1 + np.exp(-x)),
     (X,),
     lambda g, x: g / (1 + np.exp(-x)),
-    "unknown",
+    "missing-factor",
 )
-mutant("tanh: 1 - y for 1 - y^2", np.tanh, (X,), lambda g, x: g * (1 - np.tanh(x)), "unknown")
+mutant("tanh: 1 - y for 1 - y^2", np.tanh, (X,), lambda g, x: g * (1 - np.tanh(x)), "wrong-formula")
 mutant("reciprocal: sign", np.reciprocal, (np.exp(X),), lambda g, x: g / x**2, "constant-factor")
 mutant(
     "power: base's logarithm forgotten",
     np.power,
     (np.exp(X), X),
     lambda g, a, b: (g * b * a ** (b - 1), g * a**b),
-    "unknown",
+    "missing-factor",
 )
 mutant(
     "arctan2: arguments exchanged",
@@ -1139,7 +1139,7 @@ mutant(
     np.arctanh,
     (np.array([0.5, 0.99, -0.2]),),
     lambda g, x: g / (1 - x**4),
-    "unknown",
+    "wrong-formula",
 )
 mutant(
     "softplus with beta: beta's factor",
@@ -1160,7 +1160,7 @@ mutant(
     lambda x: x * (np.random.default_rng(1).random(x.shape) > 0.5),
     (X,),
     lambda g, x: g * (np.random.default_rng(2).random(x.shape) > 0.5),
-    "unknown",
+    "wrong-structure",
     "wrong-region",
     "wrong-elements",
 )
@@ -1169,7 +1169,7 @@ mutant(
     lambda x, rng: x * (1 + 0.1 * rng.standard_normal(x.shape)),
     (X,),
     lambda g, x, rng: g * 1.0,
-    "unknown",
+    "wrong-formula",
 )
 
 # ---- scales, types and memory -------------------------------------------------------------------
@@ -1500,7 +1500,7 @@ mutant(
     masked,
     (X, W),
     lambda g, x, w: (g @ w.T, (x.T @ g) * KEEP),
-    "unknown",
+    "wrong-structure",
     stored={"w": KEEP},
 )
 
@@ -1539,18 +1539,22 @@ def gram(x):
 
 
 innocent("x x^T", gram, (X,), lambda g, x: (g + g.T) @ x)
-mutant("x x^T: one path only", gram, (X,), lambda g, x: g @ x, "unknown", "transposed")
-mutant("x x^T: twice one path", gram, (X,), lambda g, x: 2 * g @ x, "unknown", "transposed")
+mutant("x x^T: one path only", gram, (X,), lambda g, x: g @ x, "missing-terms", "transposed")
+mutant("x x^T: twice one path", gram, (X,), lambda g, x: 2 * g @ x, "missing-terms", "transposed")
 mutant("x * x: one path only", lambda x: x * x, (X,), lambda g, x: g * x, "constant-factor")
 mutant(
     "residual: skip forgotten",
     lambda x: x + np.tanh(x),
     (X,),
     lambda g, x: g * (1 - np.tanh(x) ** 2),
-    "unknown",
+    "wrong-formula",
 )
 mutant(
-    "residual: branch forgotten", lambda x: x + np.tanh(x), (X,), lambda g, x: g * 1.0, "unknown"
+    "residual: branch forgotten",
+    lambda x: x + np.tanh(x),
+    (X,),
+    lambda g, x: g * 1.0,
+    "wrong-formula",
 )
 
 
@@ -1588,7 +1592,7 @@ mutant(
     rnn,
     RECURRENT,
     lambda g, x, w: (rnn_backward(g, x, w)[0], rnn_backward(g, x, w, steps=1)[1]),
-    "unknown",
+    "missing-terms",
 )
 innocent(
     "twenty layers of relu",

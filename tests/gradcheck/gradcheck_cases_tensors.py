@@ -53,7 +53,7 @@ mutant(
     "upstream-ignored",
     "bad-shape",
 )
-mutant("exp: x for y", operation(np.exp, lambda g, y, x: g * x, saves=(0,)), (X,), "unknown")
+mutant("exp: x for y", operation(np.exp, lambda g, y, x: g * x, saves=(0,)), (X,), "wrong-formula")
 mutant("exp: nothing returned", operation(np.exp, lambda g, y, x: None), (X,), "zero-gradient")
 mutant(
     "add: no sum over the broadcast axis",
@@ -97,7 +97,7 @@ mutant(
         lambda x: np.maximum(x, 0), lambda g, y, x: g * Tensor((x.numpy() < 0) * 1.0), saves=(0,)
     ),
     (X,),
-    "unknown",
+    "wrong-structure",
     "wrong-region",
 )
 mutant(
@@ -167,7 +167,13 @@ innocent(
 # ---- functions ----------------------------------------------------------------------------------
 Wrong = operation(np.tanh, lambda g, y, x: g * (1.0 - y), saves=("y",))
 innocent("chain", lambda x, w: autodiff.logsumexp(autodiff.tanh(x @ w), axis=1), (X, W))
-mutant("chain with a wrong link", lambda x, w: autodiff.exp(Wrong()(x @ w)), (X, W), "unknown")
+mutant(
+    "chain with a wrong link",
+    lambda x, w: autodiff.exp(Wrong()(x @ w)),
+    (X, W),
+    "wrong-formula",
+    "wrong-structure",  # where tanh is flat, a claimed slope looks as if it went to a wrong element
+)
 innocent("one tensor used twice", lambda x: x * autodiff.sum_(x), (X,))
 innocent("one argument unused", lambda x, y: autodiff.sigmoid(x), (X, Y))
 innocent("several outputs", lambda x: (autodiff.exp(x), autodiff.sum_(x * x)), (X,))
@@ -250,7 +256,7 @@ mutant(
     "straight-through, not declared",
     operation(np.sign, lambda g, y, x: g),
     (X,),
-    "unknown",
+    "wrong-structure",
     "wrong-region",
 )
 mutant(
@@ -345,7 +351,13 @@ innocent(
 innocent("tied weights", Tied(rng()), (X,))
 innocent("masked weights", Masked(rng()), (X,))
 innocent("masked weights, stored entries only", Masked(rng()), (X,), stored={"weight": STORED})
-mutant("tied weights: one use detached", Tied(rng(), detached=True), (X,), "unknown")
+mutant(
+    "tied weights: one use detached",
+    Tied(rng(), detached=True),
+    (X,),
+    "wrong-formula",
+    "missing-terms",  # so it does, where only the other use reaches
+)
 mutant("bias: mean for sum", Layer(rng()), (X,), "constant-factor")
 mutant(
     "bias: mean for sum, in a deep net",

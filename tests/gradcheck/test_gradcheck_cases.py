@@ -46,6 +46,17 @@ def test_the_cases_are_of_every_kind():
     assert min(kinds.values()) >= 2, kinds
 
 
+def test_nearly_all_wrong_gradients_have_a_cause(record_property):
+    """A cause is what a student starts from: `unknown` is the exception."""
+    named = 0
+    for _, case in MUTANTS:
+        report = gradcheck(case.f, *case.inputs, backward=case.backward, seed=3, **case.options)
+        named += report.cause not in (None, "unknown")
+    record_property("share", named / len(MUTANTS))
+    print(f"{named} of {len(MUTANTS)} wrong gradients have a cause")
+    assert named >= 0.95 * len(MUTANTS)
+
+
 def test_most_mutants_have_one_right_answer():
     ambiguous = [case.name for _, case in MUTANTS if len(case.causes) > 1]
     assert len(ambiguous) < 0.25 * len(MUTANTS), ambiguous

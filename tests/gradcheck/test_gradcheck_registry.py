@@ -13,6 +13,7 @@ from minisparse.gradcheck import GradcheckError, gradcheck, registry, samples
 
 ENTRIES = {f"{entry.kind} {entry.name}": entry for entry in registry.entries()}
 
+
 @pytest.mark.parametrize("name", ENTRIES)
 def test_the_gradient_holds(name):
     for report in registry.check_entry(ENTRIES[name]):

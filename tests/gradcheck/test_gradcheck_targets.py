@@ -114,7 +114,7 @@ def gradcheck(*arguments):
     ("target", "status", "words"),
     [
         ("homework.py:softmax", 0, "softmax: the gradient holds (float64, seed 0)"),
-        ("homework.py:tanh_forward", 1, "THE GRADIENT IS WRONG [unknown]"),
+        ("homework.py:tanh_forward", 1, "THE GRADIENT IS WRONG [wrong-formula]"),
         ("homework.py:pick", 0, "the gradient holds"),
         ("homework.py:root", 0, "inputs were guessed"),
         ("homework.py:noisy", 0, "every call sees the same random numbers"),
@@ -193,7 +193,7 @@ def test_settings(homework, capsys):
 def test_figures_as_json(homework, capsys):
     assert gradcheck("homework.py:tanh_forward", "--json") == 1
     (data,) = json.loads(capsys.readouterr().out)
-    assert data["cause"] == "unknown"
+    assert data["cause"] == "wrong-formula"
     assert data["where"].startswith("homework.py:")
 
 

@@ -9,7 +9,13 @@ from minisparse.autodiff import gradients, softmax
 from minisparse.data import batches
 from minisparse.optim import SGD
 from minisparse.prune.batch import Batch
-from minisparse.prune.obd import OBDPruning, curvatures, recursion, saliency
+from minisparse.prune.obd import (
+    OBDPruning,
+    curvatures,
+    recursion,
+    recursion_curvatures,
+    saliency,
+)
 from minisparse.prune.schedule import one_shot
 
 
@@ -90,6 +96,55 @@ def test_the_recursion_drops_what_couples_units():
     """With several units between, h of the recursion is the sum of squares, not the square."""
     w = np.array([[1.0, -2.0]])
     assert recursion(np.ones((1, 2)), w, np.ones((1, 1))) == pytest.approx(5.0)
+
+
+def mean_square(z, labels):
+    return ((z - 1.0) ** 2).sum() / (2 * len(labels))
+
+
+def test_through_a_whole_chain_of_single_units_the_recursion_is_the_second_derivative():
+    rng = np.random.default_rng(2)
+    layers = [nn.Linear(36, 1, rng=rng), nn.ReLU(), nn.Linear(1, 1, rng=rng), nn.ReLU()]
+    model = nn.Sequential(nn.Flatten(), *layers, nn.Linear(1, 1, rng=rng)).to(np.float64)
+    for p in model.parameters():
+        p.data = abs(p.numpy()) + 0.1  # all units are on
+    batch = Batch(model, images(5), loss=mean_square)
+    found = recursion_curvatures(batch, output=np.ones((5, 1)))
+    assert list(found) == ["1.weight", "3.weight", "5.weight"]
+    for name, index in (("1.weight", (3, 0)), ("1.weight", (20, 0)), ("3.weight", (0, 0)), ("5.weight", (0, 0))):
+        assert found[name][index] == pytest.approx(second_difference(batch, name, index), rel=1e-5)
+
+
+class Tanh(nn.Module):
+    def forward(self, x):
+        return x.tanh()
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, Tanh])
+def test_the_recursion_is_exact_in_the_last_layer_and_drops_couplings_before_it(activation):
+    """With two layers: h = (1/B) sum_n x^2 f'^2 sum_k w_k^2 p_k (1 - p_k), the squares alone."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 8, rng=rng), activation(), nn.Linear(8, 3, rng=rng)
+    ).to(np.float64)
+    x, y = images(6)
+    batch = Batch(model, (x, y))
+    found, exact = recursion_curvatures(batch), curvatures(batch)
+    np.testing.assert_allclose(found["3.weight"], exact["3.weight"])
+    _, (first, _) = batch.layers()
+    a = first.output.numpy()
+    slope = (a > 0) * 1.0 if activation is nn.ReLU else 1 - np.tanh(a) ** 2
+    p = softmax(model(x)).numpy()
+    h = slope**2 * ((p * (1 - p)) @ (model[3].weight.numpy() ** 2).T)
+    expected = (x.reshape(6, 36) ** 2).T @ h / 6
+    np.testing.assert_allclose(found["1.weight"], expected)
+    assert not np.allclose(found["1.weight"], exact["1.weight"], rtol=0.05)
+
+
+@pytest.mark.parametrize("net", ["cnn", "positions"])
+def test_the_recursion_is_for_chains_of_linear_layers(net):
+    with pytest.raises(ValueError, match="chain of Linear layers"):
+        recursion_curvatures(Batch(model_of(net), images(2)))
 
 
 def test_obd_ranks_by_the_brute_force_change_of_the_loss_where_it_is_quadratic():

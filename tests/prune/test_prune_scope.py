@@ -17,6 +17,7 @@ from minisparse.prune.scope import (
     keep_n_of_m,
     layer_densities,
     top_k,
+    uniform_plus,
 )
 
 
@@ -267,7 +268,7 @@ def test_other_scopes():
     ):
         layer_densities(LENET300, 0.3, {"fc1": 0.1})
     with pytest.raises(
-        ValueError, match="scope is one of global, layer, erk or a mapping, got 'al"
+        ValueError, match=r"scope is one of global, layer, uniform\+, erk or a mapping, got 'al"
     ):
         layer_densities(LENET300, 0.3, "all")
     for scope in ("layer", "erk", given):
@@ -352,3 +353,42 @@ def test_keep_largest_errors():
         keep_largest({"a": np.ones(3)}, 90)
     with pytest.raises(ValueError, match="scope is one of"):
         keep_largest({"a": np.ones(3)}, 0.5, "local")
+
+
+# ---- uniform+ ---------------------------------------------------------------------------------
+
+
+def total_of(densities, shapes):
+    return sum(d * np.prod(shapes[n]) for n, d in densities.items())
+
+
+@pytest.mark.parametrize("density", [0.01, 0.05, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("shapes", [LENET5, LENET300], ids=["LeNet-5", "LeNet-300-100"])
+def test_uniform_plus_keeps_as_many_as_asked(shapes, density):
+    found = uniform_plus(shapes, density)
+    weights = sum(np.prod(s) for s in shapes.values())
+    assert total_of(found, shapes) == pytest.approx(density * weights)
+    assert all(0 <= d <= 1 for d in found.values())
+    *_, last = shapes
+    assert found[last] >= 0.2
+    if len(next(iter(shapes.values()))) == 4:
+        assert found[next(iter(shapes))] == 1
+    others = {round(d, 12) for n, d in found.items() if d != 1 and n != last}
+    assert len(others) <= 1, "the same for all others"
+
+
+def test_uniform_plus_is_uniform_where_neither_end_asks_for_more():
+    found = uniform_plus(LENET300, 0.5)
+    assert all(d == pytest.approx(0.5) for d in found.values())
+
+
+def test_uniform_plus_that_cannot_be_reached_is_refused():
+    with pytest.raises(ValueError, match="too low for uniform"):
+        uniform_plus(LENET5, 0.001)
+
+
+def test_uniform_plus_is_a_scope_like_the_others():
+    scores = {n: rng(i).random(s) for i, (n, s) in enumerate(LENET300.items())}
+    mask = keep_largest(scores, 0.05, "uniform+")
+    for n, d in uniform_plus(LENET300, 0.05).items():
+        assert mask[n].sum() == count_for(d, mask[n].size)

@@ -148,6 +148,7 @@ class Grader:
         self.close()
         files = {"recognise.py": _RECOGNISE.read_text(encoding="utf-8")}
         self._recogniser = Remote(files, "recognise", self.limits, self.slot)
+        self._recogniser.analyse("", [])  # its start is no text's time
         self._looked_at = 0
 
 

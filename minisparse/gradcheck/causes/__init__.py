@@ -18,6 +18,7 @@ from .elements import missing_terms, wrong_elements, wrong_formula
 from .evidence import Evidence
 from .factor import constant_factor, missing_factor
 from .places import rearranged, stale, swapped, transposed_inside
+from .structure import terms_through_few_numbers, wrong_slopes
 from .upstream import upstream_changed
 from .whole import at_kinks, rounded, zero
 
@@ -34,7 +35,9 @@ EXPLANATIONS: tuple[Callable[[Evidence], Fault | None], ...] = (
     wrong_elements,
     missing_factor,
     missing_terms,
+    terms_through_few_numbers,
     wrong_formula,
+    wrong_slopes,
 )
 
 

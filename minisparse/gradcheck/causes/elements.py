@@ -69,7 +69,7 @@ def wrong_formula(e: Evidence) -> Fault | None:
         return None
     ratios = _ratios(e.table)
     return Fault(
-        "unknown",
+        "wrong-formula",
         f"The gradient for {e.name} is wrong wherever it should not be 0, by factors from "
         f"{ratios.min():.3g} to {ratios.max():.3g}: the mistake is in the formula, not in a special "
         f"case of it. Compare it with the derivation{e.starting_at_the_worst}.",
@@ -159,13 +159,13 @@ def missing_terms(e: Evidence, whole_elements: bool = True) -> Fault | None:
     m, n = true.shape
     if m == n and not claimed[~np.eye(m, dtype=bool)].any() and right.diagonal().all():
         return Fault(
-            "unknown",
+            "missing-terms",
             f"The gradient for {e.name} has only the diagonal of the Jacobian: element k of the "
             "output is taken to depend on element k of the input alone. The terms through the "
             "other elements (a sum inside the forward) are missing.",
         )
     return Fault(
-        "unknown" if whole_elements else "wrong-elements",
+        "missing-terms" if whole_elements else "wrong-elements",
         f"The gradient for {e.name} leaves out what reaches it through some of the outputs, and is "
         "right for the others: contributions must be added up (+=), not overwritten.",
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..examination import Cotangent, Examination, spread
 from ..numeric import TINY, dot
-from ..problem import Fault
+from ..problem import Array, Fault
 from ..randomness import own_stream
 from .evidence import FIT, Evidence
 
@@ -120,24 +122,41 @@ def missing_factor(e: Evidence) -> Fault | None:
     if smooth.sum() < 3:
         return None
     ratio = table.numeric[smooth] / table.analytic[smooth]
+    for name, v in _at_hand(e):
+        try:
+            factor = np.broadcast_to(v, e.x.shape).ravel()[table.index][smooth].astype(np.float64)
+        except ValueError:
+            continue
+        if not np.isfinite(factor).all() or not factor.all() or np.ptp(factor) == 0:
+            continue
+        quotient = ratio / factor
+        if np.ptp(quotient) <= FIT * np.abs(quotient).max():
+            times = f", times {quotient[0]:.6g}" if abs(quotient[0] - 1) > FIT else ""
+            return Fault(
+                "missing-factor",
+                f"The gradient for {e.name} lacks a factor: numeric / analytic is {name}, element "
+                f"by element{times}.",
+            )
+    return None
+
+
+def _at_hand(e: Evidence) -> Iterator[tuple[str, Array]]:
+    """Yield arrays that a chain rule multiplies by, by what they are called."""
     arguments = zip(e.exam.problem.arguments, e.exam.values, strict=True)
     arrays = {a.name: v for a, v in arguments} | e.exam.problem.constants
     arrays |= dict.fromkeys(("the output",), e.exam.outputs[0])
     for name, v in arrays.items():
         if v.dtype.kind not in "fiu" or v.ndim == 0:
             continue
-        try:
-            factor = np.broadcast_to(v, e.x.shape).ravel()[table.index][smooth].astype(np.float64)
-        except ValueError:
-            continue
-        nonzero = np.where(factor, factor, np.nan)
-        for words, values in ((name, nonzero), (f"1/{name}", 1 / nonzero)):
-            quotient = ratio / values
-            if np.isfinite(quotient).all() and np.ptp(quotient) <= FIT * np.abs(quotient).max():
-                times = f", times {quotient[0]:.6g}" if abs(quotient[0] - 1) > FIT else ""
-                return Fault(
-                    "unknown",
-                    f"The gradient for {e.name} lacks a factor: numeric / analytic is {words}, "
-                    f"element by element{times}.",
-                )
-    return None
+        v = v.astype(np.float64)
+        yield name, v
+        yield f"1/{name}", 1 / v
+        yield f"{name}^2", v * v
+        yield f"1/{name}^2", 1 / (v * v)
+        yield f"1 - {name}", 1 - v
+        yield f"1 - {name}^2", 1 - v * v
+        yield f"{name} (1 - {name})", v * (1 - v)
+        yield f"cos {name}", np.cos(v)
+        yield f"sin {name}", np.sin(v)
+        yield f"exp {name}", np.exp(v)
+        yield f"log {name}", np.log(v)

@@ -109,12 +109,14 @@ ALIKE = {
     "where it stands": ("import os\nos.getcwd()", False, "no files, processes or network"),
     "a file that is there": ("import pathlib\npathlib.Path('a1.py').exists()", False, "no files"),
     "a file in a function": (
-        "_right = sigmoid_array\ndef sigmoid_array(x):\n    open('a1.py').close()\n    return _right(x)",
+        "_right = sigmoid_array\ndef sigmoid_array(x):\n    open('/dev/null').close()\n    return _right(x)",
         False, "no files, processes or network",
     ),
     "a thread in a function": (
-        "import threading\n_right = sigmoid_array\ndef sigmoid_array(x):\n"
-        "    threading.Thread(target=int).start()\n    return _right(x)",
+        (
+            "import threading\n_right = sigmoid_array\ndef sigmoid_array(x):\n"
+            "    threading.Thread(target=int).start()\n    return _right(x)"
+        ),
         False, "thread",
     ),
 }  # fmt: skip

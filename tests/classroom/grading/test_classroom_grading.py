@@ -93,9 +93,11 @@ def test_seeds_decide_about_inputs(material):
 
 
 class Lost:
-    """A recogniser whose process is gone."""
+    """A recogniser whose process is lost over every text."""
 
-    def analyse(self, text, wanted):
+    def analyse(self, text, _wanted):
+        if not text:
+            return {"error": ""}
         raise SubmissionLost("it took too long")
 
     def close(self):
@@ -105,6 +107,7 @@ class Lost:
 def test_no_verdict_depends_on_the_texts_before(material, monkeypatch):
     """Only a process of its own may find a fault with a text."""
     monkeypatch.setattr(grading, "_TEXTS", 3)
+    monkeypatch.setattr(grading, "_LONG", 1e9)
     with Grader(material, 0, LIMITS) as grader:
         grader._recogniser, grader._looked_at = Lost(), 1
         assert grader._recognise(RIGHT)["error"] == ""

@@ -162,14 +162,12 @@ def test_a_kernel_is_its_definition(tmp_path):
 
 
 def test_an_engine_does_without_kernels():
-    """Large products take a shortcut through them; what follows it computes the same."""
     modules = starter.files(manifest.load("a1"), solved=True)
     assert not [path for path in modules if "kernels" in path or "definitions" in path]
     (engine,) = loading.load(modules, "engine.autodiff.ops.linalg")
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(40, 30)), rng.normal(size=(30, 20))
-    assert a.size * b.shape[1] > engine._SMALL
-    np.testing.assert_array_equal(engine.product(a, b), a @ b)
+    np.testing.assert_array_equal(engine.MatMul().forward(a, b), a @ b)
 
 
 def test_methods_and_engines(tmp_path):

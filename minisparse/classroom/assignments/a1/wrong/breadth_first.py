@@ -1,6 +1,6 @@
 """Takes a tensor as soon as it is reached, before all uses have contributed."""
 
-LOSES = ("after_all_uses", "together")
+LOSES = ("after_all_uses", "linear", "together")
 
 
 def order(y):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LOSES = ("drawn",)
+LOSES = ("drawn", "no_noise")
 
 
 def sample(log_alpha, u, law=LAW):
