@@ -31,6 +31,17 @@ def astype(x: Any, dtype: Any) -> Tensor:
     return x if x.dtype == dtype else AsType(dtype)(x)
 
 
+def floating(x: Any) -> Tensor:
+    """Return a tensor to compute with: integers and truth values become floats, as in the kernels.
+
+    NumPy would take the exponential of a uint8 in half precision, where e^12 overflows already, and
+    its differences and squares modulo 256.
+    """
+    x = as_tensor(x)
+    dtype = x._array.dtype
+    return x if dtype.kind == "f" else wrap(x._array.astype(np.result_type(np.float32, dtype)))
+
+
 def pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """Return both as tensors of one dtype and one shape, as NumPy's broadcasting rules say.
 
@@ -48,15 +59,20 @@ def pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
 
 
 def same_dtype(a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """Return both as tensors of one dtype: Python numbers and integers follow the other operand."""
+    """Return both as tensors of one dtype: Python numbers and integers follow the other operand.
+
+    Two integers of a byte or two are floats from here on: in their own type they would wrap around.
+    """
     if not isinstance(a, Tensor):
         a = as_tensor(a, like=b if isinstance(b, Tensor) else None)
     if not isinstance(b, Tensor):
         b = as_tensor(b, like=a)
     s, t = a._array.dtype, b._array.dtype
-    if s is t:
+    if s is t and s.kind == "f":
         return a, b
-    if s != t:
+    if s.kind in "iu" and t.kind in "iu" and s.itemsize + t.itemsize <= 4:
+        a, b = floating(a), floating(b)
+    elif s != t:
         if s.kind != "f" and t.kind == "f":
             a = wrap(a._array.astype(t))
         elif t.kind != "f" and s.kind == "f":

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...arrays import array_module
 from ..tape import Array, Op, Tensor, as_tensor, wrap
+from ._pair import floating
 from .elementwise import exp
 from .reduce import sum_
 
@@ -109,28 +110,28 @@ def relu(x: Any) -> Tensor:
 
 def sigmoid(x: Any) -> Tensor:
     """Return the logistic function 1 / (1 + e^-x)."""
-    return Sigmoid()(as_tensor(x))
+    return Sigmoid()(floating(x))
 
 
 def tanh(x: Any) -> Tensor:
     """Return the hyperbolic tangent."""
-    return Tanh()(as_tensor(x))
+    return Tanh()(floating(x))
 
 
 def softplus(x: Any) -> Tensor:
     """Return log(1 + e^x), a smooth relu."""
-    return Softplus()(as_tensor(x))
+    return Softplus()(floating(x))
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """Return probabilities proportional to e^x along `axis`."""
-    x = as_tensor(x)
+    x = floating(x)
     return Softmax(_one_axis(axis, x.ndim))(x)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """Return the logarithm of `softmax`, accurate for small probabilities."""
-    x = as_tensor(x)
+    x = floating(x)
     return LogSoftmax(_one_axis(axis, x.ndim))(x)
 
 

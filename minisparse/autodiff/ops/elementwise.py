@@ -10,7 +10,7 @@ from typing import Any
 
 from ...arrays import array_module, is_array
 from ..tape import Array, Op, Tensor, as_tensor, wrap
-from ._pair import pair
+from ._pair import floating, pair
 from .broadcast import broadcast_to, common_shape
 
 
@@ -137,22 +137,22 @@ def _to_first_or_second(grad: Tensor, first: Array) -> Any:
 
 def exp(x: Any) -> Tensor:
     """Return e^x."""
-    return Exp()(as_tensor(x))
+    return Exp()(floating(x))
 
 
 def log(x: Any) -> Tensor:
     """Return the natural logarithm."""
-    return Log()(as_tensor(x))
+    return Log()(floating(x))
 
 
 def sqrt(x: Any) -> Tensor:
     """Return the square root; its derivative at 0 is infinite."""
-    return Sqrt()(as_tensor(x))
+    return Sqrt()(floating(x))
 
 
 def absolute(x: Any) -> Tensor:
     """Return |x|; the derivative at 0 is 0."""
-    return Abs()(as_tensor(x))
+    return Abs()(floating(x))
 
 
 def clip(x: Any, lo: float | None = None, hi: float | None = None) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...arrays import array_module
-from ..tape import Array, Op, Tensor, as_tensor, wrap
+from ..tape import Array, Op, Tensor, wrap
+from ._pair import floating
 
 
 class Dropout(Op):
@@ -33,5 +34,5 @@ def dropout(x: Any, p: float, rng: np.random.Generator) -> Tensor:
     """
     if not 0 <= p < 1:
         raise ValueError(f"the dropout probability lies in [0, 1), got {p}")
-    x = as_tensor(x)
+    x = floating(x)
     return x if p == 0 else Dropout(p, rng)(x)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..tape import Op, Tensor, as_tensor
+from ._pair import floating
 from .arithmetic import div
 from .elementwise import sqrt
 from .reduce import mean
@@ -62,7 +63,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Tensor
     ValueError
         Fewer than two values per channel: their variance says nothing.
     """
-    x = as_tensor(x)
+    x = floating(x)
     m = int(np.prod(x.shape[:-1]))
     if x.ndim < 2 or m < 2:
         raise ValueError(

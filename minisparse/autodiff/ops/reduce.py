@@ -9,6 +9,7 @@ import numpy as np
 
 from ...arrays import array_module
 from ..tape import Array, Op, Tensor, as_tensor, wrap
+from ._pair import floating
 from .broadcast import broadcast_to
 from .elementwise import exp
 from .shape import reshape
@@ -139,5 +140,5 @@ def min_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 def logsumexp(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return log(sum(exp(x))) over `axis`, without overflow."""
-    x = as_tensor(x)
+    x = floating(x)
     return LogSumExp(from_last(axis, x.ndim), keepdims)(x)
