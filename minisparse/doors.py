@@ -2,7 +2,10 @@
 
 The signature says what is expected.  Nothing is checked beforehand: what works with an object that the
 signature does not name goes on working, and what fails is told in the words of the signature instead
-of those of the line deep inside that could not do with it.
+of those of the line deep inside that could not do with it.  Where every argument is of its kind, the
+line is told, and what was given.
+
+What the package raises itself passes as it is, and so does what comes from a function of the caller's.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import functools
 import inspect
 import numbers
 import os
+import sysconfig
 import traceback
 import types
 import typing
@@ -25,6 +29,16 @@ from minisparse.errors import is_ours
 
 P, R = ParamSpec("P"), TypeVar("R")
 _HOME = str(Path(__file__).parent)
+_LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(np.__file__).parents[1]), "<")
+_BECOMES: dict[type, type[Exception]] = {  # what a wrong argument ends in, and what it is
+    TypeError: TypeError,
+    AttributeError: TypeError,
+    ValueError: ValueError,
+    OverflowError: ValueError,
+    ZeroDivisionError: ValueError,
+    IndexError: IndexError,
+    KeyError: ValueError,
+}
 
 
 def door(function: Callable[P, R]) -> Callable[P, R]:
@@ -45,16 +59,37 @@ def door(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if not _is_told(error) and (problem := _misfit(function, args, kwargs)):
-                raise TypeError(problem) from error
-            raise
+            told = _retold(error, function, args, kwargs)
+            if told is None:
+                raise
+            raise told from error
 
     return called
 
 
+def _retold(error: Exception, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Return what to raise in place of an error, or None to let it pass."""
+    if _is_told(error):
+        return None
+    if problem := _misfit(function, args, kwargs):
+        return TypeError(problem)
+    kind = next((new for old, new in _BECOMES.items() if isinstance(error, old)), None)
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # without the door itself
+    inside = [f for f in frames if f.filename.startswith(_HOME)]
+    strange = [f for f in frames if not f.filename.startswith((_HOME, *_LIBRARIES))]
+    if kind is None or not inside or strange:
+        return None
+    where = f"{inside[-1].filename[len(_HOME) + 1 :]}:{inside[-1].lineno}"
+    given = ", ".join(f"{name} = {_given(v)}" for name, v in _bound(function, args, kwargs).items())
+    return kind(
+        f"{_name(function)} could not do with what it was given: {given}.  {type(error).__name__} in "
+        f"{where}: {error}"
+    )
+
+
 def open_door(cls: type) -> None:
-    """Make the constructor of a class a door; for ``__init_subclass__``."""
-    if "__init__" in vars(cls):
+    """Make the constructor of a class of the package a door; for ``__init_subclass__``."""
+    if "__init__" in vars(cls) and cls.__module__.partition(".")[0] == __package__:
         cls.__init__ = door(cls.__init__)  # type: ignore[misc]
 
 
@@ -81,9 +116,20 @@ def _misfit(function: Callable[..., Any], args: Any, kwargs: Any) -> str:
             values = list(value.values())
         for v in values:
             if not fits(v, kind):
-                what = function.__qualname__.removesuffix(".__init__")
-                return f"{what}: '{name}' is {_given(v)}; expected {_expected(kind)}"
+                return f"{_name(function)}: '{name}' is {_given(v)}; expected {_expected(kind)}"
     return ""
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return function.__qualname__.removesuffix(".__init__")
+
+
+def _bound(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
+    try:
+        given = inspect.signature(function).bind(*args, **kwargs).arguments
+    except TypeError:
+        return {}
+    return {name: value for name, value in given.items() if name != "self"}
 
 
 def fits(value: Any, kind: Any) -> bool:

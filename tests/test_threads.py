@@ -271,7 +271,8 @@ from numba.core.compiler_lock import global_compiler_lock
 from minisparse import kernels
 from minisparse.autodiff import saved
 kernels.sgd_step
-locks = [kernels._choosing, global_compiler_lock, saved._one_book]
+from minisparse.kernels import threads
+locks = [kernels._choosing, threads._turns, global_compiler_lock, saved._one_book]
 for lock in locks:
     held, go_on = threading.Event(), threading.Event()
 
@@ -292,7 +293,7 @@ for lock in locks:
     thread.join()
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
-    assert python(code).stdout.split() == ["7"] * 3
+    assert python(code).stdout.split() == ["7"] * 4
 
 
 def test_python_threads_compute_at_once(layer, cache):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
+from ..arrays import DEFAULT_DTYPE, array_module, as_dtype, is_array, to_numpy
 from ..switches import Setting, branches, fuser, recording
 from .saved import Memory, SavedArray, SavedState, WriteError
 
@@ -81,6 +81,8 @@ class Tensor:
         requires_grad: bool = False,
         name: str | None = None,
     ) -> None:
+        if dtype is not None:
+            dtype = as_dtype(dtype)
         if isinstance(data, Tensor):
             raise TypeError("this is a Tensor already; use .detach() for one outside the graph")
         if is_array(data):
@@ -91,10 +93,12 @@ class Tensor:
                 )
             array = np.asarray(data) if isinstance(data, np.generic) else data
             if dtype is not None:
+                _check_kind(array, data)
                 array = array.astype(dtype, copy=False)
         else:
-            array = np.asarray(data)
+            array = _as_array(data)
             if dtype is not None:
+                _check_kind(array, data)
                 array = array.astype(dtype)
             elif array.dtype.kind == "f" or (array.dtype.kind in "iu" and not requires_grad):
                 array = array.astype(DEFAULT_DTYPE)
@@ -437,6 +441,13 @@ def wrap(array: Array) -> Tensor:
 _new: Callable[..., Any] = Tensor.__new__
 _NDARRAY = np.ndarray
 _recording, _branches, _fuser = recording.get, branches.get, fuser.get  # asked at every operation
+
+
+def _as_array(data: Any) -> np.ndarray:
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"a Tensor holds an array of numbers, got {data!r}: {error}") from error
 
 
 def _check_kind(array: Array, source: Any) -> None:

@@ -19,6 +19,7 @@ _LITTLE = 1 << 19  # multiply-adds: some microseconds of them, as long as it tak
 _pool: Any = parallel
 _MOST = int(_pool.NUM_THREADS)
 _turns = threading.RLock()
+free_in_forks(_turns)
 free_in_forks(global_compiler_lock)
 _take_turns = True  # until Numba has chosen its threads, and they are not "workqueue"
 

@@ -11,7 +11,7 @@ from ..autodiff import Tensor, as_tensor, batch_norm
 from .module import Module, Parameter
 
 
-class _BatchNorm(Module):
+class BatchNorm(Module):
     """Normalize each channel; batch statistics while training, running ones in evaluation.
 
     Parameters
@@ -68,13 +68,13 @@ class _BatchNorm(Module):
         return f"{self.weight.size}"
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(BatchNorm):
     """Batch normalization of [n, channels]."""
 
     axes = 2
 
 
-class BatchNorm2d(_BatchNorm):
+class BatchNorm2d(BatchNorm):
     """Batch normalization of images [n, height, width, channels]."""
 
     axes = 4

@@ -46,14 +46,22 @@ class EMA:
                 f"{len(parameters)} now: make it after the last change to the model"
             )
         self.steps += 1
+        self._follow(parameters)
         for s, p in zip(self.sums, parameters, strict=True):
             s *= self.decay
             s += (1 - self.decay) * p._array
+
+    def _follow(self, parameters: list[Any]) -> None:
+        """Bring the sums to where the parameters are: ``model.to`` may have moved them."""
+        for i, (s, p) in enumerate(zip(self.sums, parameters, strict=True)):
+            if s.dtype != p.dtype or type(s) is not type(p._array):
+                self.sums[i] = array_module(p._array).asarray(to_numpy(s), dtype=p.dtype)
 
     def average(self) -> list[Any]:
         """Return the averaged parameters, in the order of ``model.parameters()``."""
         if self.steps == 0:
             raise RuntimeError("the average is empty: call update() after each step")
+        self._follow(self.model.parameters())
         scale = 1 / (1 - self.decay**self.steps)
         return [(s * scale).astype(s.dtype) for s in self.sums]
 

@@ -13,6 +13,16 @@ from ..doors import door
 Schedule = Callable[[float], float]
 
 
+def planned_until(schedule: Schedule | None) -> float:
+    """Return the time of the last change that a schedule has planned; 0 where that is not known."""
+    return float(getattr(schedule, "planned_until", 0.0))
+
+
+def _until(time: float, schedule: Schedule) -> Schedule:
+    schedule.planned_until = time  # type: ignore[attr-defined]
+    return schedule
+
+
 def constant() -> Schedule:
     """Return the schedule 1."""
     return lambda t: 1.0  # noqa: ARG005
@@ -29,7 +39,9 @@ def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     _ = gamma**0  # what is no number fails here, not in the middle of a training
     if [m + 0.0 for m in milestones] != sorted(milestones):
         raise ValueError(f"milestones must increase, got {list(milestones)}")
-    return lambda t: float(gamma ** sum(t >= m for m in milestones))
+    return _until(
+        max(milestones, default=0.0), lambda t: float(gamma ** sum(t >= m for m in milestones))
+    )
 
 
 @door
@@ -55,9 +67,10 @@ def cosine(epochs: float, final: float = 0.0, start: float = 0.0) -> Schedule:
         s = min(max((t - start) / (epochs - start), 0.0), 1.0)
         return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * s))
 
-    return factor
+    return _until(epochs, factor)
 
 
+@door
 def geometric(start: float, end: float, final: float) -> Schedule:
     """Return 1 until `start`, then fall by a constant ratio to `final` at `end`.
 
@@ -67,4 +80,4 @@ def geometric(start: float, end: float, final: float) -> Schedule:
     """
     if not (end > start and final > 0):
         raise ValueError(f"expected start < end and final > 0, got {start}, {end}, {final}")
-    return lambda t: float(final ** min(max((t - start) / (end - start), 0.0), 1.0))
+    return _until(end, lambda t: float(final ** min(max((t - start) / (end - start), 0.0), 1.0)))

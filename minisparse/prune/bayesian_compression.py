@@ -38,6 +38,7 @@ import numpy as np
 from .. import autodiff as ad
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
+from ..doors import door
 from ..nn import Module, Parameter
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -263,6 +264,7 @@ def _log_root_of_product(factors: Tensor) -> tuple[Tensor, Tensor]:
     return 0.5 * factors[0].sum(axis=0), 0.25 * ad.exp(factors[1]).sum(axis=0)
 
 
+@door
 def add_normal_scales(
     model: Module,
     names: Iterable[str],
@@ -289,6 +291,7 @@ def add_normal_scales(
     put_noise(model, names, lambda layer: NormalScales(layer, rng, initial, threshold))
 
 
+@door
 def add_horseshoe_scales(
     model: Module,
     names: Iterable[str],

@@ -39,6 +39,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Op, Tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -157,6 +158,7 @@ class UnitGates(GroupNoise):
         return total
 
 
+@door
 def add_unit_gates(
     model: Module,
     names: Iterable[str],
@@ -226,6 +228,7 @@ class WeightGates(Parametrization):
         return to_numpy(self.p._array) > 0.5, None
 
 
+@door
 def add_weight_gates(
     model: Module, names: Iterable[str], rng: np.random.Generator, *, initial: float = 0.75
 ) -> None:

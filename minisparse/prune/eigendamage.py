@@ -39,6 +39,7 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, gradients, softmax
+from ..doors import door
 from ..nn import Conv2d, Linear, Module, Parametrization, parametrize, parametrized
 from ..nn.names import joined
 from ..nn.weighted import Weighted
@@ -197,6 +198,7 @@ class Rotation(Parametrization):
         self.q_out = xp.asarray(q_out.astype(dtype))
 
 
+@door
 def add_rotations(model: Module, names: list[str] | None = None) -> None:
     """Let layers compute with rotated weights: all Linear and Conv2d, or the named ones."""
     layers = [n for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)]

@@ -30,6 +30,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
+from ..doors import door
 from ..nn import Conv2d, Module, Parameter, Parametrization
 from ..nn.weighted import Weighted
 from .about import About
@@ -127,6 +128,7 @@ class BinaryGates(Parametrization):
         return f"{self.phi.size} {self.group}s"
 
 
+@door
 def add_binary_gates(
     model: Module, names: Iterable[str], rng: np.random.Generator, *, initial: float = 0.8
 ) -> None:

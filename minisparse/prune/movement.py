@@ -35,6 +35,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Op, Tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization, parametrized
 from ..nn.names import joined
 from ..optim import SGD, Optimizer
@@ -154,6 +155,7 @@ class Scores(Parametrization):
         return to_numpy(self.mask) != 0, None
 
 
+@door
 def add_scores(model: Module, names: Iterable[str]) -> None:
     """Give layers scores of 0, before the model's average is made.
 

@@ -28,6 +28,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module, Parameter
 from .about import About, Figure
 from .posterior import PosteriorTraining
@@ -118,6 +119,7 @@ class Spikes(Variances):
         return ad.absolute(self.a) * Tensor(xp.sign(weight._array) * kept), bias
 
 
+@door
 def add_spikes(
     model: Module,
     names: Iterable[str],

@@ -31,6 +31,7 @@ from typing import Any
 
 from ..arrays import array_module
 from ..autodiff import Tensor, softmax
+from ..doors import door
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
 from ..nn.names import joined
@@ -199,6 +200,7 @@ def conv_batch_mean(x: Any, delta: Any, alpha: float, kernel_shape: Any, *geomet
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def sensitivity(
     logits: Tensor,
     layers: Sequence[LayerRecord],

@@ -28,6 +28,7 @@ import numpy as np
 
 from ..arrays import array_module
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import LayerRecord
 from ..nn.names import joined
 from .about import About
@@ -76,6 +77,7 @@ def neuron_sensitivity(delta: Any) -> Any:
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def neuron_sensitivities(
     logits: Tensor, layers: Sequence[LayerRecord], output: str = "logits"
 ) -> dict[str, Any]:

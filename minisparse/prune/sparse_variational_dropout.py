@@ -39,6 +39,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module, Parameter
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -157,6 +158,7 @@ class Variances(Posterior):
         return f"{shape} variances, threshold={self.threshold}"
 
 
+@door
 def add_variances(
     model: Module,
     names: Iterable[str],

@@ -23,6 +23,7 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module
 from ..nn.weighted import Weighted
 from . import truncated_log_normal as law
@@ -85,6 +86,7 @@ class LogNormalNoise(GroupNoise):
         return kl
 
 
+@door
 def add_log_normal_noise(
     model: Module, names: Iterable[str], rng: np.random.Generator, *, initial: float = -5.0
 ) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from .. import autodiff as ad
 from ..arrays import to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -92,6 +93,7 @@ class UnitAlphas(GroupNoise):
         return kl
 
 
+@door
 def add_unit_alphas(
     model: Module,
     names: Iterable[str],

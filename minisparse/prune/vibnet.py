@@ -27,6 +27,7 @@ import numpy as np
 from .. import autodiff as ad
 from ..arrays import to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -110,6 +111,7 @@ class Bottleneck(GroupNoise):
         return information(ratio).sum() * float(self.positions)
 
 
+@door
 def add_bottlenecks(
     model: Module, names: Iterable[str], rng: np.random.Generator, *, initial: float = -9.0
 ) -> None:

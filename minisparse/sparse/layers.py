@@ -132,7 +132,7 @@ class CSRLinear(SparseLayer):
         weight, kept = _kept(layer, mask)
         pattern = Pattern.of_mask(kept, cls.block)
         bias = None if layer.bias is None else layer.bias._array
-        values = array_module(layer.weight._array).asarray(pattern.gather(weight * kept))
+        values = array_module(layer.weight._array).asarray(pattern.gather(weight))
         return cls(pattern, values, bias)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
@@ -202,7 +202,7 @@ class BlockedLinear(CSRLinear):
         pattern = Pattern.of_mask(np.ones_like(kept) if full else kept, cls.block)
         bias = None if layer.bias is None else layer.bias._array
         xp = array_module(layer.weight._array)
-        values, holes = pattern.gather(weight * kept), pattern.gather(kept)
+        values, holes = pattern.gather(weight), pattern.gather(kept)
         return cls(pattern, xp.asarray(values), bias, xp.asarray(holes))
 
     @property
@@ -257,7 +257,7 @@ class SparseConv2d(SparseLayer):
         kh, kw, _, c_out = weight.shape
         pattern = Pattern.of_mask(kept.reshape(-1, c_out))
         bias = None if layer.bias is None else layer.bias._array
-        values = pattern.gather((weight * kept).reshape(-1, c_out))
+        values = pattern.gather(weight.reshape(-1, c_out))
         values = array_module(layer.weight._array).asarray(values)
         return cls(pattern, values, bias, (kh, kw), layer.stride, layer.padding)
 
@@ -301,13 +301,13 @@ def chain_layer(layer: Any, mask: np.ndarray | None, format: str) -> CSRLinear:
 
 
 def _kept(layer: Linear | Conv2d, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of a layer and which of them are kept, in main memory."""
+    """Return the weights of a layer, zeros where none is kept, and which are; in main memory."""
     refuse_parametrizations(layer)
     weight = on_host(layer.weight._array)
     kept = weight != 0 if mask is None else np.asarray(mask, bool)
     if kept.shape != weight.shape:
         raise ValueError(f"the mask is {kept.shape}, but the weight is {weight.shape}")
-    return weight, kept
+    return np.where(kept, weight, weight.dtype.type(0)), kept
 
 
 __all__ = [

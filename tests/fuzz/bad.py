@@ -36,7 +36,7 @@ def close(value, rng):
     if isinstance(value, bool | np.bool_):
         return [None, 2, "yes", not value][rng.integers(4)]
     if isinstance(value, int | np.integer):
-        return [-value, 0, value + 0.5, float(value), str(value), 10**9, -1, np.int8(5)][rng.integers(8)]
+        return [-value, 0, value + 0.5, float(value), str(value), 10**13, -1, np.int8(5)][rng.integers(8)]
     if isinstance(value, float | np.floating):
         near = [-value, 0.0, np.nan, np.inf, 1 + value, str(value), np.float16(value), [value], 1e300]
         return near[rng.integers(len(near))]

@@ -1,21 +1,24 @@
 """The functions that the README, the chapters and the command line call, each with a good call."""
 
+import functools
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import methods
 import numpy as np
+from methods import every_method
 
-from minisparse import Tensor, checkpoint, data, nn, optim, sparse
+from minisparse import Tensor, autodiff, checkpoint, data, nn, optim, sparse
 from minisparse.autodiff import cross_entropy, grad
 from minisparse.gradcheck import gradcheck
 from minisparse.optim import schedules
-from minisparse.prune import magnitude, obd, penalties, rigl, sensitivity, serene, snip, stochastic
+from minisparse.prune import magnitude
 from minisparse.prune import schedule as plan
-from minisparse.prune.lobster import LobsterPruning
 from minisparse.prune.mask import Mask
+from minisparse.prune.method import Method
 from minisparse.train import evaluate, train
 
 
@@ -57,8 +60,17 @@ def mask(model):
     return magnitude.magnitude_mask(model, 0.5)
 
 
-def _train(**arguments):
-    return train(progress=False, **arguments)
+class Stop(Method):
+    """End a training that somebody has asked to go on for a million epochs."""
+
+    def after_step(self, run):
+        if run.step > 20:
+            raise KeyboardInterrupt
+
+
+def _train(methods, **arguments):
+    methods = [*methods, Stop()] if isinstance(methods, list | tuple) else methods
+    return train(progress=False, methods=methods, **arguments)
 
 
 def _step(model, x, y):
@@ -93,42 +105,16 @@ def _schedule(make, **arguments):
     return make(**arguments)(0.5)
 
 
-def _method(make, **arguments):
-    """Construct a method, and train with it for an epoch."""
-    rng, model = _rng(), net()
-    return train(
-        model, split(), optim.SGD(model, 0.1), epochs=1, rng=rng, batch_size=6,
-        methods=[make(**arguments)], progress=False,
-    )  # fmt: skip
-
-
-def methods():
-    """Yield the name, the class and good arguments of each method."""
-    yield "magnitude", magnitude.MagnitudePruning, lambda: {
-        "sparsity": plan.one_shot(0.5), "scope": "global", "granularity": "weight",
-    }  # fmt: skip
-    yield "han", magnitude.HanPruning, lambda: {"quality": 0.5, "at": [0], "names": None}
-    yield "sensitivity", sensitivity.SensitivityPruning, lambda: {
-        "strength": 1e-3, "threshold": 0.05, "start": 0.0, "variant": "unspecific",
-        "form": "per-sample", "output": "logits", "examples": 2,
-    }  # fmt: skip
-    yield "lobster", LobsterPruning, lambda: {"strength": 1e-3, "threshold": 0.05}
-    yield "serene", serene.SerenePruning, lambda: {"strength": 1e-3, "threshold": 0.05}
-    yield "obd", obd.OBDPruning, lambda: {"sparsity": plan.one_shot(0.5), "images": 6}
-    yield "l1", penalties.L1, lambda: {"strength": 0.1}
-    yield "l2", penalties.L2, lambda: {"strength": 0.1}
-    yield "group-lasso", penalties.GroupLasso, lambda: {"strength": 0.1, "granularity": "unit"}
-    yield "stochastic", stochastic.StochasticPruning, lambda: {"sigma": 0.05, "count_nodes": False}
-    yield "snip", snip.SNIP, lambda: {"sparsity": plan.one_shot(0.5)}
-    yield "rigl", rigl.RigL, lambda: {"sparsity": 0.5, "every": 2, "alpha": 0.3, "scope": "erk"}
-
-
 def all_doors():
     doors = [
         Door("Tensor", Tensor, lambda: {"data": np.ones((2, 3)), "requires_grad": True}),
         Door("Parameter", nn.Parameter, lambda: {"data": np.ones((2, 3))}),
         Door("cross_entropy", cross_entropy, lambda: {
             "logits": np.ones((4, 3)), "labels": np.arange(4) % 3, "reduction": "mean"}),
+        Door("reshape", lambda x, shape: autodiff.reshape(x, shape), lambda: {
+            "x": np.ones((2, 3)), "shape": (3, -1)}),
+        Door("transpose", lambda x, axes: autodiff.transpose(x, axes), lambda: {
+            "x": np.ones((2, 3)), "axes": (1, 0)}),
         Door("grad", grad, lambda: {"f": lambda x: (x * x).sum()}),
         Door("Linear", nn.Linear, lambda: {
             "n_in": 3, "n_out": 2, "bias": True, "rng": _rng(), "init": "he_normal"}),
@@ -200,9 +186,44 @@ def all_doors():
         Door("gradcheck", _gradcheck, lambda: {
             "f": np.sin, "x": np.ones((2, 3)), "backward": lambda g, x: g * np.cos(x), "seed": 0}),
     ]  # fmt: skip
-    for name, make, good in methods():
-        doors.append(Door(f"method {name}", lambda make=make, **a: _method(make, **a), good))
+    doors += [Door(f"autodiff.{f.__name__}", f, good) for f, good in operations()]
+    for name, function, good in methods.preparations():
+        doors.append(Door(name, function, good))
+    for name, case, kind, good in methods.constructors():
+        for size in every_method.NETS:
+            call = functools.partial(methods.use, case, kind, size)
+            doors.append(Door(f"method {name}, {size}", call, good.copy))
     return doors
+
+
+def operations():
+    """Yield the operations of the engine, with good arguments."""
+    a, b = np.ones((2, 3)), np.full((2, 3), 2.0)
+    for name in "add sub mul div maximum minimum power".split():
+        yield getattr(autodiff, name), lambda: {"a": a, "b": b}
+    for name in "exp log sqrt absolute relu sigmoid tanh softplus softmax log_softmax neg".split():
+        yield getattr(autodiff, name), lambda: {"x": a}
+    for name in "sum_ mean max_ min_ logsumexp".split():
+        yield getattr(autodiff, name), lambda: {"x": a, "axis": (0, 1), "keepdims": False}
+    yield autodiff.softmax, lambda: {"x": a, "axis": 1}
+    yield autodiff.clip, lambda: {"x": a, "lo": 0.5, "hi": 1.5}
+    yield autodiff.where, lambda: {"condition": a > 0, "a": a, "b": b}
+    yield autodiff.matmul, lambda: {"a": a, "b": b.T}
+    yield autodiff.linear, lambda: {"x": a, "w": b.T, "b": np.ones(2)}
+    yield autodiff.conv2d, lambda: {
+        "x": x(), "w": np.ones((3, 3, 1, 2)), "stride": 1, "padding": (0, 1), "bias": np.ones(2)}
+    for name in "max_pool2d avg_pool2d".split():
+        yield getattr(autodiff, name), lambda: {"x": x(), "window": 2, "stride": (1, 2), "padding": 0}
+    yield autodiff.batch_norm, lambda: {"x": a, "gamma": a[0], "beta": b[0], "eps": 1e-5}
+    yield autodiff.dropout, lambda: {"x": a, "p": 0.5, "rng": _rng()}
+    yield autodiff.mean_squared_error, lambda: {"prediction": a, "target": b}
+    yield autodiff.astype, lambda: {"x": a, "dtype": np.float32}
+    yield autodiff.broadcast_to, lambda: {"x": a, "shape": (4, 2, 3)}
+    yield autodiff.getitem, lambda: {"x": a, "index": (1, slice(0, 2))}
+    yield autodiff.flatten, lambda: {"x": a, "start": 1}
+    yield autodiff.concatenate, lambda: {"parts": [a, b], "axis": 1}
+    yield autodiff.stack, lambda: {"parts": [a, b], "axis": 1}
+    yield autodiff.pad, lambda: {"x": a, "width": ((0, 1), (2, 0))}
 
 
 def _with_optimizer():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import as_dtype
 from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
 from .broadcast import broadcast_to, common_shape
 
@@ -25,9 +26,9 @@ class AsType(Op):
 
 def astype(x: Any, dtype: Any) -> Tensor:
     """Convert to another floating-point type; the gradient comes back in the original one."""
-    x = as_tensor(x)
-    if np.dtype(dtype).kind != "f":
-        raise TypeError(f"astype converts between floating-point types, not to {np.dtype(dtype)}")
+    x, dtype = as_tensor(x), as_dtype(dtype)
+    if dtype.kind != "f":
+        raise TypeError(f"astype converts between floating-point types, not to {dtype}")
     return x if x.dtype == dtype else AsType(dtype)(x)
 
 

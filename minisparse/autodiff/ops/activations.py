@@ -7,6 +7,7 @@ from typing import Any
 from ...arrays import array_module
 from ..tape import Array, Op, Tensor, as_tensor, wrap
 from ._pair import floating
+from .broadcast import whole
 from .elementwise import exp
 from .reduce import sum_
 
@@ -136,6 +137,7 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
 
 
 def _one_axis(axis: int, ndim: int) -> int:
+    axis = whole(axis)
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis {axis} is out of range for {ndim} axes")
     return axis if axis < 0 else axis - ndim

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,11 @@ def dropout(x: Any, p: float, rng: np.random.Generator) -> Tensor:
 
     The expectation of the result is `x` (inverted dropout, Srivastava et al. 2014).
     """
-    if not 0 <= p < 1:
+    if not isinstance(p, Real) or not 0 <= p < 1:
         raise ValueError(f"the dropout probability lies in [0, 1), got {p}")
     x = floating(x)
-    return x if p == 0 else Dropout(p, rng)(x)
+    if p == 0:
+        return x
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng is a generator, np.random.default_rng(seed), got {rng!r}")
+    return Dropout(p, rng)(x)
