@@ -25,7 +25,6 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..switches import Setting, checksums
-from ..threads import free_in_forks
 
 
 class WriteError(RuntimeError):
@@ -130,7 +129,6 @@ class Memory:
 
 _of_visible: weakref.WeakValueDictionary[int, Memory] = weakref.WeakValueDictionary()
 _one_book = threading.RLock()
-free_in_forks(_one_book)
 
 
 class SavedState:

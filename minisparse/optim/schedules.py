@@ -36,9 +36,10 @@ def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     >>> [f(t) for t in (0, 10, 25)]
     [1.0, 0.1, 0.010000000000000002]
     """
-    _ = gamma**0  # what is no number fails here, not in the middle of a training
+    gamma = float(gamma)  # what is no number fails here, not in the middle of a training
+    milestones = list(milestones)
     if [m + 0.0 for m in milestones] != sorted(milestones):
-        raise ValueError(f"milestones must increase, got {list(milestones)}")
+        raise ValueError(f"milestones must increase, got {milestones}")
     return _until(
         max(milestones, default=0.0), lambda t: float(gamma ** sum(t >= m for m in milestones))
     )
@@ -47,6 +48,7 @@ def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
 @door
 def exponential(gamma: float) -> Schedule:
     """Return gamma^t: a factor gamma per epoch."""
+    gamma = float(gamma)
     if not gamma > 0:
         raise ValueError(f"gamma > 0 expected, got {gamma}")
     return lambda t: float(gamma**t)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -221,8 +222,10 @@ class Run:
         training : bool
             Whether the model is to be in training mode when it is asked; see `Batch`.
         """
+        if not isinstance(images, Integral) or images < 1:
+            raise TypeError(f"a number of images is a whole number >= 1, got {images!r}")
         return Batch(
-            self.model, partial(self._draw, images), loss=self.loss_function, training=training
+            self.model, partial(self._draw, int(images)), loss=self.loss_function, training=training
         )
 
     def _draw(self, images: int) -> tuple[Any, Any]:

@@ -60,12 +60,16 @@ def mask(model):
     return magnitude.magnitude_mask(model, 0.5)
 
 
+class Enough(KeyboardInterrupt):
+    """What a person does who has waited long enough."""
+
+
 class Stop(Method):
     """End a training that somebody has asked to go on for a million epochs."""
 
     def after_step(self, run):
         if run.step > 20:
-            raise KeyboardInterrupt
+            raise Enough
 
 
 def _train(methods, **arguments):

@@ -1,15 +1,30 @@
-"""Hand bad input to every door; `python tests/fuzz/fuzzing.py 20000 0` for many, from a seed on."""
+"""Hand bad input to every door, and damaged files to every reader.
+
+``python tests/fuzz/fuzzing.py doors 20000 [SEED [NAME]]`` or ``files 5000`` for many.
+"""
 
 import collections
 import contextlib
 import io
+import signal
 import sys
+import tempfile
 import warnings
+from pathlib import Path
 
 import bad
 import doors
+import files
 import judging
 import numpy as np
+
+PATIENCE = 20  # seconds of processor time for one call
+# Who asks for so many rounds gets them: it is for Ctrl-C to end that.
+ROUNDS = ("rounds", "epochs", "steps", "iterations")
+
+
+class TooLongError(BaseException):
+    """A call has gone on for ever."""
 
 
 def attempt(door, rng):
@@ -20,35 +35,96 @@ def attempt(door, rng):
         name = names[rng.integers(len(names))]
         spoil = bad.close if rng.random() < 0.6 else lambda value, rng: bad.anything(rng)  # noqa: ARG005
         arguments[name] = spoil(arguments[name], rng)
-    return _ask(door, arguments)
+        if name in ROUNDS and arguments[name] in (10**13, 10**30):
+            arguments[name] = 3
+    return judged(lambda: door.call(**arguments))
 
 
-def _ask(door, arguments):
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+def read_damaged(kind, rng):
+    """Damage a file and read it; return what was foreign about the answer, or wrong."""
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = kind.make(Path(folder))
+        whole = kind.read(path)
+        files.spoil(kind, path, rng)
+
+        def read():
+            if not kind.same(kind.read(path), whole):
+                raise AssertionError("the damage was not noticed")
+
+        return judged(read)
+
+
+def judged(call):
+    """Return what is foreign about the error of a call; "" if nothing is, or there is none."""
+    with quiet():
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                door.call(**arguments)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is judged
+            call()
+        except (Exception, TooLongError, RecursionError) as error:
             return judging.foreign(error)
+        except KeyboardInterrupt as stop:
+            if not isinstance(stop, doors.Enough):
+                raise
     return ""
 
 
-def run(count, seed=0, only=""):
-    """Return how often each foreign error came, and an example's door and number for each."""
+@contextlib.contextmanager
+def quiet():
+    """Let nothing be printed, and no warning be an error."""
+    with (
+        warnings.catch_warnings(), np.errstate(all="ignore"),
+        contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()),
+    ):  # fmt: skip
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def patience(seconds=PATIENCE):
+    """End what takes longer, by an error; for the main thread."""
+
+    def end(*_):
+        raise TooLongError(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def run(attempt, places, count, seed=0):
+    """Return how often each foreign error came, and the number of an example for each."""
     found, example = collections.Counter(), {}
-    known = [door for door in doors.all_doors() if only in door.name]
     for number in range(seed, seed + count):
         rng = np.random.default_rng(number)
-        door = known[rng.integers(len(known))]
-        if said := attempt(door, rng):
-            found[f"{door.name}: {said}"] += 1
-            example.setdefault(f"{door.name}: {said}", number)
+        place = places[rng.integers(len(places))]
+        try:
+            with patience():
+                said = attempt(place, rng)
+        except TooLongError as error:  # between two lines of ours
+            said = str(error)
+        if said:
+            found[f"{place.name}: {said}"] += 1
+            example.setdefault(f"{place.name}: {said}", number)
     return found, example
 
 
+def run_doors(count, seed=0, only=""):
+    """See `run`."""
+    return run(attempt, [d for d in doors.all_doors() if only in d.name], count, seed)
+
+
+def run_files(count, seed=0, only=""):
+    """See `run`."""
+    return run(read_damaged, [k for k in files.KINDS if only in k.name], count, seed)
+
+
 if __name__ == "__main__":
-    found, example = run(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    what, count, *more = sys.argv[1:]
+    which = {"doors": run_doors, "files": run_files}[what]
+    found, example = which(int(count), *[int(m) if i == 0 else m for i, m in enumerate(more)])
     for said, times in found.most_common():
         print(f"{times:5} {example[said]:7} {said}")
-    print(f"{sum(found.values())} foreign answers to {sys.argv[1]} calls")
+    print(f"{sum(found.values())} foreign answers to {count} {what}; by the net: {judging.NET}")

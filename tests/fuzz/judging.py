@@ -1,6 +1,7 @@
 """Whether an exception is the package's own: raised by a `raise` of its, of a kind that is for people."""
 
 import ast
+import collections
 import functools
 import traceback
 from pathlib import Path
@@ -9,6 +10,7 @@ import minisparse
 
 _HOME = str(Path(minisparse.__file__).parent)
 _KINDS = (ValueError, TypeError, KeyError, IndexError, OSError)
+NET = collections.Counter()  # errors that no line foresaw, retold by a door (minisparse/doors.py)
 
 
 def foreign(error):
@@ -20,6 +22,7 @@ def foreign(error):
     frame = traceback.extract_tb(error.__traceback__)[-1]
     own = type(error).__module__.partition(".")[0] == "minisparse"
     if own or (isinstance(error, _KINDS) and is_ours(frame)):
+        NET["could not do with what it was given" in str(error)] += 1
         return "" if str(error) else f"no words at {place(frame)}"
     inside = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(_HOME)]
     at = place(inside[-1]) if inside else place(frame)

@@ -127,17 +127,19 @@ def softplus(x: Any) -> Tensor:
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """Return probabilities proportional to e^x along `axis`."""
     x = floating(x)
-    return Softmax(_one_axis(axis, x.ndim))(x)
+    return Softmax(_one_axis(axis, x.shape))(x)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """Return the logarithm of `softmax`, accurate for small probabilities."""
     x = floating(x)
-    return LogSoftmax(_one_axis(axis, x.ndim))(x)
+    return LogSoftmax(_one_axis(axis, x.shape))(x)
 
 
-def _one_axis(axis: int, ndim: int) -> int:
-    axis = whole(axis)
+def _one_axis(axis: int, shape: tuple[int, ...]) -> int:
+    axis, ndim = whole(axis), len(shape)
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis {axis} is out of range for {ndim} axes")
+    if not shape[axis]:
+        raise ValueError(f"softmax over an empty axis: shape {shape}, axis {axis}")
     return axis if axis < 0 else axis - ndim

@@ -6,6 +6,7 @@ maximum and minimum give the whole gradient of a tie to their first argument.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from ...arrays import array_module, is_array
@@ -159,6 +160,8 @@ def clip(x: Any, lo: float | None = None, hi: float | None = None) -> Tensor:
     """Limit `x` to [lo, hi]; the derivative is 0 at and beyond the edges."""
     if lo is None and hi is None:
         raise ValueError("clip needs a lower limit, an upper limit, or both")
+    if not isinstance(lo, Real | None) or not isinstance(hi, Real | None):
+        raise TypeError(f"clip's limits are numbers, got {lo!r} and {hi!r}")
     lo = None if lo is None else float(lo)  # a NumPy scalar would impose its own dtype
     hi = None if hi is None else float(hi)
     if lo is not None and hi is not None and lo > hi:

@@ -207,7 +207,10 @@ def getitem(x: Any, index: Any) -> Tensor:
     if all(isinstance(i, basic) and not isinstance(i, bool) for i in index):
         if Ellipsis not in index:
             index = (*index, Ellipsis)  # a result with no axes left stays an array
-        return Slice(index)(x)
+        try:
+            return Slice(index)(x)
+        except IndexError as error:
+            raise IndexError(f"a tensor of shape {x.shape} has no such part: {error}") from error
     xp = array_module(x._array)
     try:
         positions = xp.arange(x.size).reshape(x.shape)[
