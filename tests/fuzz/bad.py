@@ -29,6 +29,11 @@ def anything(rng):
 
 def close(value, rng):
     """Return something of the same kind that is wrong in one way."""
+    with np.errstate(all="ignore"):
+        return _close(value, rng)
+
+
+def _close(value, rng):
     if isinstance(value, np.ndarray):
         return _array(value, rng)
     if isinstance(value, Tensor):
@@ -81,7 +86,7 @@ def _array(a, rng):
         ]  # fmt: skip
         try:
             return changes[rng.integers(len(changes))]()
-        except (TypeError, ValueError, IndexError):
+        except (TypeError, ValueError, IndexError, OverflowError):
             return a
 
 

@@ -127,7 +127,7 @@ def all_doors():
         Door("MaxPool2d", nn.MaxPool2d, lambda: {"window": 2, "stride": (2, 2), "padding": 0}),
         Door("Dropout", nn.Dropout, lambda: {"p": 0.5, "rng": _rng()}),
         Door("BatchNorm1d", nn.BatchNorm1d, lambda: {"channels": 5}),
-        Door("Sequential", lambda *parts, **at: nn.Sequential(*at.values()), lambda: {
+        Door("Sequential", lambda **at: nn.Sequential(*at.values()), lambda: {
             str(i): part for i, part in enumerate(net())}),
         Door("LeNet300", nn.LeNet300, lambda: {"rng": _rng(), "widths": (3, 2)}),
         Door("SmallCNN", nn.SmallCNN, lambda: {
@@ -203,11 +203,11 @@ def all_doors():
 def operations():
     """Yield the operations of the engine, with good arguments."""
     a, b = np.ones((2, 3)), np.full((2, 3), 2.0)
-    for name in "add sub mul div maximum minimum power".split():
+    for name in ("add", "sub", "mul", "div", "maximum", "minimum", "power"):
         yield getattr(autodiff, name), lambda: {"a": a, "b": b}
-    for name in "exp log sqrt absolute relu sigmoid tanh softplus softmax log_softmax neg".split():
+    for name in ("exp", "log", "sqrt", "absolute", "relu", "sigmoid", "tanh", "softplus", "softmax", "log_softmax", "neg"):
         yield getattr(autodiff, name), lambda: {"x": a}
-    for name in "sum_ mean max_ min_ logsumexp".split():
+    for name in ("sum_", "mean", "max_", "min_", "logsumexp"):
         yield getattr(autodiff, name), lambda: {"x": a, "axis": (0, 1), "keepdims": False}
     yield autodiff.softmax, lambda: {"x": a, "axis": 1}
     yield autodiff.clip, lambda: {"x": a, "lo": 0.5, "hi": 1.5}
@@ -216,7 +216,7 @@ def operations():
     yield autodiff.linear, lambda: {"x": a, "w": b.T, "b": np.ones(2)}
     yield autodiff.conv2d, lambda: {
         "x": x(), "w": np.ones((3, 3, 1, 2)), "stride": 1, "padding": (0, 1), "bias": np.ones(2)}
-    for name in "max_pool2d avg_pool2d".split():
+    for name in ("max_pool2d", "avg_pool2d"):
         yield getattr(autodiff, name), lambda: {"x": x(), "window": 2, "stride": (1, 2), "padding": 0}
     yield autodiff.batch_norm, lambda: {"x": a, "gamma": a[0], "beta": b[0], "eps": 1e-5}
     yield autodiff.dropout, lambda: {"x": a, "p": 0.5, "rng": _rng()}

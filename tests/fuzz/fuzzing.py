@@ -1,6 +1,6 @@
 """Hand bad input to every door, and damaged files to every reader.
 
-``python tests/fuzz/fuzzing.py doors 20000 [SEED [NAME]]`` or ``files 5000`` for many.
+``python tests/fuzz/fuzzing.py doors 20000 [SEED [NAME]]``, or ``shell 1000`` or ``files 5000``.
 """
 
 import collections
@@ -17,10 +17,14 @@ import doors
 import files
 import judging
 import numpy as np
+import shell
 
 PATIENCE = 20  # seconds of processor time for one call
 # Who asks for so many rounds gets them: it is for Ctrl-C to end that.
 ROUNDS = ("rounds", "epochs", "steps", "iterations")
+
+
+Line = collections.namedtuple("Line", "name words")
 
 
 class TooLongError(BaseException):
@@ -54,12 +58,17 @@ def read_damaged(kind, rng):
         return judged(read)
 
 
+def type_wrongly(line, rng):
+    """Run a command line with a wrong word; return what was foreign about the answer."""
+    return judged(lambda: shell.call(shell.spoilt(line.words, rng)))
+
+
 def judged(call):
     """Return what is foreign about the error of a call; "" if nothing is, or there is none."""
     with quiet():
         try:
             call()
-        except (Exception, TooLongError, RecursionError) as error:
+        except (Exception, TooLongError) as error:  # noqa: BLE001 - whatever it is, it is judged
             return judging.foreign(error)
         except KeyboardInterrupt as stop:
             if not isinstance(stop, doors.Enough):
@@ -116,6 +125,12 @@ def run_doors(count, seed=0, only=""):
     return run(attempt, [d for d in doors.all_doors() if only in d.name], count, seed)
 
 
+def run_shell(count, seed=0, only=""):
+    """See `run`."""
+    lines = [Line(" ".join(words), words) for words in shell.LINES if only in " ".join(words)]
+    return run(type_wrongly, lines, count, seed)
+
+
 def run_files(count, seed=0, only=""):
     """See `run`."""
     return run(read_damaged, [k for k in files.KINDS if only in k.name], count, seed)
@@ -123,7 +138,7 @@ def run_files(count, seed=0, only=""):
 
 if __name__ == "__main__":
     what, count, *more = sys.argv[1:]
-    which = {"doors": run_doors, "files": run_files}[what]
+    which = {"doors": run_doors, "shell": run_shell, "files": run_files}[what]
     found, example = which(int(count), *[int(m) if i == 0 else m for i, m in enumerate(more)])
     for said, times in found.most_common():
         print(f"{times:5} {example[said]:7} {said}")
