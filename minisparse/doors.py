@@ -29,7 +29,7 @@ from minisparse.errors import is_ours
 
 P, R = ParamSpec("P"), TypeVar("R")
 _HOME = str(Path(__file__).parent)
-_LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(np.__file__).parents[1]), "<")
+_LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(np.__file__).parents[1]), "<frozen", "numpy/")
 _BECOMES: dict[type, type[Exception]] = {  # what a wrong argument ends in, and what it is
     TypeError: TypeError,
     AttributeError: TypeError,

@@ -39,7 +39,7 @@ def attempt(door, rng):
         name = names[rng.integers(len(names))]
         spoil = bad.close if rng.random() < 0.6 else lambda value, rng: bad.anything(rng)  # noqa: ARG005
         arguments[name] = spoil(arguments[name], rng)
-        if name in ROUNDS and arguments[name] in (10**13, 10**30):
+        if name in ROUNDS and type(arguments[name]) is int and arguments[name] > 10**6:
             arguments[name] = 3
     return judged(lambda: door.call(**arguments))
 

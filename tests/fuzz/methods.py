@@ -52,7 +52,7 @@ def _good(function):
     rng = np.random.default_rng(0)
     model = every_method.mlp(rng)
     values = {"model": model, "rng": rng, "names": every_method.layers_of(model)}
-    values["alpha"] = 2.0
+    values["alpha"] = 1.0
     values |= dict.fromkeys(("gates", "densities"), dict.fromkeys(values["names"], 0.5))
     good = {}
     for name, parameter in inspect.signature(function).parameters.items():

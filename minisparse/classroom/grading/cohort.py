@@ -108,7 +108,9 @@ def kept(out: Path, assignment: Assignment) -> Secret | None:
     known: dict[str, Any] = {}
     if path.is_file():
         try:
-            known = dict(json.loads(path.read_text(encoding="utf-8")))
+            known = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(known, dict):
+                raise TypeError(f"it holds a {type(known).__name__}")
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ClassroomError(f"{path} is damaged ({error}); choose another --out") from error
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
