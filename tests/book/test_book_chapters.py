@@ -18,7 +18,7 @@ def test_a_quick_run(chapter, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -43,12 +43,12 @@ def out(tmp_path):
 
 
 def finish(process):
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=600)
     return process.returncode, stdout, stderr
 
 
 def wait_for(condition):
-    limit = time.monotonic() + 300
+    limit = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < limit, "waited in vain"
         time.sleep(0.02)
@@ -162,7 +162,7 @@ def test_a_bar_on_a_terminal_and_lines_in_a_file(start):
     os.close(reader)
     stdout = process.stdout.read()
     process.stdout.close()
-    assert process.wait(timeout=300) == 0
+    assert process.wait(timeout=600) == 0
     assert b"%|" in shown
     assert b"slow, seed 0, step" in shown
     assert "\r" not in stdout
@@ -174,4 +174,4 @@ def test_a_reader_that_stops_early_is_no_error(start):
     process.stdout.close()
     assert process.stderr.read() == ""
     process.stderr.close()
-    assert process.wait(timeout=300) == 0
+    assert process.wait(timeout=600) == 0
