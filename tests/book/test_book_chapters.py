@@ -8,6 +8,8 @@ import pytest
 
 from minisparse.book.chapters import chapters
 
+pytestmark = pytest.mark.long  # `minisparse book --check` runs them too, and whole
+
 
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda c: c.name)
 def test_a_quick_run(chapter, tmp_path):
