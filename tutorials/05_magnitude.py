@@ -462,8 +462,9 @@ book.table(
 
 # %% [markdown]
 # *How to read it.* From left to right more and more weights go; the network of each point is the one
-# to its left, pruned further. Points are means over three seeds and bars their standard deviations;
-# where the bars of two curves overlap, do not call one of them better.
+# to its left, pruned further. Points are means over three seeds and bars their standard deviations.
+# Whether two bars overlap decides nothing: each seed began with the same network in every curve, so
+# what counts is the difference within a seed ([3.7](03_lenet300.py)).
 #
 # The dashed line is the network before any pruning. Up to 10x the pruned network is
 # *better* than that (by the mean of the three even at 20x), and one is tempted to announce that pruning regularizes. The control
@@ -622,9 +623,9 @@ book.table(
 
 # %% [markdown]
 # *How to read it.* Open markers are published results, filled ones ours. With all layers together,
-# nothing is lost up to 20x: the differences are smaller than the error bar of the test set. At 12x we
-# are less than a tenth of a point above the published figure, which is inside of it too, so the
-# published result is reproduced. (The training is not the same: Han et al. use dropout, which they
+# nothing that three seeds could show is lost up to 20x. At 12x we are less than a tenth of a point above
+# the published figure, less than what new digits would add to either, so the published result is
+# reproduced. (The training is not the same: Han et al. use dropout, which they
 # reduce as the network shrinks, and thresholds for each layer from the standard deviation of its
 # weights. We compare the magnitudes of all layers with each other, and use no dropout.) From 50x on the
 # error rises. The two published points beyond, by methods that we have not run here, lie below our

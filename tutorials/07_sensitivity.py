@@ -946,11 +946,11 @@ compare(table1)
 # *How to read it.* Filled markers with bars are ours (mean and standard deviation over the seeds),
 # open ones of the same shape and colour are the paper's, crosses other methods as the paper quotes them
 # (see the references). To the right and down is better. Ratio means weights / nonzero weights, biases not counted, as in the paper. The last two columns
-# are the shares of weights that remain in the first, second and third layer. On 10,000 images the 95 % interval of an error of 1.6 % is ±0.25
-# points.
+# are the shares of weights that remain in the first, second and third layer.
 #
 # In all four published rows our point lies to the right of the paper's, in three of them not above it, and
-# in "specific, low error" 0.04 points above, far within the interval. So the numbers of Table 1 can be had.
+# in "specific, low error" 0.04 points above, which is less than the seeds differ by. So the numbers of
+# Table 1 can be had.
 # What differs is where the weights are. At low error the paper keeps 12 and 25 % of the second layer, and of
 # the last one more than two thirds; we keep 6 and 7 % of the second and one third of the last. At high
 # compression it is the other way round: we keep more of the last two layers than the paper, and less of the
@@ -985,9 +985,9 @@ draw(table2)
 compare(table2)
 
 # %% [markdown]
-# *How to read it.* As above; the layers are conv1 / conv2 / fc1 / fc2. The 95 % interval of an error of
-# 0.8 % is ±0.17 points, so all errors here are the same: a network with one weight in fifty is as good as
-# the dense one. Our ratios are the paper's or higher, and its distance between the two forms (51x and 36x)
+# *How to read it.* As above; the layers are conv1 / conv2 / fc1 / fc2. Within the seeds the differences to
+# the dense network go both ways, and their 95 % intervals contain 0: in three seeds a network with one
+# weight in fifty is not seen to be worse than the dense one. Our ratios are the paper's or higher, and its distance between the two forms (51x and 36x)
 # does not show with us. As in Table 1, the weights are elsewhere: of the convolutions and of the last layer we
 # keep less than the paper does; of the large layer we keep 1.2 % in both forms, where the paper keeps 0.9
 # and 1.7 %. (The published error of the dense network is that of Han et al. 2015.) Sparse variational
