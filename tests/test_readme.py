@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from minisparse import methods
 from minisparse.experiments import tables
 from minisparse.experiments.intervals import paired
 
@@ -25,6 +26,10 @@ def test_every_path_named_in_the_readme_exists():
     missing = [p for p in named if not (README.parent / p.strip("`")).exists()]
     assert named
     assert not missing
+
+
+def test_the_number_of_methods_is_told():
+    assert f"\n{len(methods.find_all())} methods, each a file" in README.read_text()
 
 
 def committed(experiment):
