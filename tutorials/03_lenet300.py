@@ -286,8 +286,9 @@ book.show(figure, "Loss and error on training and validation images, epoch by ep
 # comes from how it is measured: while the network still learns, as a mean over the batches of the
 # epoch, the early ones included. The validation error is that of the network at the end of the epoch.
 # Later, when little changes within an epoch, this makes no difference any more. The gap between the two is what the network has learned by
-# heart: 266,610 parameters are more than it needs for 55,000 images. That is the room in which all
-# of pruning takes place.
+# heart: 266,610 parameters are enough to fit 55,000 images to the last one. (It does not say how many
+# of them could be spared. Networks with a twentieth of the weights still fit their training images, and
+# have the same gap: [chapter 5](05_magnitude.py).)
 #
 # ## 3.7 The test, and how sure it is
 #

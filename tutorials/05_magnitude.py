@@ -76,8 +76,11 @@ training = training.subset(np.arange(book.quick(15_000, 500)))  # enough to see 
 #
 # This is the saliency of *Optimal Brain Damage* (LeCun et al. 1990). If we know nothing about the
 # second derivatives and take them all to be equal, the cheapest weight is the one with the smallest
-# $w_q^2$, and so with the smallest $\lvert w_q \rvert$. That is all the theory there is for magnitude
-# pruning: **it is a second-order method that takes the curvature to be the same everywhere.**
+# $w_q^2$, and so with the smallest $\lvert w_q \rvert$. This is one theory of magnitude
+# pruning: **it is a second-order method that takes the curvature to be the same everywhere.** (There are
+# others. For a layer, $\lvert \delta W x \rvert \leq \lVert \delta W \rVert_F \lvert x \rvert$: the smallest
+# weights change the outputs least if nothing is known of the inputs. We meet this one in
+# [chapter 10](10_large_weights.py).)
 #
 # Is it? We train a network, remove weights of its second layer one at a time, and look at what
 # happens to the loss.
@@ -291,8 +294,8 @@ book.show(figure, "The mean image, and the number of kept first-layer weights at
 # the digits are. But look at the border. The pixels there are black in every image, so their weights
 # have never had a gradient and do nothing; and yet some of them are kept, because they happened to be
 # large when the network was initialized. **Magnitude does not know what a weight does.** (Weight
-# decay helps: it shrinks what no gradient holds up. Methods that measure what a weight does help
-# more.)
+# decay helps: it shrinks what no gradient holds up. Whether methods that measure what a weight does
+# help more than that is the question of the chapters to come, and the answer is not always yes.)
 #
 # ## 5.5 Removed weights come back
 #
