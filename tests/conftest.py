@@ -29,11 +29,3 @@ def device(request, monkeypatch):
     except cupy.cuda.runtime.CUDARuntimeError as error:
         pytest.skip(f"no CUDA device: {error}")
     return cupy
-
-
-def pytest_collection_modifyitems(config, items):
-    """Leave out what runs for an hour, unless it is asked for by its marker."""
-    if "long" not in config.option.markexpr:
-        late = [item for item in items if item.get_closest_marker("long")]
-        items[:] = [item for item in items if item not in late]
-        config.hook.pytest_deselected(items=late)

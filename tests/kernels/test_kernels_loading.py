@@ -21,7 +21,7 @@ def python(code, **environment):
         env={k: v for k, v in os.environ.items() if k != VARIABLE} | environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
