@@ -27,7 +27,8 @@ import numpy as np
 
 from minisparse.errors import is_ours
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 _HOME = str(Path(__file__).parent)
 _LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(np.__file__).parents[1]), "<frozen", "numpy/")
 _BECOMES: dict[type, type[Exception]] = {  # what a wrong argument ends in, and what it is

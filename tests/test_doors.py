@@ -55,7 +55,7 @@ def test_errors_of_the_caller_s_own_code_pass_as_they_are():
     with pytest.raises(TypeError, match="can only concatenate str"):
         Wrong("a")
     model = net()
-    with pytest.raises(ValueError, match="^matmul"):
+    with pytest.raises(ValueError, match=r"^matmul"):
         train(
             nn.Sequential(model, Wrong(1)), split(), SGD(model, 0.1), epochs=1,
             rng=np.random.default_rng(0), progress=False,

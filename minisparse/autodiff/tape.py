@@ -103,6 +103,8 @@ class Tensor:
             elif array.dtype.kind == "f" or (array.dtype.kind in "iu" and not requires_grad):
                 array = array.astype(DEFAULT_DTYPE)
         _check_kind(array, data)
+        if not isinstance(requires_grad, int | np.bool_ | None):
+            raise TypeError(f"requires_grad is True or False, got {requires_grad!r}")
         if requires_grad and array.dtype.kind != "f":
             raise TypeError(
                 f"gradients need a floating-point tensor, but this one has dtype {array.dtype}: "

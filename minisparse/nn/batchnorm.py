@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE
+from ..arrays import DEFAULT_DTYPE, check_shape
 from ..autodiff import Tensor, as_tensor, batch_norm
 from .module import Module, Parameter
 
@@ -38,8 +38,7 @@ class BatchNorm(Module):
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         if not eps > 0 or not 0 < momentum <= 1:
             raise ValueError(f"eps > 0 and 0 < momentum <= 1 expected, got {eps} and {momentum}")
-        if channels < 0:
-            raise ValueError(f"the number of channels is >= 0, got {channels}")
+        check_shape((channels,))
         self.eps, self.momentum = eps, momentum
         self.weight = Parameter(np.ones(channels, DEFAULT_DTYPE), name="weight")
         self.bias = Parameter(np.zeros(channels, DEFAULT_DTYPE), name="bias")

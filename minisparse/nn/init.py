@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE
+from ..arrays import DEFAULT_DTYPE, check_shape
 
-_MOST = 1 << 40  # numbers: no memory holds more
 Initializer = Callable[[np.random.Generator, Sequence[int]], np.ndarray]
 
 
@@ -100,8 +98,7 @@ def initialize(kind: str | Initializer, rng: Any, shape: Sequence[int]) -> np.nd
             f"layers draw their weights from rng, a np.random.Generator; got {rng!r}. "
             "Create one for the whole run: rng = np.random.default_rng(seed)"
         )
-    if not all(isinstance(n, Integral) and n >= 0 for n in shape) or math.prod(shape) > _MOST:
-        raise ValueError(f"a weight cannot have the shape {tuple(shape)}: its lengths are integers >= 0")
+    check_shape(shape)
     if not callable(kind):
         if kind not in INITIALIZERS:
             raise ValueError(f"unknown initializer {kind!r}; there are {', '.join(INITIALIZERS)}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,12 @@ class Method:
             raise KeyError(f"{type(self).__name__} keeps no state, got {sorted(state)}")
 
 
+def _whole(images: Any) -> int:
+    if not hasattr(images, "__index__") or images < 1:
+        raise TypeError(f"a number of images is a whole number >= 1, got {images!r}")
+    return operator.index(images)
+
+
 @dataclass
 class Totals:
     """Sums over the images seen in this epoch."""
@@ -222,10 +228,8 @@ class Run:
         training : bool
             Whether the model is to be in training mode when it is asked; see `Batch`.
         """
-        if not isinstance(images, Integral) or images < 1:
-            raise TypeError(f"a number of images is a whole number >= 1, got {images!r}")
         return Batch(
-            self.model, partial(self._draw, int(images)), loss=self.loss_function, training=training
+            self.model, partial(self._draw, _whole(images)), loss=self.loss_function, training=training
         )
 
     def _draw(self, images: int) -> tuple[Any, Any]:

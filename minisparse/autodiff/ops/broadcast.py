@@ -65,6 +65,14 @@ def whole(n: Any, what: str = "an axis") -> int:
         raise TypeError(f"{what} is a whole number, got {n!r}") from error
 
 
+def number(x: Any, what: str) -> float:
+    """Return a number, or complain of what is none."""
+    try:
+        return float(x)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{what} is a number, got {x!r}") from error
+
+
 def several(numbers: Any, what: str) -> tuple[int, ...]:
     """Return whole numbers as a tuple."""
     if not isinstance(numbers, Iterable):

@@ -6,13 +6,12 @@ maximum and minimum give the whole gradient of a tie to their first argument.
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 from ...arrays import array_module, is_array
 from ..tape import Array, Op, Tensor, as_tensor, wrap
 from ._pair import floating, pair
-from .broadcast import broadcast_to, common_shape
+from .broadcast import broadcast_to, common_shape, number
 
 
 class Exp(Op):
@@ -160,10 +159,9 @@ def clip(x: Any, lo: float | None = None, hi: float | None = None) -> Tensor:
     """Limit `x` to [lo, hi]; the derivative is 0 at and beyond the edges."""
     if lo is None and hi is None:
         raise ValueError("clip needs a lower limit, an upper limit, or both")
-    if not isinstance(lo, Real | None) or not isinstance(hi, Real | None):
-        raise TypeError(f"clip's limits are numbers, got {lo!r} and {hi!r}")
-    lo = None if lo is None else float(lo)  # a NumPy scalar would impose its own dtype
-    hi = None if hi is None else float(hi)
+    # As Python's own: a NumPy scalar would impose its dtype.
+    lo = None if lo is None else number(lo, "clip's lower limit")
+    hi = None if hi is None else number(hi, "clip's upper limit")
     if lo is not None and hi is not None and lo > hi:
         raise ValueError(f"clip's lower limit {lo} is above its upper limit {hi}")
     return Clip(lo, hi)(as_tensor(x))

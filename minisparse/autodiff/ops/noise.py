@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ...arrays import array_module
 from ..tape import Array, Op, Tensor, wrap
 from ._pair import floating
+from .broadcast import number
 
 
 class Dropout(Op):
@@ -33,11 +33,14 @@ def dropout(x: Any, p: float, rng: np.random.Generator) -> Tensor:
 
     The expectation of the result is `x` (inverted dropout, Srivastava et al. 2014).
     """
-    if not isinstance(p, Real) or not 0 <= p < 1:
+    p = number(p, "the dropout probability")
+    if not 0 <= p < 1:
         raise ValueError(f"the dropout probability lies in [0, 1), got {p}")
     x = floating(x)
-    if p == 0:
-        return x
+    return x if p == 0 else Dropout(p, _generator(rng))(x)
+
+
+def _generator(rng: Any) -> np.random.Generator:
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng is a generator, np.random.default_rng(seed), got {rng!r}")
-    return Dropout(p, rng)(x)
+    return rng
