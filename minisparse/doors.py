@@ -83,15 +83,44 @@ def _retold(error: Exception, function: Callable[..., Any], args: Any, kwargs: A
     where = f"{inside[-1].filename[len(_HOME) + 1 :]}:{inside[-1].lineno}"
     given = ", ".join(f"{name} = {_given(v)}" for name, v in _bound(function, args, kwargs).items())
     return kind(
-        f"{_name(function)} could not do with what it was given: {given}.  {type(error).__name__} in "
+        f"{_name(function, args)} could not do with what it was given: {given}.  {type(error).__name__} in "
         f"{where}: {error}"
     )
 
 
-def open_door(cls: type) -> None:
-    """Make the constructor of a class of the package a door; for ``__init_subclass__``."""
+def open_door(cls: type, *, kept: bool = False) -> None:
+    """Make the constructor of a class of the package a door; for ``__init_subclass__``.
+
+    With `kept`, what it keeps for later is looked at when it has been constructed: a number where a
+    function is to be called, or nothing where names are to be gone through, cannot work ever.
+    """
     if "__init__" in vars(cls) and cls.__module__.partition(".")[0] == __package__:
-        cls.__init__ = door(cls.__init__)  # type: ignore[misc]
+        constructor: Any = vars(cls)["__init__"]
+        cls.__init__ = door(_checked(constructor) if kept else constructor)  # type: ignore[misc]
+
+
+def _checked(constructor: Callable[P, None]) -> Callable[P, None]:
+    @functools.wraps(constructor)
+    def called(*args: P.args, **kwargs: P.kwargs) -> None:
+        constructor(*args, **kwargs)
+        if problem := _misfit(constructor, args, kwargs, _may_fit):
+            raise TypeError(problem)
+
+    return called
+
+
+def _may_fit(value: Any, kind: Any) -> bool:
+    """Tell whether an object can be called, or gone through, where its kind says so."""
+    origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return any(_may_fit(value, one) for one in inside)
+    if kind is types.NoneType:
+        return value is None
+    if origin is collections.abc.Callable:
+        return callable(value)
+    if origin in (list, collections.abc.Sequence, collections.abc.Iterable):
+        return hasattr(value, "__iter__")
+    return True
 
 
 def _is_told(error: Exception) -> bool:
@@ -101,7 +130,13 @@ def _is_told(error: Exception) -> bool:
     return is_ours(error) or raised
 
 
-def _misfit(function: Callable[..., Any], args: Any, kwargs: Any) -> str:
+def _misfit(
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    is_of: Callable[[Any, Any], bool] | None = None,
+) -> str:
+    is_of = is_of or fits
     try:
         given = inspect.signature(function).bind(*args, **kwargs).arguments
         hints = typing.get_type_hints(function)
@@ -116,13 +151,15 @@ def _misfit(function: Callable[..., Any], args: Any, kwargs: Any) -> str:
         elif many is inspect.Parameter.VAR_KEYWORD:
             values = list(value.values())
         for v in values:
-            if not fits(v, kind):
-                return f"{_name(function)}: '{name}' is {_given(v)}; expected {_expected(kind)}"
+            if not is_of(v, kind):
+                return f"{_name(function, args)}: '{name}' is {_given(v)}; expected {_expected(kind)}"
     return ""
 
 
-def _name(function: Callable[..., Any]) -> str:
-    return function.__qualname__.removesuffix(".__init__")
+def _name(function: Callable[..., Any], args: Any) -> str:
+    if function.__name__ == "__init__" and args:
+        return type(args[0]).__name__
+    return function.__qualname__
 
 
 def _bound(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from minisparse.data import Split
 from minisparse.doors import door
 from minisparse.gradcheck import gradcheck
 from minisparse.optim import SGD
+from minisparse.prune.magnitude import MagnitudePruning
+from minisparse.prune.schedule import one_shot
+from minisparse.prune.snip import SNIP
 from minisparse.train import train
 
 
@@ -27,7 +30,7 @@ def net():
     [
         (lambda: SGD(net(), "fast"), "'lr' is a str, 'fast'; expected a number"),
         (lambda: nn.LeNet300(rng=np.random.default_rng(0), widths=3), "'widths' is a int, 3; expect"),
-        (lambda: nn.BatchNorm1d(None), "BatchNorm: 'channels' is None; expected a whole number"),
+        (lambda: nn.Dropout(None, rng=None), "Dropout: 'p' is None; expected a number"),
         (lambda: optim.EMA(nn.Linear), "'model' is the class Linear itself; expected a Module"),
         (lambda: split().subset(nn), "indices must be"),
     ],
@@ -93,3 +96,19 @@ def test_a_function_behind_a_door_is_the_same_to_whoever_looks():
 )
 def test_what_fits_a_kind(value, kind, fit):
     assert doors.fits(value, kind) == fit
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MagnitudePruning(0.9), "MagnitudePruning: 'sparsity' is a float, 0.9; expected a f"),
+        (lambda: SNIP(0.9), "'sparsity' is a float, 0.9; expected a function"),
+        (lambda: MagnitudePruning(one_shot(0.9), names=3), "'names' is a int, 3; expected a list"),
+    ],
+    ids=["a number for a schedule", "of another method", "no names"],
+)
+def test_what_a_method_keeps_for_later_is_looked_at_at_once(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+    MagnitudePruning(one_shot(0.9), names=("a", "b"))
+    MagnitudePruning(lambda t: 0.1 * t)

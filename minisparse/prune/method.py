@@ -69,7 +69,7 @@ class Method:
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        open_door(cls)
+        open_door(cls, kept=True)
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Check names, shapes and settings against the model, and make what depends on them.

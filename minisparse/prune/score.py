@@ -59,10 +59,6 @@ class ScorePruning(MaskedTraining):
         names: list[str] | None = None,
     ) -> None:
         super().__init__(names)
-        if not callable(sparsity):
-            raise TypeError(
-                f"the sparsity is a function of time, such as one_shot(0.9), got {sparsity!r}"
-            )
         for what, value, unit in (("every", every, "steps"), ("images", images, "images")):
             if value is not None and value < 1:
                 raise ValueError(f"{what} is a number of {unit} >= 1, got {value}")
