@@ -39,7 +39,7 @@ def floating(x: Any) -> Tensor:
     its differences and squares modulo 256.
     """
     x = as_tensor(x)
-    dtype = x._array.dtype
+    dtype = x.dtype  # not that of its array, which may not be computed yet (see fusing.py)
     return x if dtype.kind == "f" else wrap(x._array.astype(np.result_type(np.float32, dtype)))
 
 
