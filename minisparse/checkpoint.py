@@ -319,6 +319,7 @@ def plain(value: Any) -> Any:
 def _plain_function(function: Any) -> str:
     name = getattr(function, "__qualname__", type(function).__name__)
     variables: dict[str, Any] = {}
+    function = inspect.unwrap(function)  # a decorator does not make it another one
     if isinstance(function, types.FunctionType):
         variables = dict(inspect.getclosurevars(function).nonlocals)
     elif dataclasses.is_dataclass(function):
