@@ -445,9 +445,9 @@ _NDARRAY = np.ndarray
 _recording, _branches, _fuser = recording.get, branches.get, fuser.get  # asked at every operation
 
 
-def _as_array(data: Any) -> np.ndarray:
+def _as_array(data: Any, xp: Any = np) -> Array:
     try:
-        return np.asarray(data)
+        return xp.asarray(data)
     except ValueError as error:
         raise ValueError(f"a Tensor holds an array of numbers, got {data!r}: {error}") from error
 
@@ -464,7 +464,7 @@ def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if like is not None and (isinstance(value, np.generic) or not is_array(value)):
-        array = array_module(like._array).asarray(value)
+        array = _as_array(value, array_module(like._array))
         _check_kind(array, value)
         kind = like.dtype if like.dtype.kind == "f" else DEFAULT_DTYPE
         return wrap(array.astype(kind) if array.dtype.kind in "fiu" else array)

@@ -101,6 +101,7 @@ def batches(
     else:
         raise TypeError(f"rng must be a Generator (np.random.default_rng(seed)), got {rng!r}")
     n_batches = count_batches(len(indices), size, drop_last)
+    start = operator.index(start)
     if not 0 <= start <= n_batches:
         raise ValueError(f"start must lie in [0, {n_batches}], the number of batches, got {start}")
 

@@ -12,6 +12,13 @@ from minisparse.data.errors import DataError
 from minisparse.doors import door
 
 
+def _array(given: ArrayLike, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:  # rows of several lengths
+        raise TypeError(f"{what} must be an array, got a {type(given).__name__}: {error}") from error
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images and their labels, both read-only.
@@ -35,7 +42,7 @@ class Split:
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        images, labels = _array(self.images, "images"), _array(self.labels, "labels")
         if images.dtype != np.uint8:
             raise TypeError(f"images must be uint8, got {images.dtype}")
         if not np.issubdtype(labels.dtype, np.integer):

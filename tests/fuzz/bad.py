@@ -1,5 +1,7 @@
 """What people hand over instead of what is expected."""
 
+import warnings
+
 import numpy as np
 
 from minisparse import nn
@@ -29,7 +31,8 @@ def anything(rng):
 
 def close(value, rng):
     """Return something of the same kind that is wrong in one way."""
-    with np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
         return _close(value, rng)
 
 

@@ -55,10 +55,11 @@ def spoilt(line, rng):
 
 def call(line):
     """Run a command line in an empty folder; what it says about bad input is an exit code."""
-    long = [word for word in line if word in _LONG]
-    known = [word for word in line if word in ("headline", "shrunk", "a9")]
-    if long and (known or not {"no-such", "nowhere", "none"} & {*line}):
-        return
+    if {*_LONG} & {*line}:  # only with a name that there is not, and as a name
+        if {"headline", "shrunk"} & {*line} or not {"no-such", "nowhere", "none"} & {*line}:
+            return
+        if {"reproduce", "bench"} & {*line} and "--out" in line:
+            return
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         with open("mine.py", "w", encoding="utf-8") as file:
             file.write(_MINE)

@@ -9,6 +9,7 @@ import numpy as np
 from ..tape import Op, Tensor, as_tensor
 from ._pair import floating
 from .arithmetic import div
+from .broadcast import number
 from .elementwise import sqrt
 from .reduce import mean
 
@@ -76,5 +77,5 @@ def batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Tensor
             f"batch norm of {x.shape} needs gamma and beta of shape {x.shape[-1:]}, got "
             f"{gamma.shape} and {beta.shape}"
         )
-    op = _Normalize(float(eps))
+    op = _Normalize(number(eps, "eps"))
     return op(x) * gamma + beta, op.mean, op.var
