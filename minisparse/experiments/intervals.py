@@ -44,7 +44,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
         raise ValueError(f"numbers of images are >= 0, got {only_a} and {only_b}")
     n = only_a + only_b
     tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * tail / (1 << n))
 
 
 def equivalent(a: Sequence[float], b: Sequence[float], margin: float) -> bool:
