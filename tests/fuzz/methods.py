@@ -34,7 +34,7 @@ def use(case, kind, net, /, **arguments):
     model = every_method.NETS[net](rng)
     case.prepare(model, rng)
     return train(
-        model, every_method.data(n=20), case.optimizer(model), epochs=2, rng=rng, batch_size=10,
+        model, every_method.data(), case.optimizer(model), epochs=2, rng=rng, batch_size=20,
         methods=[kind(**arguments)], progress=False,
     )  # fmt: skip
 
