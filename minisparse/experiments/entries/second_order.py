@@ -34,7 +34,7 @@ FULL = replace(
 )
 
 
-def _best(setting: str, values: Sequence[float], arm: str, time: str) -> Choosing:
+def _best(setting: str, values: Sequence[Any], arm: str, time: str) -> Choosing:
     """Choose the value with the lowest error at 12.5x, one seed."""
     one = replace(BASE, arms=(arm,), compressions=(12.5,), hold_out=HELD_OUT)
     outcomes = yield [(replace(one, **{setting: v}), 0) for v in values]
