@@ -55,6 +55,7 @@ ABOUT = (
         code="WoodFisherPruning",
         removes="weights; those of their block change",
         when="any schedule, in many small steps",
+        chapter="11",
     ),
     About(
         "woodtaylor",
@@ -66,6 +67,7 @@ ABOUT = (
         code="WoodTaylorPruning",
         removes="weights; those of their block change",
         when="any schedule, in many small steps",
+        chapter="11",
     ),
 )
 
