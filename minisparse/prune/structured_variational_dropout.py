@@ -41,6 +41,7 @@ ABOUT = (
         code="StructuredVariationalDropout",
         removes="units and filters",
         when="learned at each step",
+        chapter="12",
         published=(
             Figure("LeNet-5", 0.75, "17-32-329-75", "read", "Neklyudov et al. 2017, table"),
         ),
