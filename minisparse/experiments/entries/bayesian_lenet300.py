@@ -67,7 +67,7 @@ def _rows() -> dict[str, Row]:
         rows[name] = Row(recipe, series="method")
         rows[f"{name}, {MAGNITUDE}"] = Row(recipe, series="magnitude", point=MAGNITUDE)
         rows[f"{name}, {SCRATCH}"] = Row(recipe, series="from scratch", point=SCRATCH)
-    rows[f"SparseVD, {DRAWN}"] = Row(METHODS["SparseVD"], series="drawn", point=DRAWN)
+        rows[f"{name}, {DRAWN}"] = Row(recipe, series="drawn", point=DRAWN)
     return rows
 
 
