@@ -64,7 +64,7 @@ def _rows() -> dict[str, Row]:
         SILENT: Row(replace(BASE, strength=0.0, controls=False), series="no KL"),
     }
     for name, recipe in METHODS.items():
-        rows[name] = Row(recipe, series="method")
+        rows[name] = Row(recipe, series=name)
         rows[f"{name}, {MAGNITUDE}"] = Row(recipe, series="magnitude", point=MAGNITUDE)
         rows[f"{name}, {SCRATCH}"] = Row(recipe, series="from scratch", point=SCRATCH)
         rows[f"{name}, {DRAWN}"] = Row(recipe, series="drawn", point=DRAWN)

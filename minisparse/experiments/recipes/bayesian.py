@@ -170,9 +170,9 @@ class Bayesian(Classifier):
         def progress(fraction: float, note: str) -> None:
             session.progress((done + fraction * epochs) / total, f"magnitude: {note}")
 
-        points[MAGNITUDE] = replace(
-            gradual.run(session.seed, checkpoint=place, progress=progress), history=()
-        )
+        pruned = gradual.run(session.seed, checkpoint=place, progress=progress)
+        own = {"train_error": pruned.history[-1]["train_error"]}
+        points[MAGNITUDE] = replace(pruned, history=(), extra={**pruned.extra, **own})
         return points
 
 
