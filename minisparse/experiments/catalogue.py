@@ -22,6 +22,7 @@ MODULES = {
     "l0-flops": "minisparse.experiments.entries.l0_flops",
     "l0-reimplementations": "minisparse.experiments.entries.l0_reimplementations",
     "l0-controls": "minisparse.experiments.entries.l0_controls",
+    "bayesian-lenet300": "minisparse.experiments.entries.bayesian_lenet300",
     "stochastic-nodes": "minisparse.experiments.entries.stochastic_nodes",
     "stochastic-grid": "minisparse.experiments.entries.stochastic_grid",
     "stochastic-decay": "minisparse.experiments.entries.stochastic_decay",

@@ -58,6 +58,7 @@ ABOUT = (
         code="BayesianCompression",
         removes="inputs and filters",
         when="learned at each step",
+        chapter="12",
         published=(
             Figure("LeNet-300-100", 1.8, "278-98-13", "recalled", "Louizos et al. 2017, Table 1"),
             Figure("LeNet-5", 1.0, "8-13-88-13", "read", "Louizos et al. 2017, Table 1"),
@@ -73,6 +74,7 @@ ABOUT = (
         code="BayesianCompression",
         removes="inputs and filters",
         when="learned at each step",
+        chapter="12",
         published=(
             Figure("LeNet-300-100", 1.8, "311-86-14", "recalled", "Louizos et al. 2017, Table 1"),
             Figure("LeNet-5", 1.0, "5-10-76-16", "read", "Louizos et al. 2017, Table 1"),

@@ -58,6 +58,7 @@ ABOUT = (
         code="GeneralizedDropout",
         removes="units and filters",
         when="learned at each step",
+        chapter="12",
         published=(
             Figure(
                 *("LeNet-5", 1.1, "7-13-208-16", "quoted", "Srinivas and Babu 2016"),
@@ -75,6 +76,7 @@ ABOUT = (
         code="SparseGates",
         removes="weights",
         when="learned at each step",
+        chapter="12",
     ),
 )
 

@@ -50,6 +50,7 @@ ABOUT = (
         code="L0ARM",
         removes="inputs and filters",
         when="learned at each step, with two forwards",
+        chapter="12",
     ),
 )
 

@@ -45,6 +45,7 @@ ABOUT = (
         code="NetworkQuantization",
         removes="weights; the others become +-a",
         when="learned at each step, from a trained network on",
+        chapter="12",
         published=(Figure("LeNet-5", 0.83, 24.5, "read", "Achterhold et al. 2018, 2 bits"),),
     ),
 )

@@ -57,6 +57,7 @@ ABOUT = (
         code="SparseVariationalDropout",
         removes="weights",
         when="learned at each step",
+        chapter="12",
         published=(
             Figure(
                 "LeNet-300-100", 1.92, 1.47, "read", "Molchanov et al. 2017 (the authors' table)"

@@ -42,6 +42,7 @@ ABOUT = (
         code="StructuredBayesianPruning",
         removes="units and filters",
         when="learned at each step, from a trained network on",
+        chapter="12",
         published=(
             Figure("784-500-300-10", 1.55, "245-160-55", "read", "Neklyudov et al. 2017, table"),
             Figure("LeNet-5", 0.86, "3-18-284-283", "read", "Neklyudov et al. 2017, table"),

@@ -42,7 +42,9 @@ ABOUT = (
         code="StructuredVariationalDropout",
         removes="units and filters",
         when="learned at each step",
+        chapter="12",
         published=(
+            Figure("LeNet-300-100", 1.8, "512-114-72", "recalled", "Louizos et al. 2017, Table 1"),
             Figure("LeNet-5", 0.75, "17-32-329-75", "read", "Neklyudov et al. 2017, table"),
         ),
     ),

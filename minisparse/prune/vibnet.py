@@ -46,6 +46,7 @@ ABOUT = (
         code="VIBNet",
         removes="units and filters",
         when="learned at each step",
+        chapter="12",
         published=(Figure("LeNet-300-100", 1.6, "97-71-33", "read", "Dai et al. 2018"),),
     ),
 )
