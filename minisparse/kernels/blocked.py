@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import from_dtype, types
 from numba.extending import intrinsic
 
-from minisparse.kernels import product
+from minisparse.kernels import product, simd_panel
 from minisparse.kernels.jit import jit
 from minisparse.kernels.product import (
     PANEL,
@@ -34,7 +34,7 @@ from minisparse.kernels.product import (
     step_pairs,
 )
 from minisparse.kernels.simd import VECTOR_BYTES, _integer, _loop, _Vectors
-from minisparse.kernels.simd_panel import PLAIN_LANES, transpose
+from minisparse.kernels.simd_panel import PLAIN_LANES
 from minisparse.kernels.symbol import Symbol
 
 Array = Any
@@ -69,6 +69,9 @@ def is_hard(a_size: int, step: int, columns: int, neighbours: bool) -> bool:
     """Tell whether to copy A too: its rows push each other out of the cache, or are far apart."""
     far = neighbours and a_size > 1 << 18
     return columns > 64 and (far or step % 256 == 0)
+
+
+transpose: Any = simd_panel.transpose
 
 
 # --- copying ------------------------------------------------------------------------------------
