@@ -272,9 +272,9 @@ def run_program(x: Array, program: Program) -> Array:
     y, scratch = empty((n, *program.out_shape), x.dtype), empty((threads * size,), x.dtype)
     args = program.numbers, program.table, program.places, y.reshape(-1), scratch
     publish(x.dtype)
-    room = empty((threads, room_for(IMAGES, 0, copied=True)), x.dtype)
-    if n == 1:
-        _take(x.reshape(-1), 0, 1, 1, *args, wide, maps, room[0])
+    if n == 1:  # needs no room
+        _take(x.reshape(-1), 0, 1, 1, *args, wide, maps, scratch)
     else:
+        room = empty((threads, room_for(IMAGES, 0, copied=True)), x.dtype)
         run(threads, _take_on_threads, x.reshape(-1), n, *args, threads, wide, maps, room)
     return y

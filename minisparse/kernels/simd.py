@@ -187,10 +187,10 @@ def make_tile(rows: int, vectors: int, neighbours: bool = False) -> Any:
             for r in range(rows):
                 row = builder.add(low, _integer(r))
                 if neighbours:
-                    fresh.append(v.splat(builder.icmp_signed(">=", row, i)))
+                    fresh.append(builder.icmp_signed(">=", row, i))
                     a_row.append(at(a, _integer(r)))
                 else:
-                    fresh.append(v.splat(builder.icmp_signed("<=", row, last)))
+                    fresh.append(builder.icmp_signed("<=", row, last))
                     row = builder.select(builder.icmp_signed("<", row, last), row, last)
                     a_row.append(at(a, builder.load(at(places, row))))
                 c_row.append(at(c, builder.add(c0, builder.load(at(c_rows, row)))))
@@ -223,20 +223,22 @@ def make_tile(rows: int, vectors: int, neighbours: bool = False) -> Any:
 
             def finish(r, add):
                 for j in range(vectors):
-                    place, mask = column(c_row[r], j), builder.and_(masks[j], fresh[r])
-                    value = builder.load(sums[r, j])
+                    place, value = column(c_row[r], j), builder.load(sums[r, j])
                     if add:
-                        value = builder.fadd(value, v.load(place, mask))
+                        value = builder.fadd(value, v.load(place, masks[j]))
                     low = builder.fcmp_ordered("<", value, lowest)
-                    v.store(builder.select(low, lowest, value), place, mask)
+                    v.store(builder.select(low, lowest, value), place, masks[j])
+
+            def finish_all(add):
+                for r in range(rows):
+                    with builder.if_then(fresh[r], likely=True):
+                        finish(r, add)
 
             with builder.if_else(add) as (adding, storing):
                 with adding:
-                    for r in range(rows):
-                        finish(r, add=True)
+                    finish_all(add=True)
                 with storing:
-                    for r in range(rows):
-                        finish(r, add=False)
+                    finish_all(add=False)
             return context.get_dummy_value()
 
         return signature, generate
