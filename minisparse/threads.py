@@ -183,10 +183,11 @@ def bound_spinning() -> None:
     GNU's OpenMP lets idle threads spin for milliseconds; on a machine with anything else to do,
     they keep the very thread that they wait for from its core (measured on two busy cores: 88 ms a
     step instead of 0.6).  Spinning for a few microseconds is nearly as fast on an idle machine and
-    bounds the damage on a busy one.
+    bounds the damage on a busy one: a region of nothing took 22 us there at 300 turns, 62 at 1000,
+    and 542 at 10000.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
 
 def _asked_for() -> int | None:

@@ -139,7 +139,7 @@ def test_a_number_out_of_range_is_refused(n):
 
 def test_idle_threads_do_not_spin_for_long_unless_the_user_says_how():
     code = "import os; from minisparse.kernels import threads; print(os.environ['GOMP_SPINCOUNT'])"
-    assert python(code).stdout == "1000\n"
+    assert python(code).stdout == "300\n"
     assert python(code, GOMP_SPINCOUNT="7").stdout == "7\n"
     assert "KeyError" in python(code, OMP_WAIT_POLICY="active").stderr
 

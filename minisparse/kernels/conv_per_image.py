@@ -11,8 +11,15 @@ from minisparse.definitions.conv import pad_images
 from minisparse.definitions.shapes import Pair
 from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.buffers import empty
-from minisparse.kernels.conv_loops import Geometry, WeightGrad, weight_grad_of_image
+from minisparse.kernels.conv_loops import (
+    SLICES,
+    Geometry,
+    WeightGrad,
+    slice_of,
+    weight_grad_of_image,
+)
 from minisparse.kernels.jit import jit
+from minisparse.kernels.product import publish
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
@@ -20,12 +27,14 @@ Array = Any
 
 @jit(parallel=True)
 def _sum_up(x, g, total, scratch, squared, geometry, weights, rows_in, rows_out, none):
-    """Give each thread some images, and a row of `total` to add to."""
+    """Give each thread some slices of the batch; each has a row of `total` to add to."""
     n, pixels = x.size // geometry.image, geometry.ho * geometry.wo * geometry.o
-    threads = total.shape[0]
+    threads, slices = scratch.shape[0], total.shape[0]
     for t in prange(threads):
-        total_, scratch_ = total[t], scratch[t]
-        for m in range(t * n // threads, (t + 1) * n // threads):
+        first, last = t * slices // threads, (t + 1) * slices // threads
+        scratch_ = scratch[t]
+        for m in range(first * n // slices, last * n // slices):
+            total_ = total[slice_of(m, slices, n)]
             for at in range(m * pixels, g.size, n * pixels):  # one of each cotangent
                 weight_grad_of_image(
                     x, m * geometry.image, g, at, scratch_, False,
@@ -61,13 +70,15 @@ def _of_single_images(
     if 0 in g.shape or 0 in x.shape or 0 in w_shape:
         return np.zeros(w_shape, g.dtype)
     x, g = same_numbers(x, g)
+    publish(g.dtype)
     x = pad_images(x, padding)
     geometry = Geometry.of(x.shape, w_shape, g.shape[2:4], stride)
     weights, size = WeightGrad.of(geometry), int(np.prod(w_shape))
-    threads = threads_for(g.size * size // g.shape[-1])
-    total = np.zeros((threads, size), g.dtype)
+    slices = min(len(x), SLICES)
+    threads = min(slices, threads_for(g.size * size // g.shape[-1], _sum_up))
+    total = np.zeros((slices, size), g.dtype)
     run(
-        threads, _sum_up, flat(x), flat(g), total, empty(total.shape, g.dtype), squared,
+        threads, _sum_up, flat(x), flat(g), total, empty((threads, size), g.dtype), squared,
         geometry, weights, *weights.rows(geometry), flat(np.empty(0, g.dtype)),
     )  # fmt: skip
     return weights.in_order(total.sum(axis=0), w_shape)
