@@ -404,7 +404,9 @@ def _add_up(sums, row, more, gradients, c0, c1):
         gradients[row[B] + c] = total
 
 
-def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, int]:
+def run_step(
+    x: Array, labels: Array, step: Step, given: list[Any] | None = None
+) -> tuple[float, Array, Array, int]:
     """Compute what `definitions.program_step.run_step` defines."""
     program, n = step.program, x.shape[0]
     classes = program.out_shape[0]
@@ -451,5 +453,15 @@ def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, 
         threads, _gradients,
         x, program.table, step.table, step.places, a, ends, delta, conv, gradients, n, threads,
     )  # fmt: skip
+    if given is not None:
+        values = x
+        for row, layer, start in zip(program.table, program.layers, ends, strict=True):
+            c, winner, end = layer.w.shape[-2], None, start + n * row[OUT]
+            image = (row[HEIGHT], row[WIDTH] // c, c) if layer.w.ndim == 4 else (c,)
+            if layer.pool:
+                assert conv is not None
+                winner = conv.winners[start:end].reshape(n, row[HO] // 2, row[WO] // 2, row[N])
+            given.append((values.reshape(n, *image), winner))
+            values = a[start:end]
     loss, wrong = results.sum(axis=0)
     return loss / n, a[ends[-1] :].reshape(n, classes), gradients, int(wrong)
