@@ -279,9 +279,15 @@ def _step_function(run: Run) -> Callable[[Any, Any], None]:
     before_loss = _hooks(run.methods, "before_loss")
     after_backward = _hooks(run.methods, "after_backward")
     after_step = _hooks(run.methods, "after_step")
+    readers = [m for m in run.methods if m.reads_chain]
     wants_layers = any(method.wants_layers for method in run.methods)
     parameters = [p for _, p in _parameters(run)]
-    recorded = loss is not cross_entropy or bool(before_loss) or wants_layers
+    others = [m for m in run.methods if not m.reads_chain]
+    recorded = (
+        loss is not cross_entropy
+        or bool(_hooks(others, "before_loss"))
+        or any(m.wants_layers for m in others)
+    )
     in_one_call = OneStep(model, parameters)
 
     def there_and_back() -> tuple[Tensor, Tensor | None]:
@@ -307,7 +313,9 @@ def _step_function(run: Run) -> Callable[[Any, Any], None]:
     def step(x: Any, y: Any) -> None:
         vars(run).pop("loss", None)  # the one of the step before would be mistaken for the present
         run.x, run.y, run.time = Tensor(x), y, run.finished
-        found = None if recorded else in_one_call(x, y)
+        run.chain = None  # its memory can be used again
+        found = None if recorded else in_one_call(x, y, layers=bool(readers))
+        run.chain = None if found is None else in_one_call.chain
         if found is None:
             data_loss, penalty = there_and_back()
             wrong = count_wrong(run.logits, y)
@@ -316,6 +324,9 @@ def _step_function(run: Run) -> Callable[[Any, Any], None]:
             run.loss = data_loss
         if not math.isfinite(run.loss.item()):
             raise _diverged(run)
+        if run.chain is not None:
+            for method in readers:
+                method.before_loss(run)
         for hook in after_backward:
             hook(run)
         if found is None:

@@ -66,7 +66,7 @@ from minisparse.kernels.program import (
     pad,
 )
 from minisparse.kernels.symbol import Symbol
-from minisparse.kernels.threads import run, threads_for
+from minisparse.kernels.threads import here, run, threads_for
 
 Array = Any
 
@@ -424,11 +424,13 @@ def _gradients_on_threads(
 
 
 def _there_and_back(images: tuple[Any, ...], gradients: tuple[Any, ...]) -> None:
-    _images_on_threads(*images)
-    _gradients_on_threads(*gradients)
+    here(_images_on_threads)(*images)
+    here(_gradients_on_threads)(*gradients)
 
 
-def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, int]:
+def run_step(
+    x: Array, labels: Array, step: Step, given: list[Any] | None = None
+) -> tuple[float, Array, Array, int]:
     """Compute what `definitions.program_step.run_step` defines."""
     program, n = step.program, x.shape[0]
     classes = program.out_shape[0]
@@ -482,6 +484,16 @@ def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, 
     if sums:
         _transpose_filters(program.numbers, wt, program.table)
     run(threads, _there_and_back, (*shared, slices, room), (*last, room))
+    if given is not None:
+        values = x
+        for row, layer, start in zip(program.table, program.layers, ends, strict=True):
+            c, winner, end = layer.w.shape[-2], None, start + n * row[OUT]
+            image = (row[HEIGHT], row[WIDTH] // c, c) if layer.w.ndim == 4 else (c,)
+            if layer.pool:
+                assert conv is not None
+                winner = conv.winners[start:end].reshape(n, row[HO] // 2, row[WO] // 2, row[N])
+            given.append((values.reshape(n, *image), winner))
+            values = a[start:end]
     loss, wrong = results.sum(axis=0)
     return loss / n, a[ends[-1] :].reshape(n, classes), gradients, int(wrong)
 

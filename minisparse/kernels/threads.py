@@ -124,7 +124,7 @@ def run(threads: int, kernel: Callable[..., Any], *args: Any) -> None:
     """
     choice = _asked.pop(kernel, None) if _asked else None
     if is_forked():
-        _alone(kernel)(*args)
+        here(kernel)(*args)
     elif _take_turns:
         with _turns:
             _run(threads, choice, kernel, *args)
@@ -154,6 +154,11 @@ def _see_whether_to_take_turns() -> None:
     global _take_turns
     with contextlib.suppress(ValueError):  # it has not started any
         _take_turns = _pool.threading_layer() == "workqueue"
+
+
+def here(kernel: Any) -> Any:
+    """Return a parallel compiled function, in a forked process without its threads."""
+    return _alone(kernel) if is_forked() and hasattr(kernel, "py_func") else kernel
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from ..data.batching import Normalization
 from ..doors import open_door
 from ..evaluation import Evaluation, Loss, home
 from ..nn import LayerRecord, Module
+from ..nn.chain import Chain
 from ..optim import EMA, Optimizer
 from .batch import Batch
 from .mask import Mask
@@ -51,6 +52,9 @@ class Method:
     ----------
     wants_layers : bool
         Record the input and the pre-activation of every layer of the model in ``run.layers``.
+    reads_chain : bool
+        `before_loss` can do with ``run.chain`` in place of ``run.layers``, and returns no
+        penalty.  It is called after the loss then, at the same weights.
 
     Examples
     --------
@@ -66,6 +70,7 @@ class Method:
     """
 
     wants_layers: bool = False
+    reads_chain: bool = False
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -176,6 +181,9 @@ class Run:
         With penalties; exists from `Method.after_backward` on.
     layers : list of LayerRecord
         The layers of the present forward, if a method has `wants_layers`.
+    chain : Chain or None
+        Instead of that, where the step was taken in one call and every method that looks at layers
+        has `reads_chain`.
     """
 
     model: Module
@@ -203,6 +211,7 @@ class Run:
     logits: Tensor = field(init=False)
     loss: Tensor = field(init=False)
     layers: list[LayerRecord] = field(init=False)
+    chain: Chain | None = field(init=False, default=None)
 
     def __repr__(self) -> str:
         return f"Run({self.step} steps, {self.epoch} of {self.epochs} epochs)"
