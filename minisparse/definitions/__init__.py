@@ -17,15 +17,17 @@ _FILES = {
     "conv_pool": ("conv2d_pool", "conv2d_pool_backward"),
     "csr": ("sparse_chain", "sparse_linear", "sparse_values_grad"),
     "csr_conv": ("sparse_conv2d",),
+    "elementwise": ("add", "keep", "relu"),
     "linear": ("linear_backward", "matmul"),
     "loss": ("cross_entropy",),
+    "norm": ("batch_moments", "batch_norm", "batch_norm_backward"),
     "pool": (
         *("avg_pool2d", "avg_pool2d_backward"),
         *("max_pool2d", "max_pool2d_backward", "max_pool2d_gather"),
     ),
     "program": ("run_program",),
     "program_step": ("run_step",),
-    "steps": ("adam_step", "sgd_step"),
+    "steps": ("adam_step", "average_step", "sgd_step"),
 }
 FILE_OF = {kernel: file for file, kernels in _FILES.items() for kernel in kernels}
 """For each kernel the file of its definition here, and of its compiled twin in `kernels`."""

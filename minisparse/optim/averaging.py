@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..kernels.dispatch import kernel
 from ..nn import Module
 
 
@@ -45,8 +46,7 @@ class EMA:
             )
         self.steps += 1
         for s, p in zip(self.sums, parameters, strict=True):
-            s *= self.decay
-            s += (1 - self.decay) * p._array
+            kernel("average_step", s)(s, p._array, self.decay)
 
     def average(self) -> list[Any]:
         """Return the averaged parameters, in the order of ``model.parameters()``."""
