@@ -14,12 +14,15 @@ exactly such an order; each operation supplies its own product ybar -> (dy/dx)^T
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..arrays import array_module
 from ..switches import recording
 from .tape import GraphError, Op, Tensor, as_tensor, is_recording, wrap
+
+plus: Callable[[Any, Any], Any] = operator.add  # the library gives large arrays to a kernel
 
 
 def walk(
@@ -76,7 +79,7 @@ def contribute(
         if before is None:
             grads[x] = r
         else:
-            grads[x] = before + r if is_recording() else wrap(before._array + r._array)
+            grads[x] = before + r if is_recording() else wrap(plus(before._array, r._array))
 
 
 def _checked(r: Any, x: Tensor, lead: tuple[int, ...], op: Op) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..doors import door
+from ..kernels.dispatch import kernel
 from ..nn import Module
 
 
@@ -48,8 +49,7 @@ class EMA:
         self.steps += 1
         self._follow(parameters)
         for s, p in zip(self.sums, parameters, strict=True):
-            s *= self.decay
-            s += (1 - self.decay) * p._array
+            kernel("average_step", s)(s, p._array, self.decay)
 
     def _follow(self, parameters: list[Any]) -> None:
         """Bring the sums to where the parameters are: ``model.to`` may have moved them."""

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...arrays import array_module
-from ..tape import Array, Op, Tensor, wrap
+from ...kernels.dispatch import kernel
+from ..tape import Array, Op, Tensor, is_recording, wrap
 from ._pair import floating
 from .broadcast import number
 
@@ -20,12 +21,14 @@ class Dropout(Op):
 
     def forward(self, x: Array) -> Array:
         kept = self.rng.random(x.shape, dtype=np.float32) >= self.p
-        scaled = kept.astype(x.dtype) / (1 - self.p)
-        self.scale = array_module(x).asarray(scaled.astype(x.dtype))
-        return x * self.scale
+        self.kept = array_module(x).asarray(kept)
+        return kernel("keep", x)(x, self.kept, 1 / (1 - self.p))
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        return grad * wrap(self.scale)
+        g = grad._array
+        if g.shape == self.kept.shape and not is_recording():
+            return wrap(kernel("keep", g)(g, self.kept, 1 / (1 - self.p)))
+        return grad * wrap(self.kept.astype(x.dtype)) * (1 / (1 - self.p))
 
 
 def dropout(x: Any, p: float, rng: np.random.Generator) -> Tensor:
