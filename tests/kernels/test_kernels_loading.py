@@ -156,7 +156,7 @@ def test_a_change_in_any_kernel_file_recompiles():
     from minisparse.kernels import cache, conv_loops, program_step
 
     stamp = conv_loops._forward._cache._cache_file._source_stamp
-    assert stamp == program_step._gradients._cache._cache_file._source_stamp == cache.source_stamp()
+    assert stamp == program_step._gradients_on_threads._cache._cache_file._source_stamp == cache.source_stamp()
 
 
 def test_every_parallel_kernel_is_called_by_way_of_run():
