@@ -240,7 +240,7 @@ def _multiply(
                             m, k_some, a, at_a + places[i], step, room, a_room, DEPTH + _APART
                         )
                         here, at_a, table = room, a_room, _COPIED_ROWS
-                    packed, j = 0, j_from
+                    packed, j = np.int64(0), j_from  # not the constant 0: compiled once more
                     while j < j_to:
                         width = panel_width(j_to - j, lanes)
                         n = min(width, j_to - j)

@@ -22,7 +22,7 @@ from minisparse.kernels.buffers import empty
 from minisparse.kernels.conv_loops import Geometry
 from minisparse.kernels.copying import copy
 from minisparse.kernels.jit import jit
-from minisparse.kernels.product import multiply_one_row, multiply_rows, row_offsets
+from minisparse.kernels.product import multiply_rows, row_offsets
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
@@ -186,16 +186,10 @@ def multiply(x, x0, count, total, row, numbers, places, y, y0, room):
     floor = 0.0 if row[RELU] else -np.inf
     rows_in = places[row[FROM] : row[FROM] + count]
     rows_out = places[row[TO] : row[TO] + count]
-    if total == 1:
-        multiply_one_row(
-            0, 1, n, 1, row[IN], x, x0, rows_in, 0, 1, numbers, row[W], 0, n,
-            y, y0, rows_out, False, bias, floor,
-        )  # fmt: skip
-    else:
-        multiply_part(
-            0, count, 0, n, total, row[IN], x, x0, rows_in, 1, False, row[HARD] > 0,
-            numbers, row[W], n, 1, y, y0, rows_out, bias, floor, room,
-        )  # fmt: skip
+    multiply_part(
+        0, count, 0, n, total, row[IN], x, x0, rows_in, 1, False, row[HARD] > 0,
+        numbers, row[W], n, 1, y, y0, rows_out, bias, floor, room,
+    )  # fmt: skip
 
 
 @jit()
