@@ -235,7 +235,8 @@ book.show_source(steps.sgd_step, docstring=False)
 
 # %% [markdown]
 # (`nesterov` and `weight_decay` are variants: the first looks one step ahead, the second adds
-# $\lambda w$ to the gradient, and is a topic of its own in pruning.)
+# $\lambda w$ to the gradient, and is a topic of its own in pruning. `flush` is for speed:
+# [chapter 5](05_magnitude.py) says why.)
 #
 # ## 3.6 Training
 #

@@ -30,6 +30,7 @@ import numpy as np
 
 from minisparse import book, data, gradcheck, gradients, nn, optim, sparse
 from minisparse.autodiff import Tensor, cross_entropy, linear, relu
+from minisparse.definitions import steps
 from minisparse.prune import magnitude, masked, schedule, scope
 from minisparse.prune.mask import Mask
 from minisparse.prune.method import Method
@@ -356,6 +357,26 @@ book.show_source(masked.MaskedTraining.hold, masked.MaskedTraining.after_step)
 x, w = rng.standard_normal((5, 6)), rng.standard_normal((6, 4))
 keep = scope.top_k(np.abs(w), 8)
 book.checks({"masked layer": gradcheck(lambda x, w: linear(x, w * keep), x, w)})
+
+# %% [markdown]
+# ### A velocity that fades
+#
+# One more trap, of speed. Many weights get a gradient of exactly zero: those at pixels that are always
+# black, those of dead units, and all removed ones if somebody masks the gradient too. Nothing feeds their
+# velocity any more, and $v_t = \mu^t v_0$ shrinks and never becomes zero. *What to expect.* With
+# $\mu = 0.9$ and $v_0 = 1$, $\ln(1.2 \cdot 10^{-38}) / \ln 0.9 \approx 829$: after 830 steps, not even two epochs,
+# $v$ is below the smallest number that float32 holds with all its digits. Those beyond are called
+# *denormal*, and a processor that meets one takes about a hundred times as long. The results stay
+# right, and the training gets slower and slower. So the library's steps have a rule: what is
+# smaller than $10^{-30}$, and has long ceased to move a weight, becomes 0.
+
+# %%
+print(f"0.9^830 = {0.9**830:.1e}, and normal numbers begin at {np.finfo(np.float32).tiny:.1e}")
+w, g, v = np.ones(1, np.float32), np.zeros(1, np.float32), np.ones(1, np.float32)
+for step in range(1, 831):
+    steps.sgd_step(w, g, v, lr=0.001, momentum=0.9)
+    if step in (100, 655, 656, 830):
+        print(f"step {step}: v = {v[0]:.1e}, w = {w[0]:.4f}")
 
 # %% [markdown]
 # ## 5.6 All at once, or little by little?

@@ -72,14 +72,17 @@ def contribute(
     for x, r in zip(inputs, rules):  # noqa: B905 - compared above, and this is the inner loop
         if r is None or not x.requires_grad or (wanted is not None and x not in wanted):
             continue
-        if not isinstance(r, Tensor):
-            r = r() if callable(r) else r
-        r = _checked(r, x, lead, op)
+        if r is not g or x._array.shape != t._array.shape or x._array.dtype is not t._array.dtype:
+            if r.__class__ is not Tensor and callable(r):
+                r = r()
+            r = _checked(r, x, lead, op)  # what comes through as it is fits already
         before = grads.get(x)
         if before is None:
             grads[x] = r
+        elif is_recording():
+            grads[x] = before + r
         else:
-            grads[x] = before + r if is_recording() else wrap(plus(before._array, r._array))
+            grads[x] = wrap(plus(before._array, r._array))
 
 
 def _checked(r: Any, x: Tensor, lead: tuple[int, ...], op: Op) -> Tensor:

@@ -411,7 +411,9 @@ class Op:
             raise TypeError(
                 f"{self.name} applies to Tensors, got {', '.join(type(x).__name__ for x in inputs)}"
             ) from None
-        y = wrap(self.forward(*arrays))
+        array = self.forward(*arrays)
+        y: Tensor = _new(Tensor)  # what `wrap` does
+        y._array = array if array.__class__ is _NDARRAY else _bare(array)
         if self.is_view or (arrays and y._array is arrays[0]):
             y._memory = inputs[0].memory
         log = _branches().value
@@ -434,10 +436,13 @@ class Op:
 def wrap(array: Array) -> Tensor:
     """Make a tensor of an array that the package itself computed, without checks."""
     t: Tensor = _new(Tensor)
-    if array.__class__ is not _NDARRAY and isinstance(array, np.generic):
-        array = np.asarray(array)
-    t._array = array
+    t._array = array if array.__class__ is _NDARRAY else _bare(array)
     return t
+
+
+def _bare(array: Array) -> Array:
+    """Return NumPy's scalars, which are no arrays, as arrays."""
+    return np.asarray(array) if isinstance(array, np.generic) else array
 
 
 _new: Callable[..., Any] = Tensor.__new__

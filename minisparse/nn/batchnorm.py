@@ -53,15 +53,14 @@ class BatchNorm(Module):
                 f"{type(self).__name__} takes {self.axes} axes, the last of length "
                 f"{self.weight.size}, got shape {x.shape}"
             )
-        running = self.running_mean, self.running_var
         if not self.training:
+            running = self.running_mean, self.running_var
             return batch_norm(x, self.weight, self.bias, self.eps, running)[0]
         y, mean, var = batch_norm(x, self.weight, self.bias, self.eps)
         m = x.size // x.shape[-1]
-        self.running_mean, self.running_var = (
-            ((1 - self.momentum) * old + self.momentum * new).astype(old.dtype)
-            for old, new in zip(running, (mean, m / (m - 1) * var), strict=True)
-        )
+        keep = 1 - self.momentum
+        self.running_mean = keep * self.running_mean + self.momentum * mean
+        self.running_var = keep * self.running_var + self.momentum * (m / (m - 1)) * var
         return y
 
     def _describe(self) -> str:

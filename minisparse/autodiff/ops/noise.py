@@ -18,17 +18,18 @@ class Dropout(Op):
 
     def __init__(self, p: float, rng: np.random.Generator) -> None:
         self.p, self.rng = p, rng
+        self.scale = 1 / (1 - float(p))  # a NumPy scalar would impose its own dtype
 
     def forward(self, x: Array) -> Array:
         kept = self.rng.random(x.shape, dtype=np.float32) >= self.p
         self.kept = array_module(x).asarray(kept)
-        return kernel("keep", x)(x, self.kept, 1 / (1 - self.p))
+        return kernel("keep", x)(x, self.kept, self.scale)
 
     def backward(self, grad: Tensor, y: Tensor, x: Tensor) -> Tensor:
         g = grad._array
         if g.shape == self.kept.shape and not is_recording():
-            return wrap(kernel("keep", g)(g, self.kept, 1 / (1 - self.p)))
-        return grad * wrap(self.kept.astype(x.dtype)) * (1 / (1 - self.p))
+            return wrap(kernel("keep", g)(g, self.kept, self.scale))
+        return grad * wrap(self.kept.astype(x.dtype)) * self.scale
 
 
 def dropout(x: Any, p: float, rng: np.random.Generator) -> Tensor:

@@ -7,10 +7,10 @@ from typing import Any
 
 from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
-from ._pair import floating
+from ._pair import floating, same_dtype
 from .broadcast import number
 from .elementwise import sqrt
-from .reduce import mean
+from .reduce import mean as mean_of
 
 
 class BatchNorm(Op):
@@ -56,8 +56,8 @@ class BatchNorm(Op):
             grad = grad * wrap((before > 0).astype(x.dtype))
         axes = tuple(range(-x.ndim, -1))
         if self.own:
-            centred = x - mean(x, axes, keepdims=True)
-            sigma = sqrt(mean(centred * centred, axes, keepdims=True) + self.eps)
+            centred = x - mean_of(x, axes, keepdims=True)
+            sigma = sqrt(mean_of(centred * centred, axes, keepdims=True) + self.eps)
         else:
             mu, var = (wrap(a.astype(x.dtype)) for a in self.moments)
             centred, sigma = x - mu, sqrt(var + self.eps)
@@ -66,7 +66,8 @@ class BatchNorm(Op):
         def to_x() -> Tensor:
             g = grad * gamma
             if self.own:
-                g = g - mean(g, axes, keepdims=True) - z * mean(g * z, axes, keepdims=True)
+                g = g - mean_of(g, axes, keepdims=True)
+                g = g - z * mean_of(g * z, axes, keepdims=True)
             return g / sigma
 
         return to_x, lambda: (grad * z).sum(axis=axes), lambda: grad.sum(axis=axes)
@@ -98,16 +99,17 @@ def batch_norm(
     y : Tensor, like x
         ``gamma * (x - mean) / sqrt(var + eps) + beta``.
     mean, var : arrays, [c]
-        The moments: the batch's own, for running averages, are float64, and the variance is biased
-        (divided by the number m of values per channel).
+        The moments: the batch's own, for running averages.  Its variance is biased (divided by the
+        number m of values per channel).
 
     Raises
     ------
     ValueError
         Fewer than two values per channel: their variance says nothing.
     """
-    x = floating(x)
-    gamma, beta = as_tensor(gamma), as_tensor(beta)
+    gamma, beta = same_dtype(as_tensor(gamma), as_tensor(beta))
+    x, gamma = same_dtype(floating(x), gamma)
+    x, beta = same_dtype(x, beta)
     own = moments is None
     if own and (x.ndim < 2 or math.prod(x.shape[:-1]) < 2):
         raise ValueError(
@@ -121,4 +123,6 @@ def batch_norm(
         )
     if moments is None:
         moments = kernel("batch_moments", x._array)(x._array)
-    return BatchNorm(moments, number(eps, "eps"), own)(x, gamma, beta), *moments
+    y = BatchNorm(moments, number(eps, "eps"), own)(x, gamma, beta)
+    mean, var = moments
+    return y, mean.astype(x.dtype), var.astype(x.dtype)
