@@ -41,6 +41,7 @@ from minisparse.prune import (
     l0_arm,
     network_quantization,
     posterior,
+    structured_bayesian,
     structured_variational_dropout,
     truncated_log_normal,
     vibnet,
@@ -914,6 +915,16 @@ book.show_source(
 )
 
 # %% [markdown]
+# The unit's factor is drawn from this law in training; in evaluation it is its mean, or 0:
+
+# %% tags=["remove-input"]
+book.show_source(
+    structured_bayesian.LogNormalNoise.draw,
+    structured_bayesian.LogNormalNoise.mean,
+    structured_bayesian.LogNormalNoise.open,
+)
+
+# %% [markdown]
 # The draw inverts the integral, $\Phi(t) = \Phi(\alpha) + u Z$ with a uniform $u$, and its gradient needs
 # no formula for $\Phi^{-1}$: differentiate the equation, and solve for $dt$.
 
@@ -1431,21 +1442,22 @@ book.table(["claim, registered before the runs", "difference", "95 % interval", 
 # is *open* if the 95 % interval holds 0, and *not admitted* if the method left more than half of the
 # weights, so that there was nothing to compare.
 #
-# **Sparse variational dropout** does what its paper says of it: 40x, without a threshold that anybody
-# chose, at 0.8 points more than the dense network. And so do its controls. Gradual magnitude has the same
-# error in the same layers, and the mask from *new weights*, which we had expected to fail, has the lowest
-# mean of the three. What the method finds is how many weights each layer needs; which of the many good
-# masks it takes, and what the weights in it have been through, does not show. (Both controls were *given*
-# those numbers. Gale, Elsen and Hooker (2019) come to the same for large networks.) The divergence does all
-# the pruning: without it nothing happens.
+# **Sparse variational dropout** does what its paper says of it: 40x at Bayes' own strength, at 0.8 points
+# more than the dense network. And so do its controls. Gradual magnitude has the same error in the same
+# layers, and the mask from *new weights*, which we had expected to fail, has the lowest mean of the three.
+# What the method finds is how many weights each layer needs; which of the many good masks it takes, and
+# what the weights in it have been through, does not show. (Both controls were *given* those numbers. For
+# large networks Gale, Elsen and Hooker (2019) found magnitude as good, as recalled.) The divergence does
+# all the pruning: without it nothing happens.
 #
 # **The methods of units** go slowly at Bayes' strength, as section 12.6 predicts: in ten epochs the
 # structured form of sparse variational dropout and SBP remove a sixth and two fifths of the weights, mostly
-# of pixels. SBP's network is even better than the dense one, by noise, which the dense one has not.
-# **VIBNet** at ten times its bound's strength removes four in five, and is the one method that holds its
-# claim against magnitude; but its widths from scratch are as good. **BC-GNJ** loses a whole point to both
-# controls. Its threshold, $\log \alpha = -3$, calls a unit noise that VIBNet would keep with ease, and the
-# prior of its weights, $N(0, 1)$, asks for $\sigma = 1$: both were made for much longer trainings.
+# of pixels. SBP's network is even better than the dense one; it was trained with noise, and the dense one
+# was not. **VIBNet** at ten times its bound's strength removes four in five, and is the one method that
+# holds its claim against magnitude; but its widths from scratch are as good. **BC-GNJ** loses a whole point
+# to both controls. Its threshold, $\log \alpha = -3$, calls a unit noise that VIBNet would keep with ease,
+# and the prior of its weights, $N(0, 1)$, asks for $\sigma = 1$, far more noise than it began with. A
+# longer training we have not tried.
 #
 # **L0-ARM** fails here, at its last step. The *random* network is no worse than others (2.82 %, averaged
 # over draws; see the table of the next section). But with a thousand gates ARM hears little of what one
@@ -1562,8 +1574,9 @@ book.table(["", "mean sureness, upright", "turned", "turned: share with more tha
 
 # %% [markdown]
 # *How to read it.* None of the four is alarmed: of turned digits they are sure to two thirds and more. The
-# pruned network is less sure than the dense one, but so it is of the upright ones; the draws take a few
-# points more. Where a network's answer matters, measure; a posterior in the training is no certificate.
+# pruned network is less sure of them than the one without the divergence, but so it is of the upright ones;
+# the draws take a few points more. Where a network's answer matters, measure; a posterior in the training
+# is no certificate.
 #
 # ## 12.14 What is published
 #
@@ -1624,8 +1637,8 @@ for name, settings in (
 book.table(["", "weights left after 1 epoch", "after 5", "validation error, %"], rows)
 
 # %% [markdown]
-# *How to read it.* Three times as many weights are gone after the first epoch, and five points of error are
-# lost that are never made up.
+# *How to read it.* A third as many weights are left after the first epoch, and after five the error is five
+# points higher.
 #
 # **Pruned at initialization.** $\log \sigma^2 = -8$ is "hardly any noise" beside a weight of 0.05. Weights
 # are drawn around 0, and a small one has $\log \alpha \ge 3$ before the first step.
@@ -1688,7 +1701,7 @@ print("variance behind the batch norm in evaluation, 1 in training:", out.var(ax
 # - *BC-GHS*: no code of the authors exists; a reimplementation calls a scale *rate* (12.7).
 # - *Who is quoted with what*: the same run of soft weight sharing, a method of
 #   [chapter 6](06_penalties.py)'s kind, is quoted at 0.5 %, at 200x, at "162" and at 3 % of the weights
-#   left, by four papers.
+#   left, in four places.
 #
 # ## Exercises
 #
