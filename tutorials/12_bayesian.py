@@ -1730,25 +1730,25 @@ print("variance behind the batch norm in evaluation, 1 in training:", out.var(ax
 #
 # ### Answers
 #
-# **12.1** $\frac{1}{2} (v + m^2 - 1 - \log v)$, with the minimum at $v = 1$. It is `weight_divergence`:
+# *12.1.* $\frac{1}{2} (v + m^2 - 1 - \log v)$, with the minimum at $v = 1$. It is `weight_divergence`:
 # given its scale, a weight would rather have the prior's variance, and pays for its mean.
 #
-# **12.2** $N s = \frac{1}{2} N h \hat \theta^2 = 300 \, \hat \theta^2 > 0.56$, so
+# *12.2.* $N s = \frac{1}{2} N h \hat \theta^2 = 300 \, \hat \theta^2 > 0.56$, so
 # $\lvert \hat \theta \rvert > 0.043$.
 #
-# **12.3** The factor is $1 / (1 - p)$ with probability $1 - p$: its mean is 1, its mean square
+# *12.3.* The factor is $1 / (1 - p)$ with probability $1 - p$: its mean is 1, its mean square
 # $1 / (1 - p)$, so its variance is $1 / (1 - p) - 1 = p / (1 - p)$. For $\log \alpha = 0$,
 # $p = \frac{1}{2}$.
 #
-# **12.4** For $p = \frac{1}{2}$ the two samples are always opposite, so the estimate is
+# *12.4.* For $p = \frac{1}{2}$ the two samples are always opposite, so the estimate is
 # $(f(1) - f(0)) \lvert u - \frac{1}{2} \rvert$ for every $f$: its mean is a quarter of the difference, its
 # variance $(f(1) - f(0))^2 (\frac{1}{12} - \frac{1}{16}) = (f(1) - f(0))^2 / 48$. The ratio of standard
 # deviation to mean is $4 / \sqrt{48} = 0.58$.
 #
-# **12.5** $\mathbb{E} \, \theta^k = \frac{1}{20} \int_{-20}^{0} e^{k x} dx \approx \frac{1}{20 k}$. So the
+# *12.5.* $\mathbb{E} \, \theta^k = \frac{1}{20} \int_{-20}^{0} e^{k x} dx \approx \frac{1}{20 k}$. So the
 # variance is $\frac{1}{40} - \frac{1}{400} = \frac{9}{400}$, and the ratio $\frac{1}{20} / \frac{3}{20}$.
 #
-# **12.6 to 12.8** are experiments: what you expected is the answer to compare with. In 12.7 do not expect a
+# *12.6 to 12.8* are experiments: what you expected is the answer to compare with. In 12.7 do not expect a
 # line: $s$ is that of the network before the noise, and $\hat \theta$ of one weight depends on what became
 # of the others.
 #
