@@ -41,6 +41,7 @@ from minisparse.prune import (
     l0_arm,
     network_quantization,
     posterior,
+    structured_bayesian,
     structured_variational_dropout,
     truncated_log_normal,
     vibnet,
@@ -914,6 +915,16 @@ book.show_source(
 )
 
 # %% [markdown]
+# The unit's factor is drawn from this law in training; in evaluation it is its mean, or 0:
+
+# %% tags=["remove-input"]
+book.show_source(
+    structured_bayesian.LogNormalNoise.draw,
+    structured_bayesian.LogNormalNoise.mean,
+    structured_bayesian.LogNormalNoise.open,
+)
+
+# %% [markdown]
 # The draw inverts the integral, $\Phi(t) = \Phi(\alpha) + u Z$ with a uniform $u$, and its gradient needs
 # no formula for $\Phi^{-1}$: differentiate the equation, and solve for $dt$.
 
@@ -1431,21 +1442,22 @@ book.table(["claim, registered before the runs", "difference", "95 % interval", 
 # is *open* if the 95 % interval holds 0, and *not admitted* if the method left more than half of the
 # weights, so that there was nothing to compare.
 #
-# **Sparse variational dropout** does what its paper says of it: 40x, without a threshold that anybody
-# chose, at 0.8 points more than the dense network. And so do its controls. Gradual magnitude has the same
-# error in the same layers, and the mask from *new weights*, which we had expected to fail, has the lowest
-# mean of the three. What the method finds is how many weights each layer needs; which of the many good
-# masks it takes, and what the weights in it have been through, does not show. (Both controls were *given*
-# those numbers. Gale, Elsen and Hooker (2019) come to the same for large networks.) The divergence does all
-# the pruning: without it nothing happens.
+# **Sparse variational dropout** does what its paper says of it: 40x at Bayes' own strength, at 0.8 points
+# more than the dense network. And so do its controls. Gradual magnitude has the same error in the same
+# layers, and the mask from *new weights*, which we had expected to fail, has the lowest mean of the three.
+# What the method finds is how many weights each layer needs; which of the many good masks it takes, and
+# what the weights in it have been through, does not show. (Both controls were *given* those numbers. For
+# large networks Gale, Elsen and Hooker (2019) found magnitude as good, as recalled.) The divergence does
+# all the pruning: without it nothing happens.
 #
 # **The methods of units** go slowly at Bayes' strength, as section 12.6 predicts: in ten epochs the
 # structured form of sparse variational dropout and SBP remove a sixth and two fifths of the weights, mostly
-# of pixels. SBP's network is even better than the dense one, by noise, which the dense one has not.
-# **VIBNet** at ten times its bound's strength removes four in five, and is the one method that holds its
-# claim against magnitude; but its widths from scratch are as good. **BC-GNJ** loses a whole point to both
-# controls. Its threshold, $\log \alpha = -3$, calls a unit noise that VIBNet would keep with ease, and the
-# prior of its weights, $N(0, 1)$, asks for $\sigma = 1$: both were made for much longer trainings.
+# of pixels. SBP's network is even better than the dense one; it was trained with noise, and the dense one
+# was not. **VIBNet** at ten times its bound's strength removes four in five, and is the one method that
+# holds its claim against magnitude; but its widths from scratch are as good. **BC-GNJ** loses a whole point
+# to both controls. Its threshold, $\log \alpha = -3$, calls a unit noise that VIBNet would keep with ease,
+# and the prior of its weights, $N(0, 1)$, asks for $\sigma = 1$, far more noise than it began with. A
+# longer training we have not tried.
 #
 # **L0-ARM** fails here, at its last step. The *random* network is no worse than others (2.82 %, averaged
 # over draws; see the table of the next section). But with a thousand gates ARM hears little of what one
@@ -1562,8 +1574,9 @@ book.table(["", "mean sureness, upright", "turned", "turned: share with more tha
 
 # %% [markdown]
 # *How to read it.* None of the four is alarmed: of turned digits they are sure to two thirds and more. The
-# pruned network is less sure than the dense one, but so it is of the upright ones; the draws take a few
-# points more. Where a network's answer matters, measure; a posterior in the training is no certificate.
+# pruned network is less sure of them than the one without the divergence, but so it is of the upright ones;
+# the draws take a few points more. Where a network's answer matters, measure; a posterior in the training
+# is no certificate.
 #
 # ## 12.14 What is published
 #
@@ -1624,8 +1637,8 @@ for name, settings in (
 book.table(["", "weights left after 1 epoch", "after 5", "validation error, %"], rows)
 
 # %% [markdown]
-# *How to read it.* Three times as many weights are gone after the first epoch, and five points of error are
-# lost that are never made up.
+# *How to read it.* A third as many weights are left after the first epoch, and after five the error is five
+# points higher.
 #
 # **Pruned at initialization.** $\log \sigma^2 = -8$ is "hardly any noise" beside a weight of 0.05. Weights
 # are drawn around 0, and a small one has $\log \alpha \ge 3$ before the first step.
@@ -1688,7 +1701,7 @@ print("variance behind the batch norm in evaluation, 1 in training:", out.var(ax
 # - *BC-GHS*: no code of the authors exists; a reimplementation calls a scale *rate* (12.7).
 # - *Who is quoted with what*: the same run of soft weight sharing, a method of
 #   [chapter 6](06_penalties.py)'s kind, is quoted at 0.5 %, at 200x, at "162" and at 3 % of the weights
-#   left, by four papers.
+#   left, in four places.
 #
 # ## Exercises
 #
@@ -1717,25 +1730,25 @@ print("variance behind the batch norm in evaluation, 1 in training:", out.var(ax
 #
 # ### Answers
 #
-# **12.1** $\frac{1}{2} (v + m^2 - 1 - \log v)$, with the minimum at $v = 1$. It is `weight_divergence`:
+# *12.1.* $\frac{1}{2} (v + m^2 - 1 - \log v)$, with the minimum at $v = 1$. It is `weight_divergence`:
 # given its scale, a weight would rather have the prior's variance, and pays for its mean.
 #
-# **12.2** $N s = \frac{1}{2} N h \hat \theta^2 = 300 \, \hat \theta^2 > 0.56$, so
+# *12.2.* $N s = \frac{1}{2} N h \hat \theta^2 = 300 \, \hat \theta^2 > 0.56$, so
 # $\lvert \hat \theta \rvert > 0.043$.
 #
-# **12.3** The factor is $1 / (1 - p)$ with probability $1 - p$: its mean is 1, its mean square
+# *12.3.* The factor is $1 / (1 - p)$ with probability $1 - p$: its mean is 1, its mean square
 # $1 / (1 - p)$, so its variance is $1 / (1 - p) - 1 = p / (1 - p)$. For $\log \alpha = 0$,
 # $p = \frac{1}{2}$.
 #
-# **12.4** For $p = \frac{1}{2}$ the two samples are always opposite, so the estimate is
+# *12.4.* For $p = \frac{1}{2}$ the two samples are always opposite, so the estimate is
 # $(f(1) - f(0)) \lvert u - \frac{1}{2} \rvert$ for every $f$: its mean is a quarter of the difference, its
 # variance $(f(1) - f(0))^2 (\frac{1}{12} - \frac{1}{16}) = (f(1) - f(0))^2 / 48$. The ratio of standard
 # deviation to mean is $4 / \sqrt{48} = 0.58$.
 #
-# **12.5** $\mathbb{E} \, \theta^k = \frac{1}{20} \int_{-20}^{0} e^{k x} dx \approx \frac{1}{20 k}$. So the
+# *12.5.* $\mathbb{E} \, \theta^k = \frac{1}{20} \int_{-20}^{0} e^{k x} dx \approx \frac{1}{20 k}$. So the
 # variance is $\frac{1}{40} - \frac{1}{400} = \frac{9}{400}$, and the ratio $\frac{1}{20} / \frac{3}{20}$.
 #
-# **12.6 to 12.8** are experiments: what you expected is the answer to compare with. In 12.7 do not expect a
+# *12.6 to 12.8* are experiments: what you expected is the answer to compare with. In 12.7 do not expect a
 # line: $s$ is that of the network before the noise, and $\hat \theta$ of one weight depends on what became
 # of the others.
 #
