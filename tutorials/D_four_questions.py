@@ -1,0 +1,826 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # D. The four questions
+#
+# **Goal.** Put every method of pruning into four answers: what is removed together, by which
+# criterion, how often and when, and compared with what. Then hold one trained layer still, and see which
+# of its weights each of 25 criteria would keep, which of them say nearly the same, and which of them
+# tell the truth.
+#
+# **Time.** 40 minutes to read, one minute to run.
+#
+# ## D.1 Four answers make a method
+#
+# | question | answers | in the library |
+# | :--- | :--- | :--- |
+# | By which criterion? | the **score**: how much a weight is worth keeping | the method itself |
+# | What is removed together? | the **granularity**: weights, units, inputs, blocks | `minisparse/prune/granularity.py` |
+# | Compared with what? | the **scope**: all weights, those of the layer, given shares | `minisparse/prune/scope.py` |
+# | How often, and when? | the **schedule**: once, several times, gradually | `minisparse/prune/schedule.py` |
+#
+# The answers go with each other in any combination, and a paper often changes two of them at once and
+# names the sum. `minisparse methods NAME` prints them for each of the library's methods. In code, the
+# first three are the last line of `choose`, and the fourth is what `density` is when it is called:
+
+# %%
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+
+from minisparse import book, data, nn, optim
+from minisparse.prune.score import ScorePruning
+
+book.show_source(ScorePruning.choose, ScorePruning._scores, docstring=False)
+
+# %% [markdown]
+# A score needs no training around it. `ask` gives what a method says of a model and some images,
+#
+# ```python
+# SNIP(one_shot(0.9)).ask(Batch(model, (images, labels)))     # {"1.weight": array, ...}
+# ```
+#
+# and so we can ask them all.
+#
+# ## D.2 One network, 25 scores
+#
+# The network is small, so that even the optimal brain surgeon, which inverts one matrix for all its
+# weights, gets through it in seconds: images of 14 x 14 pixels (means of 2 x 2), two hidden layers of 16
+# and 12 units, 3,448 weights. It is trained by plain descent, with one rate to the end, since two of the
+# scores are told by the way that the training took.
+
+# %%
+from minisparse.autodiff import Tensor
+from minisparse.prune.batch import Batch
+from minisparse.prune.karnin import KarninPruning
+from minisparse.prune.method import Method
+from minisparse.prune.schedule import one_shot
+from minisparse.train import evaluate, train
+
+mnist = data.load("mnist")
+
+
+def halved(split, n):
+    """Return the first n images with each 2 x 2 pixels as their mean."""
+    parts = split.images[:n].reshape(-1, 14, 2, 14, 2, 1)
+    return data.Split(parts.mean(axis=(2, 4)).round().astype(np.uint8), split.labels[:n])
+
+
+training = halved(mnist.train, book.quick(12_000, 600))
+test = halved(mnist.test, 10_000)
+RATE, B = 0.1, 400  # learning rate; images that a score may look at
+FIRST = "1.weight"  # [196, 16]: the layer that we look at
+
+
+def new_model(rng):
+    return nn.Sequential(
+        *(nn.Flatten(), nn.Linear(196, 16, rng=rng), nn.ReLU()),
+        *(nn.Linear(16, 12, rng=rng), nn.ReLU(), nn.Linear(12, 10, rng=rng)),
+    )
+
+
+def weights_of(model):
+    return {n: p for n, p in model.named_parameters() if p.ndim > 1}
+
+
+class Path(Method):
+    """Add up -g w over the steps."""
+
+    def attach(self, model, optimizer, rng):
+        self.total = {n: np.zeros(p.shape) for n, p in weights_of(model).items()}
+
+    def after_backward(self, run):
+        for n, p in weights_of(run.model).items():
+            self.total[n] -= p.grad.numpy() * p.numpy()
+
+
+def trained(seed):
+    rng = np.random.default_rng(seed)
+    model = new_model(rng)
+    first = {n: p.numpy().copy() for n, p in weights_of(model).items()}
+    karnin, path = KarninPruning(one_shot(0.0)), Path()
+    train(model, training, optim.SGD(model, RATE), epochs=book.quick(40, 2), rng=rng,
+          methods=[karnin, path], progress=False)  # fmt: skip
+    exact = copy.deepcopy(model).to(np.float64)  # so that small changes of the loss can be seen
+    x, y = next(data.batches(training, 5000, dtype=np.float64))
+    return SimpleNamespace(
+        seed=seed, model=exact, first=first, karnin=karnin, path=path,
+        batch=Batch(exact, (x[:B], y[:B])), others=Batch(exact, (x[B:], y[B:])),
+        weights={n: p.numpy() for n, p in weights_of(exact).items()},
+    )  # fmt: skip
+
+
+nets = [trained(seed) for seed in range(book.quick(3, 1))]
+
+# %% tags=["varies"]
+book.table(
+    ["seed", "loss on training images", "on the 400", "error there, %", "test error, %"],
+    [
+        [net.seed, f"{e.loss:.3f}", f"{net.batch.loss_at():.3f}", f"{e.error_percent:.1f}",
+         f"{evaluate(net.model, test).error_percent:.1f}"]
+        for net in nets for e in [evaluate(net.model, training)]
+    ],
+)  # fmt: skip
+
+# %% [markdown]
+# And these are the criteria. All of them look at the same weights and the same 400 images (if they look at
+# images at all), and larger means more worth keeping. With $g$ the gradient of the mean loss over the
+# images, $g_n$ that of a single image's, $h$ the diagonal of the Hessian (its Gauss-Newton part), $x$
+# what comes into the layer and $y_k$ the outputs, for the weight $w_{ij}$ from input $i$ to unit $j$:
+#
+# | score | of a weight | looks at |
+# | :--- | :--- | :--- |
+# | magnitude | $\lvert w \rvert$ | weights |
+# | large weights | $-\lvert w \rvert$ | weights |
+# | LAMP | $w^2 / \sum_{v \ge w} v^2$ | weights |
+# | lookahead | $\lvert w \rvert$ times the norms of what enters and leaves its two units | weights |
+# | SynFlow | sum over all paths through it of the product of magnitudes | weights |
+# | random | drawn | nothing |
+# | LOBSTER | $\lvert g \rvert$ | loss, first order |
+# | SNIP | $\lvert w g \rvert$ | loss, first order |
+# | Taylor | mean of $(w g)^2$ over mini-batches of 20 | loss, first order |
+# | skeletonization | $-w \, \partial E / \partial w$, of the linear error $E$, sign and all | loss, first order |
+# | GraSP | $w \, (H g)$, sign and all | the flow of the gradient |
+# | sensitivity | mean of $\lvert \partial y_k / \partial w \rvert$ over images and outputs | outputs |
+# | specific sensitivity | the same, of the output of the image's class | outputs |
+# | OBD | $h w^2 / 2$ | loss, second order |
+# | OBD, recursion | the same with the $h$ of the paper's backward recursion | loss, second order |
+# | Fisher | $w^2 / 2$ times the mean of $g_n^2$ | loss, second order |
+# | SparseVD | $1 / \alpha = w^2 / \sigma^2$ with the $\sigma$ that is learned for it | loss, noise |
+# | OBS | $w^2 / (2 [H^{-1}]_{qq})$ | loss, all pairs |
+# | WoodFisher | the same with the Fisher matrix, in blocks of 50 | loss, pairs in blocks |
+# | WoodTaylor | the same, not taking the gradient for 0 | loss, pairs in blocks |
+# | Wanda | $\lvert w_{ij} \rvert \, \lVert x_i \rVert$ | the layer's output |
+# | L-OBS | $w^2 / (2 [H^{-1}]_{ii})$ with $H$ of the layer's inputs | the layer's output |
+# | SparseGPT | the same with what later inputs alone can make good | the layer's output |
+# | Karnin | $w / (w - w_0)$ times the loss that its way has brought | the training |
+# | movement | $-\sum g w$ over all steps | the training |
+#
+# How each of them is had. Where the method is a `ScorePruning`, it is asked:
+
+# %%
+from minisparse.prune import lobster, movement, obd, sensitivity, taylor
+from minisparse.prune import sparse_variational_dropout as sparse_vd
+from minisparse.prune.fisher import FisherPruning
+from minisparse.prune.grasp import GraSP
+from minisparse.prune.lamp import LAMPPruning
+from minisparse.prune.layerwise_obs import LayerwiseOBSPruning
+from minisparse.prune.lookahead import LookaheadPruning
+from minisparse.prune.magnitude import MagnitudePruning
+from minisparse.prune.obd import OBDPruning
+from minisparse.prune.obs import OBSPruning
+from minisparse.prune.random_pruning import RandomPruning
+from minisparse.prune.skeletonization import Skeletonization
+from minisparse.prune.snip import SNIP
+from minisparse.prune.sparsegpt import SparseGPTPruning
+from minisparse.prune.synflow import SynFlow
+from minisparse.prune.wanda import WandaPruning
+from minisparse.prune.woodfisher import WoodFisherPruning, WoodTaylorPruning
+
+
+def asked(kind):
+    return lambda net: kind(one_shot(0.0)).ask(net.batch, np.random.default_rng(net.seed))
+
+
+# %% [markdown]
+# Five are none, and are read off where the method has them:
+#
+# - *Large weights* are a choice of the same score: its negative.
+# - *LOBSTER* and *sensitivity* pull at weights while they are trained; what they pull by is the score.
+# - *Taylor* scores units. A unit of one weight is a weight; gate form and weight form are then the same.
+# - *OBD's recursion* is another way to the same $h$.
+# - *SparseVD* trains a law for each weight. We hold the means at our weights and train the variances alone.
+# - *Movement* learns its scores beside the weights. As long as nothing is masked, that is the sum of $-g w$,
+#   which `Path` has added up; here is the comparison with the library's own scores, after one epoch.
+
+
+# %%
+def gradients_of(net, part=slice(None)):
+    batch = Batch(net.model, (net.batch.x[part], net.batch.y[part]))
+    return batch.gradients(list(net.weights))
+
+
+def taylor_of(net, size=20):
+    total = dict.fromkeys(net.weights, 0.0)
+    for start in range(0, B, size):
+        for n, g in gradients_of(net, slice(start, start + size)).items():
+            rows = taylor.products([net.weights[n].reshape(1, -1)], [g.reshape(1, -1)])
+            total[n] = total[n] + taylor.weight_form(rows).reshape(g.shape) * size / B
+    return total
+
+
+def sensitivity_of(variant):
+    def score(net):
+        logits, layers = net.batch.layers()
+        return sensitivity.sensitivity(logits, layers, net.batch.y, variant)
+
+    return score
+
+
+def recursion_of(net):
+    h = obd.recursion_curvatures(net.batch)
+    return {n: obd.saliency(w, h[n]) for n, w in net.weights.items()}
+
+
+def sparse_vd_of(net):
+    rng = np.random.default_rng(net.seed)
+    model, epochs = copy.deepcopy(net.model).to(np.float32), book.quick(6, 1)
+    sparse_vd.add_variances(model, ["1", "3", "5"], rng)
+    variances = [(n, p) for n, p in model.named_parameters() if n.endswith("log_sigma2")]
+    train(model, training, optim.Adam(variances, 0.2), epochs=epochs, rng=rng, progress=False,
+          schedule=optim.schedules.geometric(epochs / 2, epochs, 0.02),
+          methods=[sparse_vd.SparseVariationalDropout(len(training))])  # fmt: skip
+    layers = nn.parametrized(model, sparse_vd.Variances)
+    return {
+        f"{n}.weight": np.exp(-sparse_vd.log_alpha(layer.weight, law.log_sigma2).numpy())
+        for n, (layer, law) in layers.items()
+    }
+
+
+SCORES = {
+    "magnitude": asked(MagnitudePruning),
+    "large weights": lambda net: {n: -abs(w) for n, w in net.weights.items()},
+    "LAMP": asked(LAMPPruning),
+    "lookahead": asked(LookaheadPruning),
+    "SynFlow": asked(SynFlow),
+    "random": asked(RandomPruning),
+    "LOBSTER": lambda net: {n: lobster.loss_sensitivity(g) for n, g in gradients_of(net).items()},
+    "SNIP": asked(SNIP),
+    "Taylor": taylor_of,
+    "skeletonization": asked(Skeletonization),
+    "GraSP": asked(GraSP),
+    "sensitivity": sensitivity_of("unspecific"),
+    "specific sens.": sensitivity_of("specific"),
+    "OBD": asked(OBDPruning),
+    "OBD, recursion": recursion_of,
+    "Fisher": asked(FisherPruning),
+    "SparseVD": sparse_vd_of,
+    "OBS": asked(OBSPruning),
+    "WoodFisher": asked(WoodFisherPruning),
+    "WoodTaylor": asked(WoodTaylorPruning),
+    "Wanda": asked(WandaPruning),
+    "L-OBS": asked(LayerwiseOBSPruning),
+    "SparseGPT": asked(SparseGPTPruning),
+    "Karnin": lambda net: net.karnin.score(net.weights, net.batch),
+    "movement": lambda net: net.path.total,
+}
+for net in nets:
+    net.scores = {name: score(net) for name, score in SCORES.items()}
+
+rng = np.random.default_rng(0)
+model, path = new_model(rng), Path()
+movement.add_scores(model, ["1", "3", "5"])
+method = movement.Movement(one_shot(0.0), lr=0.01)
+train(model, training.subset(np.arange(1000)), optim.SGD(movement.all_but_scores(model), RATE), epochs=1, rng=rng,
+      methods=[method, path], progress=False)  # fmt: skip
+own = dict(model.named_parameters())["1.parametrization.scores"].numpy()
+print("movement's own scores are eta_S times the sum:", np.allclose(own, 0.01 * path.total[FIRST], atol=1e-7))
+
+# %% [markdown]
+# ## D.3 What each of them would keep
+#
+# The first layer has a weight from each of 196 pixels to each of 16 units. Each score keeps its best
+# fifth, 627 of 3,136. On the left of each pair: how many of the 16 weights of each pixel are kept. On the
+# right: what is left of the weights of one unit, red above zero and blue below.
+#
+# *What to expect.* Scores that look at the weights alone know nothing of the images, and keep weights at
+# the rim, where every pixel is black. What looks at the data should be a disc in the middle, and the larger
+# the less it cares for $\lvert w \rvert$. Random is noise; large weights keep the small ones everywhere.
+
+# %%
+from minisparse.prune.scope import keep_largest
+
+
+def kept(score, density, granularity="weight"):
+    """Return which weights of the first layer a score keeps."""
+    return keep_largest({FIRST: score[FIRST]}, density, "layer", granularity)[FIRST]
+
+
+def draw(ax, mask, w, unit, limit):
+    ax.imshow(mask.sum(axis=1).reshape(14, 14), cmap="viridis", vmin=0, vmax=10, extent=(0, 14, 0, 14))
+    field = np.where(mask, w, 0)[:, unit].reshape(14, 14)
+    ax.imshow(field, cmap="RdBu_r", vmin=-limit, vmax=limit, extent=(15, 29, 0, 14))
+    ax.set(xlim=(0, 29), ylim=(0, 14))
+    ax.set_axis_off()
+
+
+net = nets[0]
+w = net.weights[FIRST]
+unit = int(np.argmax(net.scores["OBD"][FIRST].sum(axis=0)))
+
+# %% tags=["hide-input"]
+figure, axes = book.new_figure(9, 5.6, nrows=5, ncols=5)
+for ax, name in zip(axes.flat, SCORES, strict=True):
+    draw(ax, kept(net.scores[name], 0.2), w, unit, 0.8)
+    ax.set_title(name, fontsize=10, pad=3)
+book.show(
+    figure,
+    "25 pairs of images: for each score how many weights of each pixel it keeps, and what it keeps of "
+    "the weights of one unit",
+)
+
+# %% tags=["varies"]
+black = (training.images.max(axis=0) == 0).reshape(-1)
+least = (training.images.max(axis=0) < 64).reshape(-1)
+book.table(
+    ["of the 627 weights that are kept", *(name for name in ("magnitude", "SynFlow", "Karnin", "movement", "SNIP", "OBD", "Wanda", "random"))],
+    [
+        [title, *(int(kept(net.scores[name], 0.2)[where].sum()) for name in ("magnitude", "SynFlow", "Karnin", "movement", "SNIP", "OBD", "Wanda", "random"))]
+        for title, where in (("at pixels that are always black", black), ("at pixels that are never above a quarter", least))
+    ],
+)  # fmt: skip
+
+# %% [markdown]
+# ## D.4 Which of them say the same?
+#
+# Two scores keep the same weights at every density if they put them in the same order. So compare orders:
+# Spearman's rank correlation, the correlation of the ranks, is 1 for the same order, $-1$ for the
+# opposite one, and 0 on average for two that do not know of each other. Much can be said before:
+#
+# 1. **Large weights** are magnitude upside down: $-1$. **LAMP** is a growing function of $\lvert w \rvert$ in a
+#    layer: 1. (What it changes is the scope, section D.7.) **Random** has correlations of
+#    $0 \pm 1/\sqrt{3136} = 0 \pm 0.018$ with everybody.
+# 2. **Lookahead and SynFlow.** All inputs of the first layer are equal to both, so that
+#    $s_{ij} = \lvert w_{ij} \rvert \, c_j$ with a factor for each unit: the norm of what leaves it, or the sum over all
+#    paths that leave it. Among the weights of one unit the order is that of magnitude, exactly. The two
+#    factors are much alike.
+# 3. **Wanda and OBD.** For a linear layer $h_{ij}$ is the mean over images of $x_i^2 V_j$ (`obd.py`). If $x_i^2$
+#    does not know of $V_j$, that is the mean of the one times the mean of the other, and
+#    $s_{ij} \approx \text{Wanda}_{ij}^2 \, \bar V_j / 2$: the same order among the weights of a unit, but with a factor
+#    for each unit.
+# 4. **Wanda and L-OBS.** If the inputs were uncorrelated, $[H^{-1}]_{ii} = 1 / H_{ii}$, and L-OBS would be the
+#    square of Wanda. Neighbouring pixels are highly correlated, and what one weight does another can do: L-OBS
+#    knows, Wanda does not. Expect a high correlation, not 1.
+# 5. **OBD and its recursion** differ by the terms between two units of the next layer. Near 1.
+# 6. **OBD and Fisher.** Both are $w^2 / 2$ times a mean of squared gradients. OBD takes all labels, each with its
+#    probability; Fisher the label that is there. For an image with $p$ of its label near 1, that is
+#    about $1 - p$ against $(1 - p)^2$: Fisher hears the badly fitted images more. High, not 1.
+# 7. **Fisher and SNIP.** Near a minimum the mean of $g_n$ over all images is near 0, and its mean over $B$ images is noise
+#    with the variance $F / B$. So $\lvert w g \rvert$ is about $\sqrt{2 s / B} \; \lvert z \rvert$ with $s$ Fisher's score and $z$ a
+#    draw of a normal law: *SNIP on a trained network is Fisher pruning with a random factor.* How much that leaves
+#    of the order can be drawn.
+# 8. **Fisher and Taylor.** With mini-batches of one image it is Fisher's, times 2; with one batch of all it is SNIP's,
+#    squared. In between, with $B/20$ mini-batches, the factor $z^2$ becomes a mean of 20 of them.
+# 9. **OBD and SparseVD.** Noise of variance $\sigma^2$ on one weight costs $h \sigma^2 / 2$; the divergence gives
+#    $-\frac{1}{2N} \log \sigma^2$ while $\alpha$ is small. Put the derivative by $\log \sigma^2$ to 0:
+#    $\sigma^2 = 1 / (N h)$, and $1/\alpha = w^2 / \sigma^2 = 2 N s$. *Sparse variational dropout, asked at given
+#    weights, is optimal brain damage.*
+# 10. **OBD and OBS.** $1 / [H^{-1}]_{qq} \le H_{qq}$ for every positive definite matrix, so OBS's score is never
+#     larger (here $H$ has $\alpha I$ added). How much smaller depends on how well the others can make good for the weight.
+# 11. **Karnin and movement** are made of the same sums. With plain descent at one rate $\eta$, and
+#     $\Delta w = -\eta g$, the sums over the steps are
+#     $A = \sum (\Delta w)^2 / \eta$ (Karnin's shadow) and $S = \sum w \Delta w / \eta$ (movement). From
+#     $(w + \Delta w)^2 - w^2 = 2 w \Delta w + (\Delta w)^2$,
+#
+# $$
+# 2 \eta S = w_T^2 - w_0^2 - \eta A .
+# $$
+#
+# Movement is the growth of $w^2$, less a term for how restless the weight was. So it should be related to magnitude,
+# which does not know where the weight began.
+#
+# 12. **Signs.** GraSP and skeletonization do not take magnitudes. Near a minimum their signs are noise, and their
+#     order should have little to do with any other.
+#
+# First the two that are exact, 10 and 11:
+
+# %%
+for net in nets:
+    w, (ours, theirs) = net.weights[FIRST], (net.scores[n][FIRST] for n in ("OBS", "OBD"))
+    assert (ours <= theirs + 1e-4 * w**2 / 2 + 1e-12).all()
+    grown = w**2 - net.first[FIRST] ** 2 - RATE * net.karnin._shadow[FIRST]
+    assert np.allclose(2 * RATE * net.path.total[FIRST], grown, atol=1e-4)
+ratio = [np.median(net.scores["OBS"][FIRST][w > 0] / w[w > 0]) for net in nets for w in [net.scores["OBD"][FIRST]]]
+print("OBS / OBD, median of each seed:", ", ".join(f"{r:.2g}" for r in ratio))
+
+# %% [markdown]
+# Then all pairs, three networks each. A matrix of 25 x 25 numbers shows nothing unless its rows are in a good order. Here
+# each score is a point in the plane of the two leading eigenvectors of the matrix, and they are taken by
+# their angle (Friendly 2002): neighbours are alike.
+
+# %%
+from minisparse.prune.nisp import rank_correlation
+
+names = list(SCORES)
+
+
+def correlations(net, names, columns=slice(None)):
+    table = [np.asarray(net.scores[name][FIRST])[:, columns].ravel() for name in names]
+    return rank_correlation(np.stack(table, axis=1))
+
+
+def by_angle(matrix):
+    (x, y) = np.linalg.eigh(matrix)[1][:, -2:].T[::-1]
+    angle = np.sort(np.arctan2(y, x))
+    order = np.argsort(np.arctan2(y, x))
+    gap = np.argmax(np.diff(np.append(angle, angle[0] + 2 * np.pi)))
+    return np.roll(order, -gap - 1)  # begin behind the widest gap
+
+
+each = np.stack([correlations(net, names) for net in nets])
+mean, spread = each.mean(axis=0), each.std(axis=0, ddof=1 if len(nets) > 1 else 0)
+order = by_angle(mean)
+
+# %% tags=["hide-input"]
+figure, ax = book.new_figure(9.4, 8.2)
+shown = mean[np.ix_(order, order)]
+image = ax.imshow(shown, cmap="RdBu_r", vmin=-1, vmax=1)
+for i, j in np.ndindex(shown.shape):
+    ax.text(j, i, f"{100 * shown[i, j]:.0f}", ha="center", va="center", fontsize=6.5,
+            color="white" if abs(shown[i, j]) > 0.7 else "black")  # fmt: skip
+labels = [names[i] for i in order]
+ax.set_xticks(range(len(names)), labels, rotation=60, ha="right", rotation_mode="anchor", fontsize=9)
+ax.set_yticks(range(len(names)), labels, fontsize=9)
+ax.grid(False)
+ax.spines[:].set_visible(False)
+figure.colorbar(image, ax=ax, label="Spearman's rank correlation", shrink=0.8)
+book.show(
+    figure,
+    "Matrix of rank correlations between all pairs of 25 scores, in hundredths, mean of three networks, "
+    "alike ones beside each other",
+)
+
+# %% tags=["varies"]
+upper = np.triu_indices(len(names), 1)
+print(f"standard deviation over the seeds: median of all pairs {np.median(spread[upper]):.3f}, largest {spread[upper].max():.3f}")
+
+
+def drawn(fisher, batches):
+    """Return the rank correlation of a score with itself times a mean of squares of normal draws."""
+    noise = (np.random.default_rng(1).standard_normal((batches, fisher.size)) ** 2).mean(axis=0)
+    return rank_correlation(np.stack([fisher.ravel(), fisher.ravel() * noise], axis=1))[0, 1]
+
+
+def plus_minus(values):
+    sd = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.2f} ± {sd:.2f}"
+
+
+fishers = [net.scores["Fisher"][FIRST] for net in nets]
+PAIRS = {
+    ("magnitude", "large weights"): "-1",
+    ("magnitude", "LAMP"): "1",
+    ("magnitude", "random"): "0.00 ± 0.02",
+    ("magnitude", "SynFlow"): "1 within a unit",
+    ("lookahead", "SynFlow"): "near 1",
+    ("Wanda", "OBD"): "near 1 within a unit",
+    ("Wanda", "L-OBS"): "high",
+    ("OBD", "OBD, recursion"): "near 1",
+    ("OBD", "Fisher"): "high",
+    ("Fisher", "SNIP"): "drawn: " + plus_minus([drawn(f, 1) for f in fishers]),
+    ("Fisher", "Taylor"): "drawn: " + plus_minus([drawn(f, B // 20) for f in fishers]),
+    ("OBD", "SparseVD"): "near 1",
+    ("OBD", "OBS"): "positive",
+    ("Fisher", "WoodFisher"): "high",
+    ("WoodFisher", "WoodTaylor"): "near 1",
+    ("magnitude", "movement"): "positive",
+    ("SNIP", "skeletonization"): "near 0",
+    ("SNIP", "GraSP"): "near 0",
+}
+rows = []
+for (a, b), expected in PAIRS.items():
+    at = names.index(a), names.index(b)
+    units = [[correlations(net, [a, b], [j])[0, 1] for j in range(16)] for net in nets]
+    rows.append([f"{a}, {b}", expected, plus_minus(each[:, *at]), plus_minus(np.mean(units, axis=1))])
+book.table(["pair", "expected", "in the layer", "within a unit, mean of 16"], rows)
+
+# %% [markdown]
+# ## D.5 Which of them tell the truth?
+#
+# A score is an opinion. What a weight is worth can be computed: set it to zero, and look at the loss.
+# On which images? On the 400 that the score has seen, the gradient is no longer 0 on average, and a part of
+# what it tells is their noise. So we ask both: those 400, and 4,600 others from the training images. Then
+# groups of 30 weights, drawn at random, removed together; their score is the sum, as everywhere in the library. And then
+# what counts in the end, the loss after all but the best weights of the layer have gone at once,
+# without training on.
+#
+# *What to expect.*
+#
+# - To second order the loss changes by $-wg + h w^2 / 2$. On the same images the sum of both terms (the last row
+#   of the table, a control) should have nearly the right order, and the first term alone most of it:
+#   $\lvert w \rvert \sqrt{F / B}$ against $F w^2 / 2$ is a question of $B F w^2 / 2$, the sum of the score over the images, which is below 1
+#   for most weights.
+# - On other images the first term is noise. OBD, Fisher, SparseVD and what is like them should be best, SNIP below them, magnitude far
+#   behind, GraSP and skeletonization useless.
+# - OBS and L-OBS estimate what is lost when *the others make good*. Nothing makes good here: worse than OBD.
+# - In groups the terms of first order add up with their signs and cancel, squares add up: OBD's correlation
+#   should rise. (LAMP's and the three that are known up to a growing function only have no sum that means something.)
+# - With a fifth of the layer left nothing is small any more, and "each weight as if alone" is wrong for all of
+#   them. What survives of their order?
+
+# %%
+count = book.quick(400, 20)
+for net in nets:
+    rng, w = np.random.default_rng(100 + net.seed), net.weights[FIRST]
+    single = rng.permutation(w.size)[:count]
+    groups = [rng.permutation(w.size)[:30] for _ in range(count)]
+
+    def change(batch, gone, w=w):
+        left = w.copy()
+        left.flat[gone] = 0
+        return batch.loss_at({FIRST: left}) - base[batch]
+
+    base = {batch: batch.loss_at() for batch in (net.batch, net.others)}
+    net.scores["(control) -wg + OBD"] = {
+        FIRST: -w * gradients_of(net)[FIRST] + net.scores["OBD"][FIRST]
+    }
+    truth = {
+        "same": [change(net.batch, i) for i in single],
+        "others": [change(net.others, i) for i in single],
+        "groups": [change(net.others, group) for group in groups],
+    }
+    net.truth, net.losses = {}, {}
+    for name, s in net.scores.items():
+        flat = np.asarray(s[FIRST]).ravel()
+        told = {"same": flat[single], "others": flat[single], "groups": [flat[g].sum() for g in groups]}
+        net.truth[name] = [
+            rank_correlation(np.stack([told[k], truth[k]], axis=1))[0, 1] for k in truth
+        ]
+        net.losses[name] = [
+            net.others.loss_at({FIRST: np.where(kept(s, d), w, 0)}) for d in (0.5, 0.2)
+        ]
+
+# %% tags=["varies"]
+found = {name: np.array([net.truth[name] for net in nets]) for name in nets[0].truth}
+losses = {name: np.array([net.losses[name] for net in nets]).mean(axis=0) for name in found}
+best = sorted(found, key=lambda name: -found[name][:, 1].mean())
+book.table(
+    ["score", "single weights, same images", "single, others", "groups of 30, others", "loss, half left", "loss, a fifth left"],
+    [
+        [name, *(plus_minus(found[name][:, k]) for k in range(3)), *(f"{x:.2f}" for x in losses[name])]
+        for name in best
+    ],
+)  # fmt: skip
+print("loss of the whole network on these images:", ", ".join(f"{net.others.loss_at():.2f}" for net in nets))
+
+# %% [markdown]
+# ## D.6 What is removed together
+#
+# A score of weights becomes a score of groups by a sum (`granularity.py`), and a criterion that was exact
+# for single weights becomes a sum of single opinions: it knows nothing of what the weights of a group do to each
+# other.
+
+# %% tags=["remove-input"]
+from minisparse.prune import granularity
+
+book.show_source(granularity.group_scores, docstring=False)
+
+# %% [markdown]
+# Here are four granularities for the first layer: single weights, blocks of two pixels by two units, whole
+# inputs (a pixel is gone for all units), and whole units, in each case half of the layer, by four scores.
+#
+# *What to expect.* The coarser the groups, the larger the price, for any score: every mask of blocks is also a mask
+# of weights, so the best of those is not worse. And the coarser, the less the scores differ: sums over many weights forget
+# what single weights are like. Removing pixels is nearly free for whoever looks at the data, since many
+# are black; removing half of 16 units is a catastrophe for all.
+
+# %%
+GRANULARITIES = {"weight": "weight", "block of 2 x 2": (2, 2), "input": "input", "unit": "unit"}
+FOUR = ("random", "magnitude", "Wanda", "OBD")
+
+# %% tags=["hide-input"]
+net = nets[0]
+figure, axes = book.new_figure(8, 1.5, ncols=4)
+for ax, (title, grain) in zip(axes, GRANULARITIES.items(), strict=True):
+    draw(ax, kept(net.scores["OBD"], 0.5, grain), net.weights[FIRST], unit, 0.8)
+    ax.set_title(title, fontsize=10, pad=3)
+book.show(figure, "What OBD keeps of the first layer if weights, blocks, inputs or units are removed")
+
+# %% tags=["varies"]
+rows = []
+for title, grain in GRANULARITIES.items():
+    row = []
+    for name in FOUR:
+        row.append(plus_minus([
+            net.others.loss_at({FIRST: np.where(kept(net.scores[name], 0.5, grain), net.weights[FIRST], 0)})
+            for net in nets
+        ]))  # fmt: skip
+    pooled = [
+        rank_correlation(np.stack(
+            [granularity.group_scores(net.scores[n][FIRST], grain).ravel() for n in FOUR[1:]], axis=1
+        ))[np.triu_indices(3, 1)].mean()
+        for net in nets
+    ]  # fmt: skip
+    rows.append([title, *row, plus_minus(pooled)])
+book.table(["groups", *(f"loss, {name}" for name in FOUR), "mean correlation of the last three"], rows)
+
+# %% [markdown]
+# ### Scores of units
+#
+# Some criteria say nothing of a single weight: how often a unit is off, how far its filter is from others. They are
+# `UnitScorePruning`s, and `ask` gives a number for each unit. Here is another small network, with one
+# convolution of 24 filters of 5 x 5, and for each filter the truth, the loss on other images without it.
+#
+# *What to expect.* A gate on a unit changes the loss as a whole, so criteria of the loss (Taylor's, Kron-OBD, the sum of OBD) should
+# be best. APoZ asks only whether a unit is on, FPGM only whether it is like others: neither looks at what it is for.
+# Twenty-four filters have about 0.2 of noise in their rank correlation, and three networks 0.12: more than
+# the order of three groups should not be read out of it.
+
+# %%
+from minisparse.prune import serene
+from minisparse.prune.apoz import APoZPruning
+from minisparse.prune.eigendamage import KroneckerOBDPruning
+from minisparse.prune.filter_norm import FilterNormPruning
+from minisparse.prune.fpgm import FPGM
+from minisparse.prune.nisp import NISP
+from minisparse.prune.taylor import TaylorPruning
+
+
+def conv_net(seed):
+    rng = np.random.default_rng(seed)
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 24, 5, rng=rng), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(600, 10, rng=rng)),
+    )
+    train(model, training, optim.SGD(model, 0.05, momentum=0.9), epochs=book.quick(3, 1), rng=rng,
+          progress=False)  # fmt: skip
+    x, y = next(data.batches(training, 2000))
+    return Batch(model, (x[:B], y[:B])), Batch(model, (x[B:], y[B:]))
+
+
+def of_units(kind, **settings):
+    return lambda batch: kind(one_shot(0.0), **settings).ask(batch)["0.weight"]
+
+
+def summed(kind):
+    return lambda batch: granularity.group_scores(kind(one_shot(0.0)).ask(batch)["0.weight"], "unit")
+
+
+UNIT_SCORES = {
+    "filter norm, L1": of_units(FilterNormPruning),
+    "filter norm, L2": of_units(FilterNormPruning, p=2),
+    "FPGM": of_units(FPGM),
+    "APoZ": of_units(APoZPruning),
+    "NISP": of_units(NISP),
+    "SeReNe": lambda batch: serene.neuron_sensitivities(*batch.layers())["0"],
+    "Taylor, gate": of_units(TaylorPruning, mini_batch=20),
+    "Taylor, weight": of_units(TaylorPruning, form="weight", mini_batch=20),
+    "Taylor, activation": of_units(TaylorPruning, form="activation"),
+    "OBD, summed": summed(OBDPruning),
+    "Fisher, summed": summed(FisherPruning),
+    "Kron-OBD": summed(KroneckerOBDPruning),
+}
+
+
+def without(batch, j):
+    w, b = (p.numpy().copy() for p in batch.parameters(["0.weight", "0.bias"]))
+    w[..., j], b[j] = 0, 0
+    return batch.loss_at({"0.weight": w, "0.bias": b}) - batch.loss_at()
+
+
+panels = []
+for seed in range(len(nets)):
+    batch, others = conv_net(seed)
+    truth = np.array([without(others, j) for j in range(24)])
+    panels.append((truth, {name: np.asarray(score(batch)) for name, score in UNIT_SCORES.items()}))
+agreement = {
+    name: [rank_correlation(np.stack([t, s[name]], axis=1))[0, 1] for t, s in panels]
+    for name in UNIT_SCORES
+}
+
+# %% tags=["hide-input"]
+truth, scores = panels[0]
+along = np.argsort(-truth)
+ranked = sorted(UNIT_SCORES, key=lambda name: -np.mean(agreement[name]))
+ranks = np.stack([s.argsort().argsort()[along] for s in (truth, *(scores[name] for name in ranked))])
+figure, ax = book.new_figure(8.5, 4.2)
+ax.imshow(ranks >= 12, cmap="Blues", vmin=-0.3, vmax=1.4, aspect="auto")
+for i, j in np.ndindex(ranks.shape):
+    ax.text(j, i, 24 - ranks[i, j], ha="center", va="center", fontsize=7.5)
+ax.set_yticks(range(len(ranks)), ["the truth", *(f"{name}   {np.mean(agreement[name]):.2f}" for name in ranked)], fontsize=9)
+ax.set_xticks([])
+ax.set_xlabel("filters, the most important one on the left; number: place in the score's own order; blue: kept, if half are")
+ax.grid(False)
+book.show(figure, "For each of 12 scores of units the places of 24 filters, beside the true order")
+
+# %% tags=["varies"]
+book.table(
+    ["score of units", "correlation with the truth"],
+    [[name, plus_minus(agreement[name])] for name in ranked],
+)
+
+# %% [markdown]
+# ## D.7 Compared with what
+#
+# A score ranks; the scope says among whom. Global: all weights of the network in one order. Layer: each layer keeps
+# the same share. ERK and uniform+: given shares. So a global score decides two things at once, which weights and how
+# many of each layer, and a change of its scale from layer to layer changes the second and not the first.
+#
+# *What to expect.* 10 % of all weights are kept; the layers have 3136, 192 and 120. Magnitude: the small layers keep
+# more, their weights are larger. SynFlow's scores sum to the same in each layer, so a layer with 26 times fewer weights has
+# scores 26 times as large: it keeps the last layers whole at once, in one round. LAMP spares them less.
+# OBD and SNIP measure all layers by the same loss and should spare the last two, too: each of their weights does more.
+
+# %%
+from minisparse.prune import scope
+
+shapes = {n: w.shape for n, w in nets[0].weights.items()}
+RULES = {
+    "layer": ("magnitude", "layer"), "uniform+": ("magnitude", "uniform+"), "ERK": ("magnitude", "erk"),
+    **{f"global, {name}": (name, "global") for name in ("magnitude", "LAMP", "SNIP", "OBD", "Wanda", "SynFlow")},
+}  # fmt: skip
+shares, after = {}, {}
+for title, (name, rule) in RULES.items():
+    shares[title], after[title] = [], []
+    for net in nets:
+        mask = scope.keep_largest({n: np.asarray(s) for n, s in net.scores[name].items()}, 0.1, rule)
+        shares[title].append([m.mean() for _, m in mask.items()])
+        pruned = {n: np.where(mask[n], w, 0) for n, w in net.weights.items()}
+        after[title].append(net.others.loss_at(pruned))
+
+# %% tags=["hide-input"]
+figure, ax = book.new_figure(7.5, 3.4)
+for k, (label, marker) in enumerate(zip(("first layer, 3136 weights", "second, 192", "third, 120"), "os^", strict=True)):
+    ax.plot([100 * np.mean(shares[t], axis=0)[k] for t in RULES], range(len(RULES)), marker, label=label)
+ax.set_yticks(range(len(RULES)), list(RULES))
+ax.invert_yaxis()
+ax.set(xscale="log", xlabel="kept of the layer, % (log scale); 10 % of all weights are kept")
+ax.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
+ax.minorticks_off()
+ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+book.show(figure, "Share of each of three layers that is kept, for three given rules and six global scores")
+
+# %% tags=["varies"]
+book.table(
+    ["scope and score", "loss, nothing trained on"],
+    [[title, plus_minus(values)] for title, values in after.items()],
+)
+
+# %% [markdown]
+# [Section 5.3](05_magnitude.py) has the same question for LeNet-300-100.
+#
+# ## D.8 How often, and when
+#
+# The schedule says which sparsity is wanted at a time. One-shot: all at once. Iterative: several times, each time the same
+# share of what is left. Gradual: along a cubic curve, many at first, when there are many to spare, few at the end.
+
+# %% tags=["remove-input"]
+from minisparse.prune import schedule
+
+book.show_source(schedule.cubic_sparsity, schedule.iterative_sparsity, docstring=False)
+
+# %%
+EPOCHS = book.quick(16, 4)
+half = EPOCHS // 2
+SCHEDULES = {
+    "one-shot, before training": schedule.one_shot(0.95),
+    "one-shot, half way": schedule.one_shot(0.95, at=half),
+    "iterative, four times": schedule.iterative(0.95, [half * k // 4 for k in (1, 2, 3, 4)]),
+    "gradual, cubic": schedule.gradual(0.95, half / 8, half),
+}
+
+# %% [markdown]
+# *What to expect.* Each network is trained for 16 epochs and has 5 % of its weights left after the eighth at the latest, by
+# magnitude. Before training, magnitudes are those of the draw: the worst by far. Of the other three one-shot takes
+# weights that its own removal makes important, so iterative and gradual should be better; by how much after
+# eight more epochs of training is the question.
+
+# %%
+from minisparse.prune.random_pruning import densities_of
+
+
+def error_after(method, seed):
+    rng = np.random.default_rng(seed)
+    model = new_model(rng)
+    methods = [method] if method else []
+    train(model, training, optim.SGD(model, RATE), epochs=EPOCHS, rng=rng, methods=methods, progress=False)
+    return evaluate(model, test).error_percent, method and densities_of(method.mask())
+
+
+errors = {"dense": [error_after(None, seed)[0] for seed in range(book.quick(5, 1))]}
+for title, when in SCHEDULES.items():
+    errors[title] = [error_after(MagnitudePruning(when, every=20), seed)[0] for seed in range(book.quick(5, 1))]
+
+# %% tags=["hide-input"]
+figure, (left, right) = book.new_figure(9, 3.2, ncols=2)
+time = np.linspace(0, EPOCHS, 401)
+for title, when in SCHEDULES.items():
+    left.plot(time, [100 * when(t) for t in time], label=title)
+left.set(xlabel="epochs", ylabel="sparsity that is wanted, %")
+for i, (title, values) in enumerate(errors.items()):
+    right.plot(values, [i] * len(values), "o", color="0.6", markersize=4)
+    right.plot(np.mean(values), i, "D", color="k" if title == "dense" else left.lines[i - 1].get_color())
+right.set_yticks(range(len(errors)), list(errors))
+right.invert_yaxis()
+right.set(xlabel="test error after the last epoch, %")
+book.show(figure, "Four schedules, and the test errors that they lead to: five seeds and their means")
+
+# %% tags=["varies"]
+book.table(
+    ["schedule", "test error, %", "against gradual, same seeds"],
+    [
+        [title, plus_minus(v), "" if title == "gradual, cubic" else plus_minus(np.subtract(v, errors["gradual, cubic"]))]
+        for title, v in errors.items()
+    ],
+)  # fmt: skip
