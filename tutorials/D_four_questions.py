@@ -14,9 +14,9 @@
 # # D. The four questions
 #
 # **Goal.** Put every method of pruning into four answers: what is removed together, by which
-# criterion, how often and when, and compared with what. Then hold one trained layer still, and see which
-# of its weights each of 25 criteria would keep, which of them say nearly the same, and which of them
-# tell the truth.
+# criterion, how often and when, and compared with what. Then hold one trained layer still, and see
+# which of its weights each of 25 criteria would keep, which of them say nearly the same, and which
+# of them tell the truth.
 #
 # **Time.** 40 minutes to read, one minute to run.
 #
@@ -29,9 +29,10 @@
 # | Compared with what? | the **scope**: all weights, those of the layer, given shares | `minisparse/prune/scope.py` |
 # | How often, and when? | the **schedule**: once, several times, gradually | `minisparse/prune/schedule.py` |
 #
-# The answers go with each other in any combination, and a paper often changes two of them at once and
-# names the sum. `minisparse methods NAME` prints them for each of the library's methods. In code, the
-# first three are the last line of `choose`, and the fourth is what `density` is when it is called:
+# The answers go with each other in any combination, and a paper often changes two of them at once
+# and names the sum. `minisparse methods NAME` prints them for each of the library's methods. In
+# code, the first three are the last line of `choose`, and the fourth is what `density` is when it
+# is called:
 
 # %%
 import copy
@@ -56,9 +57,9 @@ book.show_source(ScorePruning.choose, ScorePruning._scores, docstring=False)
 # ## D.2 One network, 25 scores
 #
 # The network is small, so that even the optimal brain surgeon, which inverts one matrix for all its
-# weights, gets through it in seconds: images of 14 x 14 pixels (means of 2 x 2), two hidden layers of 16
-# and 12 units, 3,448 weights. It is trained by plain descent, with one rate to the end, since two of the
-# scores are told by the way that the training took.
+# weights, gets through it in seconds: images of 14 x 14 pixels (means of 2 x 2), two hidden layers
+# of 16 and 12 units, 3,448 weights. It is trained by plain descent, with one rate to the end, since
+# two of the scores are told by the way that the training took.
 
 # %%
 from minisparse.prune.batch import Batch
@@ -133,10 +134,11 @@ book.table(
 )  # fmt: skip
 
 # %% [markdown]
-# And these are the criteria. All of them look at the same weights and the same 400 images (if they look at
-# images at all), and larger means more worth keeping. With $g$ the gradient of the mean loss over the
-# images, $g_n$ that of a single image's, $h$ the diagonal of the Hessian (its Gauss-Newton part), $x$
-# what comes into the layer and $y_k$ the outputs, for the weight $w_{ij}$ from input $i$ to unit $j$:
+# And these are the criteria. All of them look at the same weights and the same 400 images (if they
+# look at images at all), and larger means more worth keeping. With $g$ the gradient of the mean
+# loss over the images, $g_n$ that of a single image's, $h$ the diagonal of the Hessian (its
+# Gauss-Newton part), $x$ what comes into the layer and $y_k$ the outputs, for the weight $w_{ij}$
+# from input $i$ to unit $j$:
 #
 # | score | of a weight | looks at |
 # | :--- | :--- | :--- |
@@ -193,15 +195,20 @@ def asked(kind):
 
 
 # %% [markdown]
-# Five are none, and are read off where the method has them:
+# `ask` attaches the method anew. Karnin's has watched the training, so its `score` is called instead, as
+# training would. The others are no such method, and are read off where the method has them:
 #
 # - *Large weights* are a choice of the same score: its negative.
-# - *LOBSTER* and *sensitivity* pull at weights while they are trained; what they pull by is the score.
-# - *Taylor* scores units. A unit of one weight is a weight; gate form and weight form are then the same.
+# - *LOBSTER* and *sensitivity* pull at weights while they are trained; what they pull by is the
+#   score.
+# - *Taylor* scores units. A unit of one weight is a weight; gate form and weight form are then the
+#   same.
 # - *OBD's recursion* is another way to the same $h$.
-# - *SparseVD* trains a law for each weight. We hold the means at our weights and train the variances alone.
-# - *Movement* learns its scores beside the weights. As long as nothing is masked, that is the sum of $-g w$,
-#   which `Path` has added up; here is the comparison with the library's own scores, after one epoch.
+# - *SparseVD* trains a law for each weight. We hold the means at our weights and train the
+#   variances alone.
+# - *Movement* learns its scores beside the weights. As long as nothing is masked, that is the sum
+#   of $-g w$, which `Path` has added up; here is the comparison with the library's own scores,
+#   after one epoch.
 
 
 # %%
@@ -292,13 +299,14 @@ print(
 # %% [markdown]
 # ## D.3 What each of them would keep
 #
-# The first layer has a weight from each of 196 pixels to each of 16 units. Each score keeps its best
-# fifth, 627 of 3,136. On the left of each pair: how many of the 16 weights of each pixel are kept. On the
-# right: what is left of the weights of one unit, red above zero and blue below.
+# The first layer has a weight from each of 196 pixels to each of 16 units. Each score keeps its
+# best fifth, 627 of 3,136. On the left of each pair: how many of the 16 weights of each pixel are
+# kept. On the right: what is left of the weights of one unit, red above zero and blue below.
 #
-# *What to expect.* Scores that look at the weights alone know nothing of the images, and keep weights at
-# the rim, where every pixel is black. What looks at the data should be a disc in the middle, and the larger
-# the less it cares for $\lvert w \rvert$. Random is noise; large weights keep the small ones everywhere.
+# *What to expect.* Scores that look at the weights alone know nothing of the images, and keep
+# weights at the rim, where every pixel is black. What looks at the data should be a disc in the
+# middle, and the larger the less it cares for $\lvert w \rvert$. Random is noise; large weights
+# keep the small ones everywhere.
 
 # %%
 from minisparse.prune.scope import keep_largest
@@ -342,76 +350,84 @@ print(
 )
 black = (training.images.max(axis=0) == 0).reshape(-1)
 least = (training.images.max(axis=0) < 64).reshape(-1)
+some = ("random", "magnitude", "SynFlow", "OBS", "movement", "SNIP", "OBD", "Wanda")
 book.table(
-    ["of the 627 weights that are kept", *(name for name in ("magnitude", "SynFlow", "Karnin", "movement", "SNIP", "OBD", "Wanda", "random"))],
+    ["of the 627 weights that are kept", *some],
     [
-        [title, *(int(kept(net.scores[name], 0.2)[where].sum()) for name in ("magnitude", "SynFlow", "Karnin", "movement", "SNIP", "OBD", "Wanda", "random"))]
-        for title, where in (("at pixels that are always black", black), ("at pixels that are never above a quarter", least))
+        [title, *(int(kept(net.scores[name], 0.2)[where].sum()) for name in some)]
+        for title, where in (("at black pixels", black), ("at pixels below a quarter", least))
     ],
 )  # fmt: skip
 
 # %% [markdown]
-# *How to read it.* The disc is there for everything that looks at the images or at the training: at pixels
-# that are always black nothing of it is kept. What has no factor $\lvert w \rvert$ (sensitivity, LOBSTER) has the
-# sharpest disc: it asks how bright a pixel is and how much its unit matters, so a pixel keeps all its weights or none.
-# Of the unit on the right all good scores keep much the same ring and the same centre.
+# *How to read it.* The disc is there for everything that looks at the images or at the training: at
+# pixels that are always black nothing of it is kept. What has no factor $\lvert w \rvert$
+# (sensitivity, LOBSTER) has the sharpest disc: it asks how bright a pixel is and how much its unit
+# matters, so a pixel keeps all its weights or none. Of the unit on the right all good scores keep
+# much the same ring and the same centre.
 #
-# For the scores that see weights alone the expectation was too strong. The 15 pixels that are always black have 240 of
-# the 3,136 weights; a fifth of them would be 48. Random keeps 55, magnitude only 11. The weights at the rim have stayed
-# where they were drawn, and training has made the others larger: what is above 0.20 is rare in a draw with a standard
-# deviation of 0.10. After a short training, or with weights that are drawn larger, it is another picture
-# ([chapter 5](05_magnitude.py)).
+# For the scores that see weights alone the expectation was too strong. The 15 pixels that are
+# always black have 240 of the 3,136 weights; a fifth of them would be 48. Random keeps 55,
+# magnitude only 11. The weights at the rim have stayed where they were drawn, and training has made
+# the others larger: what is above 0.20 is rare in a draw with a standard deviation of 0.10. After a
+# short training, or with weights that are drawn larger, it is another picture ([chapter
+# 5](05_magnitude.py)).
 #
 # ## D.4 Which of them say the same?
 #
-# Two scores keep the same weights at every density if they put them in the same order. So compare orders:
-# Spearman's rank correlation, the correlation of the ranks, is 1 for the same order, $-1$ for the
-# opposite one, and 0 on average for two that do not know of each other. Much can be said before:
+# Two scores keep the same weights at every density if they put them in the same order. So compare
+# orders: Spearman's rank correlation, the correlation of the ranks, is 1 for the same order, $-1$
+# for the opposite one, and 0 on average for two that do not know of each other. Much can be said
+# before:
 #
-# 1. **Large weights** are magnitude upside down: $-1$. **LAMP** is a growing function of $\lvert w \rvert$ in a
-#    layer: 1. (What it changes is the scope, section D.7.) **Random** has correlations of
-#    $0 \pm 1/\sqrt{3136} = 0 \pm 0.018$ with everybody.
+# 1. **Large weights** are magnitude upside down: $-1$. **LAMP** is a growing function of
+#    $\lvert w \rvert$ in a layer: 1. (What it changes is the scope, section D.7.) **Random** has
+#    correlations of $0 \pm 1/\sqrt{3136} = 0 \pm 0.018$ with everybody.
 # 2. **Lookahead and SynFlow.** All inputs of the first layer are equal to both, so that
-#    $s_{ij} = \lvert w_{ij} \rvert \, c_j$ with a factor for each unit: the norm of what leaves it, or the sum over all
-#    paths that leave it. Among the weights of one unit the order is that of magnitude, exactly. The two
-#    factors are much alike.
-# 3. **Wanda and OBD.** For a linear layer $h_{ij}$ is the mean over images of $x_i^2 V_j$ (`obd.py`). If $x_i^2$
-#    does not know of $V_j$, that is the mean of the one times the mean of the other, and
-#    $s_{ij} \approx \text{Wanda}_{ij}^2 \, \bar V_j / 2$: the same order among the weights of a unit, but with a factor
-#    for each unit.
-# 4. **Wanda and L-OBS.** If the inputs were uncorrelated, $[H^{-1}]_{ii} = 1 / H_{ii}$, and L-OBS would be the
-#    square of Wanda. Neighbouring pixels are highly correlated, and what one weight does another can do: L-OBS
-#    knows, Wanda does not. Expect a high correlation, not 1.
+#    $s_{ij} = \lvert w_{ij} \rvert \, c_j$ with a factor for each unit: the norm of what leaves it,
+#    or the sum over all paths that leave it. Among the weights of one unit the order is that of
+#    magnitude, exactly. The two factors are much alike.
+# 3. **Wanda and OBD.** For a linear layer $h_{ij}$ is the mean over images of $x_i^2 V_j$
+#    (`obd.py`). If $x_i^2$ does not know of $V_j$, that is the mean of the one times the mean of
+#    the other, and $s_{ij} \approx \text{Wanda}_{ij}^2 \, \bar V_j / 2$: the same order among the
+#    weights of a unit, but with a factor for each unit.
+# 4. **Wanda and L-OBS.** If the inputs were uncorrelated, $[H^{-1}]_{ii} = 1 / H_{ii}$, and L-OBS
+#    would be the square of Wanda. Neighbouring pixels are highly correlated, and what one weight
+#    does another can do: L-OBS knows, Wanda does not. Expect a high correlation, not 1.
 # 5. **OBD and its recursion** differ by the terms between two units of the next layer. Near 1.
-# 6. **OBD and Fisher.** Both are $w^2 / 2$ times a mean of squared gradients. OBD takes all labels, each with its
-#    probability; Fisher the label that is there. For an image with $p$ of its label near 1, that is
-#    about $1 - p$ against $(1 - p)^2$: Fisher hears the badly fitted images more. High, not 1.
-# 7. **Fisher and SNIP.** Near a minimum the mean of $g_n$ over all images is near 0, and its mean over $B$ images is noise
-#    with the variance $F / B$. So $\lvert w g \rvert$ is about $\sqrt{2 s / B} \; \lvert z \rvert$ with $s$ Fisher's score and $z$ a
-#    draw of a normal law: *SNIP on a trained network is Fisher pruning with a random factor.* How much that leaves
-#    of the order can be drawn.
-# 8. **Fisher and Taylor.** With mini-batches of one image it is Fisher's, times 2; with one batch of all it is SNIP's,
-#    squared. In between, with $B/20$ mini-batches, the factor $z^2$ becomes a mean of 20 of them.
-# 9. **OBD and SparseVD.** Noise of variance $\sigma^2$ on one weight costs $h \sigma^2 / 2$; the divergence gives
-#    $-\frac{1}{2N} \log \sigma^2$ while $\alpha$ is small. Put the derivative by $\log \sigma^2$ to 0:
-#    $\sigma^2 = 1 / (N h)$, and $1/\alpha = w^2 / \sigma^2 = 2 N s$. *Sparse variational dropout, asked at given
-#    weights, is optimal brain damage.*
-# 10. **OBD and OBS.** $1 / [H^{-1}]_{qq} \le H_{qq}$ for every positive definite matrix, so OBS's score is never
-#     larger (here $H$ has $\alpha I$ added). How much smaller depends on how well the others can make good for the weight.
+# 6. **OBD and Fisher.** Both are $w^2 / 2$ times a mean of squared gradients. OBD takes all labels,
+#    each with its probability; Fisher the label that is there. For an image with $p$ of its label
+#    near 1, that is about $1 - p$ against $(1 - p)^2$: Fisher hears the badly fitted images more.
+#    High, not 1.
+# 7. **Fisher and SNIP.** Near a minimum the mean of $g_n$ over all images is near 0, and its mean
+#    over $B$ images is noise with the variance $F / B$. So $\lvert w g \rvert$ is about
+#    $\sqrt{2 s / B} \; \lvert z \rvert$ with $s$ Fisher's score and $z$ a draw of a normal law:
+#    *SNIP on a trained network is Fisher pruning with a random factor.* How much that leaves of the
+#    order can be drawn.
+# 8. **Fisher and Taylor.** With mini-batches of one image it is Fisher's, times 2; with one batch
+#    of all it is SNIP's, squared. In between, with $B/20$ mini-batches, the factor $z^2$ becomes a
+#    mean of 20 of them.
+# 9. **OBD and SparseVD.** Noise of variance $\sigma^2$ on one weight costs $h \sigma^2 / 2$; the
+#    divergence gives $-\frac{1}{2N} \log \sigma^2$ while $\alpha$ is small. Put the derivative by
+#    $\log \sigma^2$ to 0: $\sigma^2 = 1 / (N h)$, and $1/\alpha = w^2 / \sigma^2 = 2 N s$. *Sparse
+#    variational dropout, asked at given weights, is optimal brain damage.*
+# 10. **OBD and OBS.** $1 / [H^{-1}]_{qq} \le H_{qq}$ for every positive definite matrix, so OBS's
+#     score is never larger (here $H$ has $\alpha I$ added). How much smaller depends on how well
+#     the others can make good for the weight.
 # 11. **Karnin and movement** are made of the same sums. With plain descent at one rate $\eta$, and
-#     $\Delta w = -\eta g$, the sums over the steps are
-#     $A = \sum (\Delta w)^2 / \eta$ (Karnin's shadow) and $S = \sum w \Delta w / \eta$ (movement). From
+#     $\Delta w = -\eta g$, the sums over the steps are $A = \sum (\Delta w)^2 / \eta$ (Karnin's
+#     shadow) and $S = \sum w \Delta w / \eta$ (movement). From
 #     $(w + \Delta w)^2 - w^2 = 2 w \Delta w + (\Delta w)^2$,
 #
 # $$
 # 2 \eta S = w_T^2 - w_0^2 - \eta A .
 # $$
 #
-# Movement is the growth of $w^2$, less a term for how restless the weight was. So it should be related to magnitude,
-# which does not know where the weight began.
+# Movement is the growth of $w^2$, less a term for how restless the weight was. So it should be
+# related to magnitude, which does not know where the weight began.
 #
-# 12. **Signs.** GraSP and skeletonization do not take magnitudes. Near a minimum their signs are noise, and their
-#     order should have little to do with any other.
+# 12. **Signs.** GraSP and skeletonization do not take magnitudes. Near a minimum their signs are
+#     noise, and their order should have little to do with any other.
 #
 # First the two that are exact, 10 and 11:
 
@@ -438,9 +454,9 @@ for title, other in (
     )
 
 # %% [markdown]
-# Then all pairs, three networks each. A matrix of 25 x 25 numbers shows nothing unless its rows are in a good order. Here
-# each score is a point in the plane of the two leading eigenvectors of the matrix, and they are taken by
-# their angle (Friendly 2002): neighbours are alike.
+# Then all pairs, three networks each. A matrix of 25 x 25 numbers shows nothing unless its rows are
+# in a good order. Here each score is a point in the plane of the two leading eigenvectors of the
+# matrix, and they are taken by their angle (Friendly 2002): neighbours are alike.
 
 # %%
 from minisparse.prune.nisp import rank_correlation
@@ -551,53 +567,65 @@ book.table(
 # %% [markdown]
 # *How to read it.* There are families, and they are not those of the papers.
 #
-# - **Weights alone**, in the upper left corner: magnitude, LAMP, SynFlow, lookahead, and, which was not expected, OBS.
-# - **The loss**: OBD and its recursion, Fisher, Taylor, SNIP, both sensitivities and LOBSTER, nearly all above 0.9 with each
-#   other. First and second order do not make two families: near a minimum the gradient of some hundred images *is* made
-#   of the squares that the second order sums up (7 above).
-# - **Between the two** stand those that invert a matrix of correlated inputs or gradients (L-OBS, SparseGPT, WoodFisher), and
-#   Wanda and SparseVD at the edge of the second.
+# - **Weights alone**, in the upper left corner: magnitude, LAMP, SynFlow, lookahead, and, which was
+#   not expected, OBS.
+# - **The loss**: OBD and its recursion, Fisher, Taylor, SNIP, both sensitivities and LOBSTER,
+#   nearly all above 0.9 with each other. First and second order do not make two families: near a
+#   minimum the gradient of some hundred images *is* made of the squares that the second order sums
+#   up (7 above).
+# - **Between the two** stand those that invert a matrix of correlated inputs or gradients (L-OBS,
+#   SparseGPT, WoodFisher), and Wanda and SparseVD at the edge of the second.
 # - **Movement and Karnin** are related to the first and to the second, and not closely to anything.
-# - **GraSP, skeletonization, random**: nobody's relatives. Skeletonization agrees with SNIP on about half of the kept fifth: both choose
-#   large $\lvert w g \rvert$, but of one sign only.
+# - **GraSP, skeletonization, random**: nobody's relatives. Skeletonization agrees with SNIP on
+#   about half of the kept fifth: it chooses large $\lvert w g \rvert$, too, but of one sign only.
 #
-# Eleven of the twelve predictions hold. What about the rest?
+# Most of the predictions hold. What about the rest?
 #
-# - *OBS is magnitude, 0.99.* Its score is 30 to 40 times smaller than OBD's: what one weight does, 3,447 others can do nearly as
-#   well. Then hardly anything holds the weight but the damping $\alpha$ that makes $H$ invertible, and the score is near
-#   $\alpha w^2 / 2$: 1.3 times that, in the median. *With many more weights than it takes, OBS is magnitude pruning*, unless
-#   it removes weight after weight and so gets to where each is needed. With $\alpha = 10^{-7}$ in the place of
-#   $10^{-4}$ its correlation with magnitude fell to 0.91, and that with OBD rose to 0.78 (first network). The same pull is what places the middle family.
-# - *OBD and SparseVD, 0.92*: here most weights have no small $\alpha$, and the derivation needs one.
-# - *A rank correlation is a mild judge.* These scores go over many powers of ten, and a random factor of the size of one does not change
-#   much: SNIP should have had 0.97 with Fisher, by the drawing, and has 0.98. In the last column, which asks only
-#   about the fifth that is kept, the two agree on four weights in five (two that know nothing of each other agree on a fifth), and the next section shows that
-#   this difference counts.
+# - *OBS is magnitude, 0.99.* Its score is 30 to 40 times smaller than OBD's: what one weight does,
+#   3,447 others can do nearly as well. Then hardly anything holds the weight but the damping
+#   $\alpha$ that makes $H$ invertible, and the score is near $\alpha w^2 / 2$: 1.3 times that, in
+#   the median. *With many more weights than it takes, OBS is magnitude pruning*, unless it removes
+#   weight after weight and so gets to where each is needed. With $\alpha = 10^{-7}$ in the place of
+#   $10^{-4}$ its correlation with magnitude fell to 0.91, and that with OBD rose to 0.78 (first
+#   network). The same pull is what places the middle family.
+# - *OBD and SparseVD, 0.92*: here most weights have no small $\alpha$, and the derivation needs
+#   one.
+# - *GraSP has 0.2 with everybody.* It divides the logits by 200, and there the network is at no
+#   minimum: larger logits would be better. With $T = 1$ its correlations with SNIP were between
+#   $-0.03$ and 0.03.
+# - *A rank correlation is a mild judge.* These scores go over many powers of ten, and a random
+#   factor of the size of one does not change much: SNIP should have had 0.97 with Fisher, by the
+#   drawing, and has 0.98. (A little more, since the noise is not normal: for many weights one badly
+#   fitted image makes all of the gradient, and then the factor is 1.) In the last column, which
+#   asks only about the fifth that is kept, the two agree on four weights in five (two that know
+#   nothing of each other agree on a fifth), and the next section shows that this difference counts.
 #
 # The spread over networks is small: no order in this figure hangs on the seed.
 #
 # ## D.5 Which of them tell the truth?
 #
-# A score is an opinion. What a weight is worth can be computed: set it to zero, and look at the loss.
-# On which images? On the 400 that the score has seen, the gradient is no longer 0 on average, and a part of
-# what it tells is their noise. So we ask both: those 400, and 4,600 others from the training images. Then
-# groups of 30 weights, drawn at random, removed together; their score is the sum, as everywhere in the library. And then
-# what counts in the end, the loss after all but the best weights of the layer have gone at once,
-# without training on.
+# A score is an opinion. What a weight is worth can be computed: set it to zero, and look at the
+# loss. On which images? On the 400 that the score has seen, the gradient is no longer 0 on average,
+# and a part of what it tells is their noise. So we ask both: those 400, and 4,600 others from the
+# training images. Then groups of 30 weights, drawn at random, removed together; their score is the
+# sum, as everywhere in the library. And then what counts in the end, the loss after all but the
+# best weights of the layer have gone at once, without training on.
 #
 # *What to expect.*
 #
-# - To second order the loss changes by $-wg + h w^2 / 2$. On the same images the sum of both terms (the last row
-#   of the table, a control) should have nearly the right order, and the first term alone most of it:
-#   $\lvert w \rvert \sqrt{F / B}$ against $F w^2 / 2$ is a question of $B F w^2 / 2$, the sum of the score over the images, which is below 1
-#   for most weights.
-# - On other images the first term is noise. OBD, Fisher, SparseVD and what is like them should be best, SNIP below them, magnitude far
-#   behind, GraSP and skeletonization useless.
-# - OBS and L-OBS estimate what is lost when *the others make good*. Nothing makes good here: worse than OBD.
-# - In groups the terms of first order add up with their signs and cancel, squares add up: OBD's correlation
-#   should rise. (LAMP's and the three that are known up to a growing function only have no sum that means something.)
-# - With a fifth of the layer left nothing is small any more, and "each weight as if alone" is wrong for all of
-#   them. What survives of their order?
+# - To second order the loss changes by $-wg + h w^2 / 2$. On the same images the sum of both terms
+#   (the last row of the table, a control) should have nearly the right order, and the first term
+#   alone most of it: $\lvert w \rvert \sqrt{F / B}$ against $F w^2 / 2$ is a question of
+#   $B F w^2 / 2$, the sum of the score over the images, which is below 1 for most weights.
+# - On other images the first term is noise. OBD, Fisher, SparseVD and what is like them should be
+#   best, SNIP below them, magnitude far behind, GraSP and skeletonization useless.
+# - OBS and L-OBS estimate what is lost when *the others make good*. Nothing makes good here: worse
+#   than OBD.
+# - In groups the terms of first order add up with their signs and cancel, squares add up: OBD's
+#   correlation should rise. (LAMP's and the three that are known up to a growing function only have
+#   no sum that means something.)
+# - With a fifth of the layer left nothing is small any more, and "each weight as if alone" is wrong
+#   for all of them. What survives of their order?
 
 # %%
 count = book.quick(400, 20)
@@ -655,38 +683,47 @@ for n in (B, len(training)):
     )
 
 # %% [markdown]
-# *How to read it.* The first four columns are rank correlations: of the score with the change of the loss when a
-# single weight goes, on the same 400 images and on others; with the size of that change; and for groups. (The column "size" was added after the
-# first two had been seen.) The last two are losses with the given share of the first layer left, and the table is in the order of the last.
+# *How to read it.* The first four columns are rank correlations: of the score with the change of
+# the loss when a single weight goes, on the same 400 images and on others; with the size of that
+# change; and for groups. (The column "size" was added after the first two had been seen.) The last
+# two are losses with the given share of the first layer left, and the table is in the order of the
+# last.
 #
-# *Single weights.* The control has 0.97, so brute force and Taylor's series agree. On other images, though, nobody is good, which was not
-# expected: 0.30 at best. The sign there is that of $-wg$ with the gradient of *those* images, and for 4,600 images too it is
-# a matter of chance. The last lines say why: 98 % of the weights cost less than 1 in the sum over 400 images, and 80 % less than 1 over
-# all 12,000. No data can tell whether such a weight is good or bad. *How much* it moves the loss can be told, and that is what the
-# scores are good at: 0.9 for the family of the loss, a half for magnitude.
+# *Single weights.* The control has 0.97, so brute force and Taylor's series agree. On other images,
+# though, nobody is good, which was not expected: 0.30 at best. The sign there is that of $-wg$ with
+# the gradient of *those* images, and for 4,600 images too it is a matter of chance. The last lines
+# say why: 98 % of the weights cost less than 1 in the sum over 400 images, and 80 % less than 1
+# over all 12,000. No data can tell whether such a weight is good or bad. *How much* it moves the
+# loss can be told, and that is what the scores are good at: 0.9 for the family of the loss, a half
+# for magnitude.
 #
-# *Groups.* The terms with signs cancel: OBD rises from 0.30 to 0.67, and SNIP does not get beyond 0.46.
+# *Groups.* The terms with signs cancel: OBD rises from 0.30 to 0.67, and SNIP does not get beyond
+# 0.46.
 #
 # *What is left at the end.*
 #
-# - With half of the layer nearly every score costs next to nothing. A comparison of methods at such a density
-#   compares nothing.
-# - With a fifth there are differences. Curvature and the layer's output (OBD, SparseVD, OBS, L-OBS, SparseGPT, Wanda) cost 0.24 to 0.28, too near to be told apart by three
-#   networks; that OBS and L-OBS would be worse is not seen. The weights alone follow with a third. SNIP has 0.59, twice as much as
-#   Fisher or OBD: the random factor that a rank correlation did not mind.
-# - Sensitivity and LOBSTER are nearly as bad as random. They say how much the loss depends on a weight, and not what is lost without
-#   it: the factor $\lvert w \rvert$ is missing. (They were not made for this: they decide how strongly a weight is pulled at, and what goes is what has
-#   become small. Exercise D.1 puts the factor in.)
-# - **Signs are a disaster.** The control, the best judge of single weights on its images, destroys the network; so does
-#   skeletonization. Each of the 1,500 weights that it removes lowers the loss by a little, as promised. All of them together are one long
-#   step against the gradient, and then the terms between two weights count, of which a score for single weights knows none. *What
-#   is true of each weight is not true of all of them.* With magnitudes both signs go, and the steps cancel.
+# - With half of the layer nearly every score costs next to nothing. A comparison of methods at such
+#   a density compares nothing.
+# - With a fifth there are differences. Curvature and the layer's output (OBD, SparseVD, OBS, L-OBS,
+#   SparseGPT, Wanda) cost 0.24 to 0.28, too near to be told apart by three networks; that OBS and
+#   L-OBS would be worse is not seen. The weights alone follow with a third. SNIP has 0.59, twice as
+#   much as Fisher or OBD: the random factor that a rank correlation did not mind.
+# - Sensitivity and LOBSTER are nearly as bad as random. They say how much the loss depends on a
+#   weight, and not what is lost without it: the factor $\lvert w \rvert$ is missing. (They were not
+#   made for this: they decide how strongly a weight is pulled at, and what goes is what has become
+#   small. Exercise D.1 puts the factor in.)
+# - **Signs are a disaster.** The control, the best judge of single weights on its images, destroys
+#   the network; so does skeletonization. Each of the 1,500 weights that it removes lowers the loss
+#   by a little, as promised. All of them together are one long step against the gradient, and then
+#   the terms between two weights count, of which a score for single weights knows none. *What is
+#   true of each weight is not true of all of them.* With magnitudes both signs go, and the steps
+#   cancel.
 #
 # ## D.6 What is removed together
 #
-# A score of weights becomes a score of groups by a sum (`granularity.py`), and a criterion that was exact
-# for single weights becomes a sum of single opinions: it knows nothing of what the weights of a group do to each
-# other.
+# A score of weights becomes a score of groups by a sum (`granularity.py`), and a criterion that was
+# exact for single weights becomes a sum of single opinions: it knows nothing of what the weights of
+# a group do to each other.
 
 # %% tags=["remove-input"]
 from minisparse.prune import granularity
@@ -694,13 +731,15 @@ from minisparse.prune import granularity
 book.show_source(granularity.group_scores, docstring=False)
 
 # %% [markdown]
-# Here are four granularities for the first layer: single weights, blocks of two pixels by two units, whole
-# inputs (a pixel is gone for all units), and whole units, in each case half of the layer, by four scores.
+# Here are four granularities for the first layer: single weights, blocks of two pixels by two
+# units, whole inputs (a pixel is gone for all units), and whole units, in each case half of the
+# layer, by four scores.
 #
-# *What to expect.* The coarser the groups, the larger the price, for any score: every mask of blocks is also a mask
-# of weights, so the best of those is not worse. And the coarser, the less the scores differ: sums over many weights forget
-# what single weights are like. Removing pixels is nearly free for whoever looks at the data, since many
-# are black; removing half of 16 units is a catastrophe for all.
+# *What to expect.* The coarser the groups, the larger the price, for any score: every mask of
+# blocks is also a mask of weights, so the best of those is not worse. And the coarser, the less the
+# scores differ: sums over many weights forget what single weights are like. Removing pixels is
+# nearly free for whoever looks at the data, since many are black; removing half of 16 units is a
+# catastrophe for all.
 
 # %%
 GRANULARITIES = {"weight": "weight", "block of 2 x 2": (2, 2), "input": "input", "unit": "unit"}
@@ -744,20 +783,23 @@ book.table(
 )
 
 # %% [markdown]
-# *How to read it.* As expected, from weights to units; only inputs are as cheap as blocks, since half of the pixels are dark. Three
-# networks do not say which score is best for units: the deviations are as large as the differences. The last column rises
-# from weights to inputs: sums forget. (For units it is that of 16 numbers.)
+# *How to read it.* As expected, from weights to units; only inputs are as cheap as blocks, since
+# half of the pixels are dark. Three networks do not say which score is best for units: the
+# deviations are as large as the differences. The last column rises from weights to inputs: sums
+# forget. (For units it is that of 16 numbers.)
 #
 # ### Scores of units
 #
-# Some criteria say nothing of a single weight: how often a unit is off, how far its filter is from others. They are
-# `UnitScorePruning`s, and `ask` gives a number for each unit. Here is another small network, with one
-# convolution of 24 filters of 5 x 5, and for each filter the truth, the loss on other images without it.
+# Some criteria say nothing of a single weight: how often a unit is off, how far its filter is from
+# others. They are `UnitScorePruning`s, and `ask` gives a number for each unit. Here is another
+# small network, with one convolution of 24 filters of 5 x 5, and for each filter the truth, the
+# loss on other images without it.
 #
-# *What to expect.* A gate on a unit changes the loss as a whole, so criteria of the loss (Taylor's, Kron-OBD, the sum of OBD) should
-# be best. APoZ asks only whether a unit is on, FPGM only whether it is like others: neither looks at what it is for.
-# Twenty-four filters have about 0.2 of noise in their rank correlation, and three networks 0.12: more than
-# the order of three groups should not be read out of it.
+# *What to expect.* A gate on a unit changes the loss as a whole, so criteria of the loss (Taylor's,
+# Kron-OBD, the sum of OBD) should be best. APoZ asks only whether a unit is on, FPGM only whether
+# it is like others: neither looks at what it is for. Twenty-four filters have about 0.2 of noise in
+# their rank correlation, and three networks 0.12: more than the order of three groups should not be
+# read out of it.
 
 # %%
 from minisparse.prune import serene
@@ -854,21 +896,25 @@ book.table(
 )
 
 # %% [markdown]
-# *How to read it.* A column of the figure is a filter, its number the place that the score gives it. Criteria of the loss come first, as expected, but not by
-# much: the norms of the filters have 0.7, and the difference is within the noise. What a unit does follows its
-# weights here. APoZ knows nothing: a filter that is on for few images may be the one that tells them. SeReNe, which asks how the outputs depend on the
-# unit as if it were changed by 1, lacks the same factor as sensitivity: how large its signal is.
+# *How to read it.* A column of the figure is a filter, its number the place that the score gives
+# it. Criteria of the loss come first, as expected, but not by much: the norms of the filters have
+# 0.7, and the difference is within the noise. What a unit does follows its weights here. APoZ knows
+# nothing: a filter that is on for few images may be the one that tells them. SeReNe, which asks how
+# the outputs depend on the unit as if it were changed by 1, lacks the same factor as sensitivity:
+# how large its signal is.
 #
 # ## D.7 Compared with what
 #
-# A score ranks; the scope says among whom. Global: all weights of the network in one order. Layer: each layer keeps
-# the same share. ERK and uniform+: given shares. So a global score decides two things at once, which weights and how
-# many of each layer, and a change of its scale from layer to layer changes the second and not the first.
+# A score ranks; the scope says among whom. Global: all weights of the network in one order. Layer:
+# each layer keeps the same share. ERK and uniform+: given shares. So a global score decides two
+# things at once, which weights and how many of each layer, and a change of its scale from layer to
+# layer changes the second and not the first.
 #
-# *What to expect.* 10 % of all weights are kept; the layers have 3136, 192 and 120. Magnitude: the small layers keep
-# more, their weights are larger. SynFlow's scores sum to the same in each layer, so a layer with 26 times fewer weights has
-# scores 26 times as large: it keeps the last layers whole at once, in one round. LAMP spares them less.
-# OBD and SNIP measure all layers by the same loss and should spare the last two, too: each of their weights does more.
+# *What to expect.* 10 % of all weights are kept; the layers have 3136, 192 and 120. Magnitude: the
+# small layers keep more, their weights are larger. SynFlow's scores sum to the same in each layer,
+# so a layer with 26 times fewer weights has scores 26 times as large: it keeps the last layers
+# whole at once, in one round. LAMP spares them less. OBD and SNIP measure all layers by the same
+# loss and should spare the last two, too: each of their weights does more.
 
 # %%
 from minisparse.prune import scope
@@ -915,17 +961,20 @@ book.table(
 )
 
 # %% [markdown]
-# *How to read it.* All global scores spare the small layers, more than ERK does, and all six have a smaller loss than any of the three rules, with
-# or without the same score: between "layer" and "global, magnitude" only the scope differs, and it decides more than the choice among the good
-# scores in D.5. SynFlow goes furthest, as its conservation says; its authors take a hundred rounds, in which the last path of a layer is never cut. Wanda is not made
-# for this comparison: its unit is that of each layer's output.
+# *How to read it.* All global scores spare the small layers, more than ERK does, and all six have a
+# smaller loss than any of the three rules, with or without the same score: between "layer" and
+# "global, magnitude" only the scope differs, and it decides more than the choice among the good
+# scores in D.5. SynFlow goes furthest, as its conservation says; its authors take a hundred rounds,
+# in which the last path of a layer is never cut. Wanda is not made for this comparison: its unit is
+# that of each layer's output.
 #
 # [Section 5.3](05_magnitude.py) has the same question for LeNet-300-100.
 #
 # ## D.8 How often, and when
 #
-# The schedule says which sparsity is wanted at a time. One-shot: all at once. Iterative: several times, each time the same
-# share of what is left. Gradual: along a cubic curve, many at first, when there are many to spare, few at the end.
+# The schedule says which sparsity is wanted at a time. One-shot: all at once. Iterative: several
+# times, each time the same share of what is left. Gradual: along a cubic curve, many at first, when
+# there are many to spare, few at the end.
 
 # %% tags=["remove-input"]
 from minisparse.prune import schedule
@@ -943,10 +992,11 @@ SCHEDULES = {
 }
 
 # %% [markdown]
-# *What to expect.* Each network is trained for 16 epochs and has 5 % of its weights left after the eighth at the latest, by
-# magnitude. Before training, magnitudes are those of the draw: the worst by far. Of the other three one-shot takes
-# weights that its own removal makes important, so iterative and gradual should be better; by how much after
-# eight more epochs of training is the question.
+# *What to expect.* Each network is trained for 16 epochs and has 5 % of its weights left after the
+# eighth at the latest, by magnitude. Before training, magnitudes are those of the draw: the worst
+# by far. Of the other three one-shot takes weights that its own removal makes important, so
+# iterative and gradual should be better; by how much after eight more epochs of training is the
+# question.
 
 # %%
 from minisparse.prune.random_pruning import densities_of
@@ -1003,34 +1053,42 @@ book.table(
 )  # fmt: skip
 
 # %% [markdown]
-# *How to read it.* Grey: five seeds; diamonds: their means. In the order that was expected: the more often one looks, the better, with the same number of
-# epochs and of weights, and eight epochs of training do not close the gap. At this sparsity, 172 weights for ten classes, the choice of the schedule costs or
-# gains more than most choices of a score. [Chapter 5](05_magnitude.py) prunes further and trains longer.
+# *How to read it.* Grey: five seeds; diamonds: their means. In the order that was expected: the
+# more often one looks, the better, with the same number of epochs and of weights, and eight epochs
+# of training do not close the gap. At this sparsity, 172 weights for ten classes, the choice of the
+# schedule costs or gains more than most choices of a score. [Chapter 5](05_magnitude.py) prunes
+# further and trains longer.
 #
 # ## D.9 What to take along
 #
-# - Before you believe that a *criterion* is better, give both the same granularity, scope and schedule. A change of scope or schedule is
-#   often worth more.
+# - Before you believe that a *criterion* is better, give both the same granularity, scope and
+#   schedule. A change of scope or schedule is often worth more.
 # - Compare at densities at which something is lost.
-# - Of the 25 scores here about five are different: size; size with the loss's curvature or the layer's inputs; the same without size; what comes of
-#   inverting a matrix; and signs.
+# - Of the 25 scores here about five are different: size; size with the loss's curvature or the
+#   layer's inputs; the same without size; what comes of inverting a matrix; and signs.
 # - Take magnitudes of terms of first order if many weights go at once.
-# - Give a score enough images: on 400, SNIP's is half noise; Taylor's mini-batches or the squares of single images cost nothing and are not.
+# - A mean gradient of a trained network is noise to a good part. The squares of single images, or
+#   of mini-batches, cost as much and have less of it.
 #
-# This is one small layer of one small network, trained, on one data set, and nothing was trained on after the removal. Before training, where
-# SNIP, GraSP and SynFlow are at home, the gradient is no noise, and the families may be others: exercise D.5.
+# This is one small layer of one small network, trained, on one data set, and in D.5 nothing was
+# trained on after the removal. SNIP, GraSP and SynFlow are made for networks before training:
+# exercise D.5.
 #
 # ## Exercises
 #
-# **D.1** Multiply sensitivity by $\lvert w \rvert$. What does the product estimate? Where does it stand in the table of D.5?
+# **D.1** Multiply sensitivity by $\lvert w \rvert$. What does the product estimate? Where does it
+# stand in the table of D.5?
 #
 # **D.2** (pencil) Show that $1 / [H^{-1}]_{qq} \le H_{qq}$.
 #
-# **D.3** (pencil) How many mini-batches does Taylor's score need, near a minimum, so that its random factor has a standard deviation of 10 %?
+# **D.3** (pencil) How many mini-batches does Taylor's score need, near a minimum, so that its
+# random factor has a standard deviation of 10 %?
 #
-# **D.4** (pencil) GraSP-It (de Jorge et al. 2021) takes $(w g)^2$ in the place of $\lvert w g \rvert$. For which answers to the second question is that another method?
+# **D.4** (pencil) GraSP-It (de Jorge et al. 2021) takes $(w g)^2$ in the place of
+# $\lvert w g \rvert$. For which answers to the second question is that another method?
 #
-# **D.5** (code) Ask the scores of an untrained network, with the images as they are. Which families are left? What becomes of the noise in SNIP?
+# **D.5** (code) Ask the scores of an untrained network, with the images as they are. Which families
+# are left? What becomes of the noise in SNIP?
 #
 # ### Answers
 #
@@ -1043,18 +1101,29 @@ for name in ("sensitivity", "OBD", "magnitude"):
         s, w = net.scores[name][FIRST], net.weights[FIRST]
         s = s * abs(w) if name == "sensitivity" else s
         values.append(net.others.loss_at({FIRST: np.where(kept({FIRST: s}, 0.2), w, 0)}))
-    print(f"{name + ' times |w|' if name == 'sensitivity' else name:22} loss, a fifth left: {plus_minus(values)}")
+    print(
+        f"{name + ' times |w|' if name == 'sensitivity' else name:22} loss, a fifth left: {plus_minus(values)}"
+    )
 
 # %% [markdown]
-# **D.2** With $a = H^{1/2} e_q$ and $b = H^{-1/2} e_q$ we have $a \cdot b = 1$, $\lVert a \rVert^2 = H_{qq}$ and
-# $\lVert b \rVert^2 = [H^{-1}]_{qq}$; then it is the inequality of Cauchy and Schwarz.
+# **D.2** With $a = H^{1/2} e_q$ and $b = H^{-1/2} e_q$ we have $a \cdot b = 1$,
+# $\lVert a \rVert^2 = H_{qq}$ and $\lVert b \rVert^2 = [H^{-1}]_{qq}$; then it is the inequality of
+# Cauchy and Schwarz.
 #
 # **D.3** The mean of $m$ squares of normal draws has the standard deviation $\sqrt{2/m}$: 200.
 #
-# **D.4** For groups: a sum of squares ranks otherwise than a sum of magnitudes. Single weights are in the same order.
+# **D.4** For groups: a sum of squares ranks otherwise than a sum of magnitudes. Single weights are
+# in the same order.
+#
+# **D.5** In two untrained networks we saw the same families: OBD and Fisher 0.99, SNIP and Fisher
+# 0.96, OBS and magnitude 0.93, GraSP and skeletonization with nobody. Wanda is nearer to OBD
+# (0.92), and the families are further apart: magnitude and OBD 0.29. The mean gradient is larger
+# than noise now: the median of $g^2 / (F / B)$ is 1.5 and 2.1, and 0.45 for normal noise.
 #
 # ## References
 #
-# - M. Friendly, *Corrgrams: exploratory displays for correlation matrices*, The American Statistician 56, 2002.
-# - D. Blalock, J. J. Gonzalez Ortiz, J. Frankle, J. Guttag, *What is the state of neural network pruning?*, MLSys 2020.
+# - M. Friendly, *Corrgrams: exploratory displays for correlation matrices*, The American
+#   Statistician 56, 2002.
+# - D. Blalock, J. J. Gonzalez Ortiz, J. Frankle, J. Guttag, *What is the state of neural network
+#   pruning?*, MLSys 2020.
 # - The papers of the scores: `minisparse methods` names each.
