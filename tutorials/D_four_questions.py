@@ -961,11 +961,12 @@ book.table(
 
 # %% [markdown]
 # *How to read it.* All global scores spare the small layers, more than ERK does, and all six have a
-# smaller loss than any of the three rules, with or without the same score: between "layer" and
-# "global, magnitude" only the scope differs, and it decides more than the choice among the good
-# scores in D.5. SynFlow goes furthest, as its conservation says; its authors take a hundred rounds,
-# in which the last path of a layer is never cut. Wanda is not made for this comparison: its unit is
-# that of each layer's output.
+# smaller loss than any of the three rules, with or without the same score. (Uniform+ asks for a
+# fifth of the last layer, which it has here: it is "layer".) Between "layer" and "global,
+# magnitude" only the scope differs, and it decides more than the choice among the good scores in
+# D.5. SynFlow goes furthest, as its conservation says; its authors take a hundred rounds, in which
+# the last path of a layer is never cut. Wanda's unit is that of each layer's output, so it is not
+# made for this comparison, and does well all the same. SNIP pays for its noise again.
 #
 # [Section 5.3](05_magnitude.py) has the same question for LeNet-300-100.
 #

@@ -146,5 +146,5 @@ class SynFlow(ScorePruning):
         return last
 
 
-__no_gradient__ = ("absolute_model", "synaptic_flow")
+__no_gradient__ = ("absolute_model",)
 __all__ = ["SynFlow", "absolute_model", "synaptic_flow"]
