@@ -194,7 +194,6 @@ class AutoPrune(ParametrizedTraining[Switches]):
         run.metrics["weights_left"] = self.mask().kept
 
 
-__no_gradient__ = ("add_switches",)
 __all__ = [
     "AutoPrune",
     "Switch",

@@ -325,7 +325,6 @@ class BayesianCompression(GroupNoiseTraining[ScaledWeights]):
     kind, put_in_by = ScaledWeights, "add_normal_scales or add_horseshoe_scales"
 
 
-__no_gradient__ = ("add_horseshoe_scales", "add_normal_scales")
 __all__ = [
     "BayesianCompression",
     "HorseshoeScales",

@@ -294,7 +294,6 @@ class SparseGates(ParametrizedTraining[WeightGates]):
         run.metrics["weights_left"] = self.mask().kept
 
 
-__no_gradient__ = ("add_unit_gates", "add_weight_gates")
 __all__ = [
     "Drawn",
     "GeneralizedDropout",

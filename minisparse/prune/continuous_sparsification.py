@@ -227,7 +227,7 @@ class ContinuousSparsification(ParametrizedTraining[SoftMask]):
         self._set(float(state["beta"]))
 
 
-__no_gradient__ = ("add_soft_masks", "next_round", "temperature")
+__no_gradient__ = ("next_round", "temperature")
 __all__ = [
     "ContinuousSparsification",
     "SoftMask",

@@ -162,5 +162,4 @@ class EdgePopup(ParametrizedTraining[Scores]):
     kind, put_in_by, instead_of_decay = Scores, "add_scores", None
 
 
-__no_gradient__ = ("add_scores",)
 __all__ = ["EdgePopup", "Largest", "Scores", "add_scores", "largest"]

@@ -308,14 +308,7 @@ class KroneckerOBDPruning(ScorePruning):
         }
 
 
-__no_gradient__ = (
-    "bottleneck",
-    "eigenbasis",
-    "kronecker_factors",
-    "kronecker_saliency",
-    "layer_factors",
-    "saliency",
-)
+__no_gradient__ = ("bottleneck", "eigenbasis", "kronecker_factors", "layer_factors", "saliency")
 __all__ = [
     "EigenDamagePruning",
     "KroneckerOBDPruning",

@@ -209,5 +209,5 @@ class L0ARM(ParametrizedTraining[BinaryGates]):
         run.metrics["architecture"] = "-".join(map(str, counts))
 
 
-__no_gradient__ = ("add_binary_gates", "arm_gradient", "two_samples")
+__no_gradient__ = ("two_samples",)
 __all__ = ["L0ARM", "BinaryGates", "add_binary_gates", "arm_gradient", "two_samples"]

@@ -98,6 +98,11 @@ class LayerwiseOBSPruning(LayerwisePruning):
     sequential: ClassVar[bool] = False
     ones: ClassVar[bool] = True
 
+    def saliency(self, w: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """Return s."""
+        inverse = np.linalg.inv(damped(h, self.damping))
+        return saliency(w, np.diag(inverse)[: len(w), None])
+
     def reconstruct(
         self, w: np.ndarray, h: np.ndarray, kept: np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray]:

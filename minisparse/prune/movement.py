@@ -308,7 +308,7 @@ def _require_rate(lr: float) -> None:
         raise ValueError(f"the learning rate of the scores is > 0, got {lr}")
 
 
-__no_gradient__ = ("above", "add_scores", "all_but_scores")
+__no_gradient__ = ("above", "all_but_scores")
 __all__ = [
     "LEAST",
     "Movement",

@@ -169,5 +169,4 @@ class NetworkQuantization(PosteriorTraining[Spikes]):
     kind, put_in_by = Spikes, "add_spikes"
 
 
-__no_gradient__ = ("add_spikes",)
 __all__ = ["NetworkQuantization", "Spikes", "add_spikes", "spike_divergence"]

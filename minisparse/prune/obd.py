@@ -237,11 +237,9 @@ class OBDPruning(ScorePruning):
 
 __no_gradient__ = (
     "conv_curvature",
-    "curvatures",
     "linear_curvature",
     "output_curvature",
     "recursion",
-    "recursion_curvatures",
     "saliency",
 )
 __all__ = [

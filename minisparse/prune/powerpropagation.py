@@ -132,5 +132,5 @@ def add_powers(model: Module, names: Iterable[str], alpha: float) -> None:
     nn.parametrize(model, dict.fromkeys(names, lambda layer: Powers(layer, alpha)))
 
 
-__no_gradient__ = ("add_powers", "root")
+__no_gradient__ = ("root",)
 __all__ = ["Power", "Powers", "add_powers", "power", "root"]

@@ -237,7 +237,6 @@ class DPF(StraightThroughPruning):
         super().__init__(sparsity, every, scope)
 
 
-__no_gradient__ = ("add_masks",)
 __all__ = [
     "DPF",
     "Masked",

@@ -133,5 +133,4 @@ class StructuredBayesianPruning(GroupNoiseTraining[LogNormalNoise]):
                 law.clip_parameters(mu, log_s)
 
 
-__no_gradient__ = ("add_log_normal_noise",)
 __all__ = ["LogNormalNoise", "StructuredBayesianPruning", "add_log_normal_noise"]

@@ -131,5 +131,4 @@ class StructuredVariationalDropout(GroupNoiseTraining[UnitAlphas]):
     kind, put_in_by = UnitAlphas, "add_unit_alphas"
 
 
-__no_gradient__ = ("add_unit_alphas",)
 __all__ = ["StructuredVariationalDropout", "UnitAlphas", "add_unit_alphas", "gaussian_factor"]

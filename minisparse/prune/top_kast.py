@@ -194,5 +194,4 @@ class TopKAST(MaskedForward):
             held.reach = array_module(held.mask).asarray(m.astype(held.mask.dtype))
 
 
-__no_gradient__ = ("add_explored",)
 __all__ = ["Explored", "TopKAST", "add_explored", "exploration_penalty"]

@@ -220,7 +220,6 @@ class DST(ParametrizedTraining[UnitThresholds]):
         run.metrics["weights_left"] = self.mask().kept
 
 
-__no_gradient__ = ("add_unit_thresholds",)
 __all__ = [
     "DST",
     "RESET_AT",

@@ -141,5 +141,4 @@ class VIBNet(GroupNoiseTraining[Bottleneck]):
     kind, put_in_by = Bottleneck, "add_bottlenecks"
 
 
-__no_gradient__ = ("add_bottlenecks",)
 __all__ = ["Bottleneck", "VIBNet", "add_bottlenecks", "information"]
