@@ -27,6 +27,7 @@ MODULES = {
     "stochastic-decay": "minisparse.experiments.entries.stochastic_decay",
     "large-weights-fashion": "minisparse.experiments.entries.large_weights_fashion",
     "large-weights-cifar10": "minisparse.experiments.entries.large_weights_cifar10",
+    "sparse-start": "minisparse.experiments.entries.sparse_start",
     "one-protocol": "minisparse.experiments.entries.one_protocol",
     "speed": "minisparse.experiments.entries.speed",
 }
