@@ -35,6 +35,7 @@ ABOUT = (
         code="keep_largest",
         removes="a scope: goes with any score",
         when="any schedule",
+        chapter="13",
     ),
     About(
         "erk",
@@ -46,6 +47,7 @@ ABOUT = (
         code="keep_largest",
         removes="a scope: goes with any score",
         when="any schedule",
+        chapter="13",
     ),
 )
 
