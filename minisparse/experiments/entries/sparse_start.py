@@ -32,7 +32,7 @@ ID = "sparse-start"
 DENSITIES = (0.05, 0.02)
 RATES = (0.05, 0.1, 0.2)
 _CHOSEN = chosen(__file__, ID)
-BASE = SparseStart(lr=_CHOSEN.get("lr", 0.1))
+BASE = SparseStart(lr=_CHOSEN["lr"]["lr"] if _CHOSEN else 0.1)
 TICKETS = Tickets(lr=BASE.lr)
 NAMES = {  # of the methods, and the name of each in the table
     "random": "random, stays",
