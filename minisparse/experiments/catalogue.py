@@ -29,6 +29,7 @@ MODULES = {
     "large-weights-fashion": "minisparse.experiments.entries.large_weights_fashion",
     "large-weights-cifar10": "minisparse.experiments.entries.large_weights_cifar10",
     "second-order": "minisparse.experiments.entries.second_order",
+    "sparse-start": "minisparse.experiments.entries.sparse_start",
     "one-protocol": "minisparse.experiments.entries.one_protocol",
     "speed": "minisparse.experiments.entries.speed",
 }

@@ -44,6 +44,7 @@ ABOUT = (
         code="EdgePopup",
         removes="weights, a given share of each layer",
         when="learned at each step; weights never change",
+        chapter="13",
     ),
 )
 

@@ -36,6 +36,7 @@ ABOUT = (
         code="GraSP",
         removes="any granularity, the largest S first",
         when="once, before the first step",
+        chapter="13",
     ),
 )
 TEMPERATURE = 200.0

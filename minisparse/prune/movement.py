@@ -57,6 +57,7 @@ ABOUT = (
         code="Movement",
         removes="weights, which may come back",
         when="at each step, to a sparsity that is cubic in time",
+        chapter="13",
     ),
     About(
         "soft-movement",
@@ -68,6 +69,7 @@ ABOUT = (
         code="SoftMovement",
         removes="weights, which may come back",
         when="learned at each step",
+        chapter="13",
     ),
 )
 LEAST = 0.005  # of a layer's weights, what a soft mask keeps at least

@@ -36,6 +36,7 @@ ABOUT = (
         code="keep_largest",
         removes="a scope: goes with any score",
         when="any schedule",
+        chapter="13",
     ),
     About(
         "erk",
@@ -47,6 +48,7 @@ ABOUT = (
         code="keep_largest",
         removes="a scope: goes with any score",
         when="any schedule",
+        chapter="13",
     ),
 )
 

@@ -46,6 +46,7 @@ ABOUT = (
         code="Skeletonization",
         removes="units, by their outgoing weights",
         when="any schedule, after training",
+        chapter="13",
     ),
 )
 

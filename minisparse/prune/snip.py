@@ -32,7 +32,7 @@ ABOUT = (
         code="SNIP",
         removes="any granularity",
         when="once, before the first step",
-        chapter="",
+        chapter="13",
         published=(
             Figure("LeNet-300-100", 1.6, 5, "read", "Lee et al. 2019, Table 1"),
             Figure("LeNet-300-100", 2.4, 2, "read", "Lee et al. 2019, Table 1"),

@@ -52,6 +52,7 @@ ABOUT = (
         code="SynFlow",
         removes="any granularity",
         when="in 100 rounds, before the first step, without data",
+        chapter="13",
     ),
 )
 

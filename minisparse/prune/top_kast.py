@@ -44,6 +44,7 @@ ABOUT = (
         code="TopKAST",
         removes="weights, which may come back from near",
         when="every so many steps",
+        chapter="13",
     ),
 )
 
