@@ -1509,40 +1509,40 @@ book.table(
 #
 # ### Answers
 #
-# **11.1** $1 = (e_q^\top H^{1/2} H^{-1/2} e_q)^2 \leq H_{qq} \, [H^{-1}]_{qq}$ by Cauchy and
+# *11.1.* $1 = (e_q^\top H^{1/2} H^{-1/2} e_q)^2 \leq H_{qq} \, [H^{-1}]_{qq}$ by Cauchy and
 # Schwarz, so $1 / [H^{-1}]_{qq} \leq H_{qq}$. They are equal if $H^{1/2} e_q$ and $H^{-1/2} e_q$
 # are parallel, that is, if $e_q$ is an eigenvector: nothing is coupled with $w_q$.
 #
-# **11.2** $[H^{-1}]_{11} = b / (ab - c^2)$, so $s_1 = \frac{1}{2} w_1^2 \, (a - c^2 / b)$, and
+# *11.2.* $[H^{-1}]_{11} = b / (ab - c^2)$, so $s_1 = \frac{1}{2} w_1^2 \, (a - c^2 / b)$, and
 # $\delta_2 = w_1 \, c / b$. As $c^2 \to ab$ the two weights do the same, and one can stand in for
 # the other at no cost.
 #
-# **11.3** Magnitude and Wanda keep both, or the 1. OBC sees that only their sum, 0.1, counts: it
+# *11.3.* Magnitude and Wanda keep both, or the 1. OBC sees that only their sum, 0.1, counts: it
 # deletes one for nothing, and the other one becomes 0.1. (Then $H$ is singular, and the damping
 # decides which.)
 #
-# **11.4** Magnitude changes. OBD's does not: $h$ of a weight into the unit falls by $c^2$ as $w^2$
+# *11.4.* Magnitude changes. OBD's does not: $h$ of a weight into the unit falls by $c^2$ as $w^2$
 # grows. Lookahead's and OBS's do not, since they are changes of a function that stays the same.
 # Wanda's scores of weights out of the unit do not; of those into it all grow by $c$, but they are
 # compared within a unit, so its masks do not change. (A penalty, and a damping of OBS, do see the
 # difference.)
 #
-# **11.5** The gradient of the cross-entropy is $- \mu w$, so the rise is
+# *11.5.* The gradient of the cross-entropy is $- \mu w$, so the rise is
 # $\mu w_q^2 + \frac{1}{2} h_q w_q^2$. The ranking misses $\mu w_q^2$: for weights that the images
 # hardly need this is most of it.
 #
-# **11.6** The logits enter by their difference, whose gradient is $p - 1$ if the label is right and
+# *11.6.* The logits enter by their difference, whose gradient is $p - 1$ if the label is right and
 # $p$ if it is wrong. The empirical matrix has the factor $(1 - p)^2$, Fisher's
 # $p (1 - p)^2 + (1 - p) \, p^2 = p (1 - p)$. Their ratio is $(1 - p) / p$: the surer the network,
 # the smaller the empirical one, and this image by image, so that only the hard images count in the
 # end.
 #
-# **11.7** Less of $H$ ought to be worse. In our run it is as good as OBS at a half, and *better*
+# *11.7.* Less of $H$ ought to be worse. In our run it is as good as OBS at a half, and *better*
 # when more goes: a loss of 0.48 and 0.84 in the last two columns, where OBS has 0.56 and 1.12.
 # Between two layers the network is a product of weights; this is where a quadratic is worst, and a
 # method that does not use it there cannot be misled by it.
 #
-# **11.8** In our run the largest first is better when little is kept (at 10 %: 7.4 instead of 8.2 %
+# *11.8.* In our run the largest first is better when little is kept (at 10 %: 7.4 instead of 8.2 %
 # error), and the largest last is much worse (15 %): what goes late can be handed to nobody, so it
 # should be what matters least.
 #
