@@ -52,7 +52,7 @@ ABOUT = (
         code="OBDPruning",
         removes="any granularity",
         when="any schedule, after training to a minimum",
-        chapter="11",
+        chapter="",
         published=(
             Figure(
                 "LeNet-300-100",
