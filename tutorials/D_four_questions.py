@@ -1091,7 +1091,7 @@ book.table(
 #
 # ### Answers
 #
-# **D.1** To first order the mean of what the outputs move by when the weight goes:
+# *D.1.* To first order the mean of what the outputs move by when the weight goes:
 
 # %% tags=["varies"]
 for name in ("sensitivity", "OBD", "magnitude"):
@@ -1105,16 +1105,16 @@ for name in ("sensitivity", "OBD", "magnitude"):
     )
 
 # %% [markdown]
-# **D.2** With $a = H^{1/2} e_q$ and $b = H^{-1/2} e_q$ we have $a \cdot b = 1$,
+# *D.2.* With $a = H^{1/2} e_q$ and $b = H^{-1/2} e_q$ we have $a \cdot b = 1$,
 # $\lVert a \rVert^2 = H_{qq}$ and $\lVert b \rVert^2 = [H^{-1}]_{qq}$; then it is the inequality of
 # Cauchy and Schwarz.
 #
-# **D.3** The mean of $m$ squares of normal draws has the standard deviation $\sqrt{2/m}$: 200.
+# *D.3.* The mean of $m$ squares of normal draws has the standard deviation $\sqrt{2/m}$: 200.
 #
-# **D.4** For groups: a sum of squares ranks otherwise than a sum of magnitudes. Single weights are
+# *D.4.* For groups: a sum of squares ranks otherwise than a sum of magnitudes. Single weights are
 # in the same order.
 #
-# **D.5** In two untrained networks we saw the same families: OBD and Fisher 0.99, SNIP and Fisher
+# *D.5.* In two untrained networks we saw the same families: OBD and Fisher 0.99, SNIP and Fisher
 # 0.96, OBS and magnitude 0.93, GraSP and skeletonization with nobody. Wanda is nearer to OBD
 # (0.92), and the families are further apart: magnitude and OBD 0.29. The mean gradient is larger
 # than noise now: the median of $g^2 / (F / B)$ is 1.5 and 2.1, and 0.45 for normal noise.
