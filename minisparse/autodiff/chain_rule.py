@@ -62,7 +62,7 @@ def contribute(
         op.wants = tuple(x.requires_grad and (wanted is None or x in wanted) for x in inputs)
     rules = op.backward(g, t, *inputs)
     if rules.__class__ is not tuple:
-        rules = (rules,)
+        rules = tuple(rules) if isinstance(rules, list | tuple) else (rules,)
     if len(rules) != len(inputs):
         raise GraphError(
             f"backward of {op.name} returned {len(rules)} gradients for {len(inputs)} inputs"

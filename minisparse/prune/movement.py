@@ -217,7 +217,7 @@ class Movement(ParametrizedTraining[Scores]):
             The model has no scores, or they are the given optimizer's.
         """
         self.model = model
-        self.layers = require_parametrized(model, self.kind, self.put_in_by)
+        self._layers = require_parametrized(model, self.kind, self.put_in_by)
         trained = {id(p) for _, p in optimizer.params}
         scores = [(joined(n, "scores"), held.scores) for n, (_, held) in self.layers.items()]
         if any(id(p) in trained for _, p in scores):

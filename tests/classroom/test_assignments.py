@@ -261,7 +261,7 @@ FORGED = {
         "linear",
         """
 import sys
-def _order(y):
+def order(y):
     sys.modules["driver"].order = lambda student, program: list(range(len(program)))
     return list(y.inputs)
 """,

@@ -49,7 +49,11 @@ def pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     Broadcasting is an operation of its own (see broadcast.py), put in only where a gradient has
     to be summed back; elsewhere NumPy's own broadcasting does.
     """
-    if not (a.__class__ is b.__class__ is Tensor and a._array.dtype is b._array.dtype):
+    if not (
+        a.__class__ is b.__class__ is Tensor
+        and a._array.dtype is b._array.dtype
+        and a._array.dtype.kind == "f"
+    ):
         a, b = same_dtype(a, b)
     if a._array.shape != b._array.shape and is_recording():
         shape = common_shape(a.shape, b.shape)
