@@ -1259,23 +1259,23 @@ print(
 # **13.8** Write a method that grows at random like SET but every $\Delta T$ steps like RigL (derive it from `SparseFromStart`). With the same number of
 # changes, is it the gradient or the rhythm that makes the difference between the two?
 #
-# ## Answers
+# ### Answers
 #
-# **13.1** Each weight misses an output with probability 0.9; with 20 of 1,000 places drawn without replacement it is
+# *13.1.* Each weight misses an output with probability 0.9; with 20 of 1,000 places drawn without replacement it is
 # $\binom{900}{20} / \binom{1000}{20} \approx 0.12$. So 1.2 of the ten outputs.
 #
-# **13.2** Magnitude: all of the layer's scores by $c$, so that between layers everything changes. SynFlow: $R$ is multiplied by $c$, and so is every score of *every* layer: no mask changes. SNIP: the
+# *13.2.* Magnitude: all of the layer's scores by $c$, so that between layers everything changes. SynFlow: $R$ is multiplied by $c$, and so is every score of *every* layer: no mask changes. SNIP: the
 # function is multiplied by $c$ whichever layer it was done to, so the scores change with the loss, but in all layers alike: the mask is the same whichever layer was scaled.
 #
-# **13.3** Scaling a layer by $c$ scales the logits $z$ by $c$, and $\frac{d}{dc} L(c z) = z^\top \partial L / \partial z$ at $c = 1$, for each layer the same. But SNIP adds up *magnitudes*, which do not
+# *13.3.* Scaling a layer by $c$ scales the logits $z$ by $c$, and $\frac{d}{dc} L(c z) = z^\top \partial L / \partial z$ at $c = 1$, for each layer the same. But SNIP adds up *magnitudes*, which do not
 # cancel: their sums differ, as the unequal layers in 13.4 show.
 #
-# **13.4** It removes $n (1 - \rho^{1/100})$ weights, so $\rho^{1/100} \geq 1 - n_l / n$. At $\rho = 10^{-4}$ a round removes 8.8 %, 23,423 weights, and the last layer has 1,000. It
+# *13.4.* It removes $n (1 - \rho^{1/100})$ weights, so $\rho^{1/100} \geq 1 - n_l / n$. At $\rho = 10^{-4}$ a round removes 8.8 %, 23,423 weights, and the last layer has 1,000. It
 # need not be: that layer has the largest scores, not the smallest.
 #
-# **13.5** A new weight's first steps are about $\eta$ long, whatever $g$ is, and the loss falls by $\eta \lvert g \rvert$: the same order, but the gain is linear in $\lvert g \rvert$.
+# *13.5.* A new weight's first steps are about $\eta$ long, whatever $g$ is, and the loss falls by $\eta \lvert g \rvert$: the same order, but the gain is linear in $\lvert g \rvert$.
 #
-# **13.6** $1 - R_s = 0.95 \, (1 - 0.015 / 0.965)^t = 0.5$ gives $t = 41$. With $\zeta = 1$: $0.95 \, (1 - 0.05)^t = 0.5$, $t = 12.5$.
+# *13.6.* $1 - R_s = 0.95 \, (1 - 0.015 / 0.965)^t = 0.5$ gives $t = 41$. With $\zeta = 1$: $0.95 \, (1 - 0.05)^t = 0.5$, $t = 12.5$.
 #
 # ## References
 #

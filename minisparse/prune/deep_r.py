@@ -163,5 +163,4 @@ def _places(mask: np.ndarray) -> Any:
     return np.unravel_index(np.flatnonzero(mask), mask.shape)  # np.nonzero is ten times slower
 
 
-__no_gradient__ = ("walk",)
 __all__ = ["AWAKE", "DeepR", "walk"]

@@ -183,5 +183,5 @@ class FORCE(IterativeSNIP):
     may_return = True
 
 
-__no_gradient__ = ("foresight", "geometric_density", "progressive_masks")
+__no_gradient__ = ("geometric_density", "progressive_masks")
 __all__ = ["FORCE", "IterativeSNIP", "foresight", "geometric_density", "progressive_masks"]

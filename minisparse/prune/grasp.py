@@ -104,5 +104,5 @@ class GraSP(ScorePruning):
         return {name: -s for name, s in flow_without(weights, hg).items()}
 
 
-__no_gradient__ = ("cooled", "flow_without")
+__no_gradient__ = ("cooled",)
 __all__ = ["TEMPERATURE", "GraSP", "cooled", "flow_without"]

@@ -107,5 +107,4 @@ class Skeletonization(ScorePruning):
         return {name: relevance(w, g[name]) for name, w in weights.items()}
 
 
-__no_gradient__ = ("relevance",)
 __all__ = ["Skeletonization", "linear_error", "relevance"]

@@ -76,5 +76,4 @@ class SNIP(ScorePruning):
         return connection_sensitivity(weights, batch.gradients(list(weights)))
 
 
-__no_gradient__ = ("connection_sensitivity",)
 __all__ = ["SNIP", "connection_sensitivity"]
