@@ -26,7 +26,8 @@ _MOST = int(_config.NUMBA_NUM_THREADS)
 _TRIES, _AGAIN = 4, 2  # calls on one thread and on all, at the beginning and later
 _LOOK_AGAIN = 400  # calls later
 _GAIN = 0.95  # all threads must need less than this share of one thread's time
-_GROWN = 1.33  # and where the time has grown like this, somebody came: look again at once
+_GROWN = 1.33  # and where their time has grown like this, somebody came: look again at once
+_HOPELESS = 3  # times one thread's time: enough seen
 _RECENT = 8  # calls that tell it
 
 
@@ -57,7 +58,8 @@ class Choice:
                 return
             self._plan.pop()
             self._seen[threads].append(seconds)
-            if not self._plan:
+            one, most = self._seen[1], self._seen[self.most]
+            if not self._plan or (one and most and min(most) > _HOPELESS * min(one)):
                 self._decide()
         else:
             self._watch(seconds)
@@ -66,6 +68,7 @@ class Choice:
     def _decide(self) -> None:
         one, most = (sorted(s)[len(s) // 4] for s in (self._seen[1], self._seen[self.most]))
         self._best = self.most if most < _GAIN * one else 1
+        self._plan = []
         self._expected, self._calls = min(one, most), 0
         self._seen = {1: [], self.most: []}
 
@@ -76,7 +79,8 @@ class Choice:
             return
         usual = sorted(self._recent)[_RECENT // 4]
         self._recent.clear()
-        if self._calls >= _LOOK_AGAIN or usual > _GROWN * self._expected:
+        grown = self._best == self.most and usual > _GROWN * self._expected
+        if grown or self._calls >= _LOOK_AGAIN:
             self._plan = [1, self.most] * _AGAIN
 
 
