@@ -19,6 +19,7 @@ from .autodiff import Tensor
 from .autodiff.tape import wrap
 from .definitions.program_step import Step
 from .nn import Module, Parameter
+from .nn.chain import Chain, ChainLayer
 from .optim import Optimizer
 from .sparse.program import ModelProgram, NotCompilableError
 
@@ -38,11 +39,17 @@ class OneStep:
         Why the tape has to do it; empty as long as nothing is known.
     gradients : array or None
         Of the last batch: those of all parameters, one after another.  Each parameter's is a part.
+    chain : Chain or None
+        The layers' inputs of the last batch, if they were asked for.
     """
 
     def __init__(self, model: Module, parameters: Sequence[Parameter]) -> None:
         self.model, self.parameters, self.why_not = model, list(parameters), ""
         self.gradients: Any = None
+        self.chain: Chain | None = None
+        self._names: dict[int, str] = {}
+        for name, module in model.named_modules():
+            self._names.setdefault(id(module), name)
         self._given: list[Tensor] = []
         self._packing: ModelProgram | None = None
         self._step: Step | None = None
@@ -50,14 +57,19 @@ class OneStep:
             if not type(module).__module__.startswith(f"{nn.__name__}."):
                 self.why_not = f"'{name}' is a {type(module).__name__}, no module of the package"
 
-    def __call__(self, x: Any, labels: Any) -> tuple[Tensor, Tensor, int] | None:
+    def __call__(
+        self, x: Any, labels: Any, *, layers: bool = False
+    ) -> tuple[Tensor, Tensor, int] | None:
         """Return loss, logits and how many are wrong, or None if the tape has to do it.
 
         Parameters
         ----------
         x : array, [n, ...]
         labels : array of int, [n]
+        layers : bool
+            Keep what went into each layer, in `chain`; no answer if a ReLU or a pool ends the network.
         """
+        self.chain = None
         if self.why_not or type(x) is not np.ndarray:
             return None
         try:
@@ -70,10 +82,17 @@ class OneStep:
         program = step.program
         if program.in_shape != x.shape[1:] or program.numbers.dtype != x.dtype:
             return None
-        loss, logits, gradients, wrong = kernels.run_step(x, labels, step)
-        self.gradients = gradients
         packing = self._packing
         assert packing is not None
+        if layers and not packing.ends_linear:
+            return None
+        kept: list[Any] | None = [] if layers else None
+        loss, logits, gradients, wrong = kernels.run_step(x, labels, step, kept)
+        self.gradients = gradients
+        if kept is not None:
+            given = zip(packing.modules, program.layers, kept, strict=True)
+            chained = [ChainLayer(self._names[id(m)], layer, *more) for m, layer, more in given]
+            self.chain = Chain(tuple(chained), logits)
         self._given = [
             wrap(gradients[start:stop].reshape(p.shape))
             for p, (start, stop) in zip(packing.parameters, packing.places, strict=True)

@@ -27,21 +27,25 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
 
 from .arrays import array_module
-from .autodiff import Tensor, cross_entropy
+from .autodiff import Tensor, cross_entropy, no_grad
 from .checkpoint import CheckpointError, RunFile, State, describe, plain
 from .data import Split, batches
 from .data.batching import Normalization
+from .doors import door
 from .evaluation import Evaluation, Loss, count_wrong, home, in_mode, measure
 from .interrupt import deferred_signals
 from .nn import BatchNorm1d, Module, Parameter, record_layers
+from .nn.batchnorm import BatchNorm
+from .nn.module import observe
 from .one_step import OneStep
 from .optim import EMA, Optimizer, Schedule
+from .optim.schedules import planned_until
 from .progress import Progress, Silence
 from .prune.method import Method, Run
 
@@ -61,6 +65,7 @@ class NonFiniteError(FloatingPointError):
 # ---- evaluation -------------------------------------------------------------------------------
 
 
+@door
 def evaluate(
     model: Module,
     split: Split,
@@ -105,6 +110,7 @@ def evaluate(
 # ---- training ---------------------------------------------------------------------------------
 
 
+@door
 def train(
     model: Module,
     split: Split,
@@ -194,7 +200,7 @@ def train(
         model, optimizer, rng, tuple(methods), _split(split, "split"), operator.index(epochs),
         operator.index(batch_size), normalize, loss, average,
     )  # fmt: skip
-    _check(run, validation, evaluate_every)
+    _check(run, validation, evaluate_every, schedule)
     file = None
     if checkpoint is not None:
         _check_generators(run)
@@ -273,9 +279,15 @@ def _step_function(run: Run) -> Callable[[Any, Any], None]:
     before_loss = _hooks(run.methods, "before_loss")
     after_backward = _hooks(run.methods, "after_backward")
     after_step = _hooks(run.methods, "after_step")
+    readers = [m for m in run.methods if m.reads_chain]
     wants_layers = any(method.wants_layers for method in run.methods)
     parameters = [p for _, p in _parameters(run)]
-    recorded = loss is not cross_entropy or bool(before_loss) or wants_layers
+    others = [m for m in run.methods if not m.reads_chain]
+    recorded = (
+        loss is not cross_entropy
+        or bool(_hooks(others, "before_loss"))
+        or any(m.wants_layers for m in others)
+    )
     in_one_call = OneStep(model, parameters)
 
     def there_and_back() -> tuple[Tensor, Tensor | None]:
@@ -301,7 +313,9 @@ def _step_function(run: Run) -> Callable[[Any, Any], None]:
     def step(x: Any, y: Any) -> None:
         vars(run).pop("loss", None)  # the one of the step before would be mistaken for the present
         run.x, run.y, run.time = Tensor(x), y, run.finished
-        found = None if recorded else in_one_call(x, y)
+        run.chain = None  # its memory can be used again
+        found = None if recorded else in_one_call(x, y, layers=bool(readers))
+        run.chain = None if found is None else in_one_call.chain
         if found is None:
             data_loss, penalty = there_and_back()
             wrong = count_wrong(run.logits, y)
@@ -310,6 +324,9 @@ def _step_function(run: Run) -> Callable[[Any, Any], None]:
             run.loss = data_loss
         if not math.isfinite(run.loss.item()):
             raise _diverged(run)
+        if run.chain is not None:
+            for method in readers:
+                method.before_loss(run)
         for hook in after_backward:
             hook(run)
         if found is None:
@@ -361,13 +378,7 @@ def _begin(run: Run, file: RunFile | None) -> None:
         saved = file.read()  # before anything is changed
     for method in run.methods:
         method.attach(run.model, run.optimizer, run.rng)
-        if method.planned_until() > run.epochs:
-            warnings.warn(
-                f"{type(method).__name__} is set to act until epoch {method.planned_until():g}, but "
-                f"the run ends after {run.epochs}: what is due later will not happen",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+        _tell_too_late(type(method).__name__, method.planned_until(), run.epochs)
     if saved is None:
         for method in run.methods:
             method.begin(run)
@@ -386,6 +397,16 @@ def _begin(run: Run, file: RunFile | None) -> None:
         ) from error
 
 
+def _tell_too_late(what: str, until: float, epochs: int) -> None:
+    if until > epochs:
+        warnings.warn(
+            f"{what} is set to act until epoch {until:g}, but the run ends after {epochs}: what is due "
+            "later will not happen",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+
+
 def _write(run: Run, file: RunFile) -> None:
     """Write a checkpoint; a failure ends the run only if there is no later chance."""
     _require_finite_parameters(run)
@@ -396,7 +417,7 @@ def _write(run: Run, file: RunFile) -> None:
             error.run = run
             error.add_note("The run is complete; it is in the attribute `run` of this exception.")
             raise
-        warnings.warn(f"{error}; the run goes on", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{error}; the run goes on", RuntimeWarning, stacklevel=4)
 
 
 def _fingerprint(split: Split) -> str:
@@ -418,7 +439,9 @@ def _describe(run: Run) -> State:
 # ---- checks -----------------------------------------------------------------------------------
 
 
-def _check(run: Run, validation: Split | None, evaluate_every: int) -> None:
+def _check(
+    run: Run, validation: Split | None, evaluate_every: int, schedule: Schedule | None
+) -> None:
     if validation is not None:
         _split(validation, "validation")
     if not isinstance(run.rng, np.random.Generator):
@@ -432,11 +455,52 @@ def _check(run: Run, validation: Split | None, evaluate_every: int) -> None:
             raise TypeError(f"methods must be Method objects, got {method!r}")
     if run.average is not None and run.average.model is not run.model:
         raise ValueError("the average belongs to another model")
-    normed = [name for name, m in run.model.named_modules() if isinstance(m, BatchNorm1d)]
-    if normed and len(run.split) - (run.steps_per_epoch - 1) * run.batch_size == 1:
+    _tell_too_late("the learning rate's schedule", planned_until(schedule), run.epochs)
+    _check_optimizer(run)
+    if len(run.split) - (run.steps_per_epoch - 1) * run.batch_size == 1:
+        _check_batch_of_one(run)
+
+
+def _check_optimizer(run: Run) -> None:
+    """Tell of an optimizer that was made for other parameters, before a training changes nothing."""
+    moved = {id(p) for _, p in run.optimizer.params}
+    still = [name for name, p in run.model.named_parameters() if id(p) not in moved]
+    strange = len(moved) + len(still) - len(run.model.parameters())
+    if still and strange == len(moved) and not run.methods:  # a method may move what is its own
+        raise ValueError(
+            "the optimizer has none of the model's parameters, and would train something else: make "
+            "it for this model, after the model's last change"
+        )
+    if still and strange:
+        warnings.warn(
+            f"the optimizer does not have '{still[0]}', but {strange} parameters that are not in the "
+            "model: if a layer was replaced, make the optimizer afterwards",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+
+
+def _check_batch_of_one(run: Run) -> None:
+    """Tell of a batch norm to which the last batch, of one image, gives one value per channel."""
+    names = {m: name for name, m in run.model.named_modules() if isinstance(m, BatchNorm)}
+    alone = [name for m, name in names.items() if isinstance(m, BatchNorm1d)]
+
+    def look(module: Module, x: Any, _: Any) -> None:
+        if module in names and x.size == x.shape[-1]:
+            alone.append(names[module])
+
+    if names and not alone:
+        xp, dtype = home(run.model)
+        image, _ = next(batches(run.split, 1, normalize=run.normalize, dtype=dtype))
+        drawn = run.rng.bit_generator.state
+        # What fails here fails in the first step, where it is told.
+        with suppress(Exception), in_mode(run.model, training=False), no_grad(), observe(look):
+            run.model(xp.asarray(image))
+        run.rng.bit_generator.state = drawn
+    if alone:
         raise ValueError(
             f"with batch_size={run.batch_size} the last batch of {len(run.split)} images has one, of "
-            f"which batch norm '{normed[0]}' cannot take a variance: choose a batch_size that leaves "
+            f"which batch norm '{alone[0]}' cannot take a variance: choose a batch_size that leaves "
             "two or more, or train on one image less"
         )
 

@@ -62,7 +62,7 @@ def contribute(
         op.wants = tuple(x.requires_grad and (wanted is None or x in wanted) for x in inputs)
     rules = op.backward(g, t, *inputs)
     if rules.__class__ is not tuple:
-        rules = (rules,)
+        rules = tuple(rules) if isinstance(rules, list | tuple) else (rules,)
     if len(rules) != len(inputs):
         raise GraphError(
             f"backward of {op.name} returned {len(rules)} gradients for {len(inputs)} inputs"
@@ -203,6 +203,7 @@ def gradients(
     create_graph: bool = False,
     retain_graph: bool = False,
     allow_unused: bool = False,
+    apart: bool = True,
 ) -> list[Tensor]:
     """Return (dy/dx)^T v for every x in `xs`, leaving all ``.grad`` alone.
 
@@ -223,6 +224,9 @@ def gradients(
         Keep the graph for another backward.
     allow_unused : bool
         Return zeros for an x that y does not depend on, instead of raising.
+    apart : bool
+        Give each result memory of its own.  False saves a copy now and then, for whoever only
+        reads them: two results may be one array, or the cotangent itself.
 
     Raises
     ------
@@ -236,7 +240,7 @@ def gradients(
         raise TypeError("xs is a sequence of tensors: write gradients(y, [x])")
     seed = _seed(y, cotangent, lead)
     with recording(create_graph):
-        found = dict(_run(y, seed, set(xs), create_graph or retain_graph))
+        found = dict(_run(y, seed, set(xs), create_graph or retain_graph, apart))
     out = []
     for i, x in enumerate(xs):
         g = found.get(x)
@@ -277,7 +281,7 @@ def _seed(y: Tensor, cotangent: Any, lead: int) -> Tensor:
 
 
 def _run(
-    y: Tensor, seed: Tensor, targets: set[Tensor] | None, retain_graph: bool
+    y: Tensor, seed: Tensor, targets: set[Tensor] | None, retain_graph: bool, apart: bool = True
 ) -> list[tuple[Tensor, Tensor]]:
     """Return the cotangents of the targets, or of all leaves."""
     graph = order(y)
@@ -286,7 +290,7 @@ def _run(
         found = walk(graph, seed, leaves, None, retain_graph)
     else:
         found = walk(graph, seed, targets, _on_the_way(graph, targets), retain_graph)
-    return _apart(found, seed)
+    return _apart(found, seed) if apart else found
 
 
 def _apart(found: list[tuple[Tensor, Tensor]], seed: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -141,12 +141,12 @@ class fusing:  # a generator would take three times as long
             self._setting.__exit__()
 
 
-def call(f: Callable[..., Any], *args: Any) -> Any:
-    """Return ``f(*args)``, called inside `fusing` unless that is so already."""
+def call(f: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """Return ``f(*args, **named)``, called inside `fusing` unless that is so already."""
     if fuser.get().value is not None:
-        return f(*args)
+        return f(*args, **named)
     with fusing():
-        return f(*args)
+        return f(*args, **named)
 
 
 class Unfused(Tensor):

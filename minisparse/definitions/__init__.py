@@ -13,7 +13,11 @@ from typing import Any
 
 _FILES = {
     "conv": ("conv2d", "conv2d_backward", "conv2d_input_grad", "conv2d_weight_grad"),
-    "conv_per_image": ("conv2d_weight_grad_magnitude", "conv2d_weight_grad_squares"),
+    "conv_per_image": (
+        "conv2d_pool_weight_grad_magnitude",
+        "conv2d_weight_grad_magnitude",
+        "conv2d_weight_grad_squares",
+    ),
     "conv_pool": ("conv2d_pool", "conv2d_pool_backward"),
     "csr": ("sparse_chain", "sparse_linear", "sparse_values_grad"),
     "csr_conv": ("sparse_conv2d",),
@@ -27,7 +31,9 @@ _FILES = {
     ),
     "program": ("run_program",),
     "program_step": ("run_step",),
+    "sensitivity": ("gated_magnitudes", "insensitivity_pull", "magnitude_product"),
     "steps": ("adam_step", "average_step", "sgd_step"),
+    "zeroing": ("zero_at_random",),
 }
 FILE_OF = {kernel: file for file, kernels in _FILES.items() for kernel in kernels}
 """For each kernel the file of its definition here, and of its compiled twin in `kernels`."""

@@ -10,6 +10,8 @@ from typing import Any
 
 from ..arrays import array_module
 from .conv import pad_images, window
+from .conv_pool import POOL
+from .pool import check_pooled, max_pool2d_backward
 from .shapes import Pair, conv_output_shape
 
 Array = Any
@@ -49,6 +51,40 @@ def conv2d_weight_grad_magnitude(
     for r, s, gw in _of_single_images(x, g, kernel_shape, stride, padding):
         total[r, s] = array_module(gw).abs(gw).sum(axis=(0, 1))
     return total
+
+
+def conv2d_pool_weight_grad_magnitude(
+    x: Array,
+    g: Array,
+    winner: Array,
+    kernel_shape: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+) -> Array:
+    """Sum the same where a 2 x 2 max-pool follows: g is the gradient of the maxima.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, H, W, C)
+        Images.
+    g : ndarray, shape (K, N, Ho // 2, Wo // 2, O)
+        K gradients of what `conv2d_pool` returned.
+    winner : ndarray of uint8, shape (N, Ho // 2, Wo // 2, O)
+        From `conv2d_pool`.
+    kernel_shape, stride, padding : see `conv2d_weight_grad_magnitude`
+
+    Returns
+    -------
+    ndarray, shape (kh, kw, C, O)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    """
+    shape = check_winners(x, g, winner, kernel_shape, stride, padding)
+    full = array_module(g).stack([max_pool2d_backward(each, winner, shape, *POOL) for each in g])
+    return conv2d_weight_grad_magnitude(x, full, kernel_shape, stride, padding)
 
 
 def conv2d_weight_grad_squares(
@@ -94,3 +130,15 @@ def check_gradients(x: Array, g: Array, kernel_shape: Pair, stride: Pair, paddin
             f"each gradient of a convolution's output must have its shape {list(expected)}, "
             f"got {list(g.shape[1:])}"
         )
+
+
+def check_winners(
+    x: Array, g: Array, winner: Array, kernel_shape: Pair, stride: Pair, padding: Pair
+) -> tuple[int, ...]:
+    """Refuse gradients that are not those of maxima; return the shape of what was pooled."""
+    if g.ndim != 5 or not len(g):
+        raise ValueError(f"the gradients must be [K, N, Ho // 2, Wo // 2, O], got {list(g.shape)}")
+    w_shape = (*kernel_shape, x.shape[-1], g.shape[-1])
+    shape: tuple[int, ...] = conv_output_shape(x.shape, w_shape, stride, padding)
+    check_pooled(shape, *POOL, gradient=g[0], winner=winner)
+    return shape

@@ -41,7 +41,9 @@ class Step(NamedTuple):
     sizes: tuple[int, int, int, int, int]
 
 
-def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, int]:
+def run_step(
+    x: Array, labels: Array, step: Step, given: list[Any] | None = None
+) -> tuple[float, Array, Array, int]:
     """Take a batch through a program, its softmax cross-entropy, and back.
 
     Parameters
@@ -50,6 +52,9 @@ def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, 
         Of the program's dtype.
     labels : ndarray of int, shape (n,)
     step : Step
+    given : list, optional
+        Gets for each layer its input, [n, ...], and the winners of its pool, or None: see
+        `conv2d_pool`.  Not to be written to.
 
     Returns
     -------
@@ -79,6 +84,8 @@ def run_step(x: Array, labels: Array, step: Step) -> tuple[float, Array, Array, 
         else:
             y = conv2d(a, layer.w, *geometry, layer.bias, layer.relu)
         kept.append((a, y, winner))
+        if given is not None:
+            given.append((a, winner))
         a = y
     losses, g = cross_entropy(a, labels)
     g = (g / len(x)).astype(x.dtype)

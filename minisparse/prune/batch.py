@@ -82,6 +82,7 @@ def layer_gradients(y: Tensor, layers: Sequence[LayerRecord], seeds: Any) -> lis
     Returns
     -------
     list of arrays, [K, B, ..., out]
+        Not to be written to.
 
     Raises
     ------
@@ -101,7 +102,8 @@ def layer_gradients(y: Tensor, layers: Sequence[LayerRecord], seeds: Any) -> lis
             raise ValueError(
                 f"the forward does not use the weight of '{r.name}', but maps it first"
             )
-    found = gradients(y, [r.output for r in layers], seeds, batched=True, retain_graph=True)
+    outputs = [r.output for r in layers]
+    found = gradients(y, outputs, seeds, batched=True, retain_graph=True, apart=False)
     return [d._array for d in found]
 
 

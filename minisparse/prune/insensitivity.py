@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
-from ..nn import Module
+from ..kernels.dispatch import kernel
+from ..nn import Module, Parameter
 from ..optim import Optimizer
-from .mask import Mask
+from .mask import Mask, prunable
 from .masked import MaskedTraining
 from .method import Run
 from .plateau import PlateauThreshold
@@ -113,11 +114,13 @@ class InsensitivityPruning(MaskedTraining):
         self.strength, self.threshold = strength, threshold
         self.start, self.stop, self.regrow = start, stop, regrow
         self._acts = False  # in this step
+        self._parameters: dict[str, Parameter] = {}
         self._pull: dict[str, Any] = {}  # parameter name -> what to take away in this step
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Keep everything at first; begin the search anew."""
         super().attach(model, optimizer, rng)
+        self._parameters = prunable(model, list(self.mask()))
         if self._search:
             self._search.reset()
 
@@ -135,19 +138,19 @@ class InsensitivityPruning(MaskedTraining):
 
     def shrink(self, found: dict[str, Any]) -> None:
         """Note what to take away in this step, given S of each parameter."""
-        for name, p, _ in self.mask().parameters(self.model):
+        for name, p in self._parameters.items():
             if name not in found:
                 raise ValueError(
                     f"'{name}' took no part in the forward: its sensitivity is unknown"
                 )
-            self._pull[name] = shrinkage(p._array, found[name], self.strength)
+            pull = kernel("insensitivity_pull", p._array)  # `shrinkage`, in one pass
+            self._pull[name] = pull(p._array, found[name], self.strength)
 
     def after_step(self, run: Run) -> None:
         """Take lambda w Sbar away, then hold the mask."""
-        for name, p, _ in self.mask().parameters(self.model):
-            if name in self._pull:
-                with p.writing() as w:
-                    w -= self._pull[name]
+        for name, pull in self._pull.items():
+            with self._parameters[name].writing() as w:
+                w -= pull
         if not (self.regrow and self._acts):
             super().after_step(run)
 

@@ -39,12 +39,14 @@ import numpy as np
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Conv2d, Module, Parameter, Parametrization
 from ..nn.names import Model
 from ..nn.weighted import Weighted
 from ..optim import Optimizer
 from . import hard_concrete as hc
 from .about import About, Figure
+from .gate_ops import GatePenalty, GroupProduct, HardConcrete, other_axes
 from .granularity import Granularity, group_scores, ungroup
 from .hard_concrete import LAW, Law
 from .mask import Mask
@@ -198,7 +200,7 @@ class Gates(Parametrization):
         if self.training:
             u = hc.noise(self.rng, self.log_alpha.shape, self.log_alpha.dtype)
             u = array_module(self.log_alpha._array).asarray(u)
-            z = hc.sample(self.log_alpha, u, self.law)
+            z = HardConcrete(u, self.law)(self.log_alpha)
         else:
             z = hc.evaluation_gate(self.log_alpha, self.law)
         return z
@@ -208,7 +210,10 @@ class Gates(Parametrization):
         z = self.gates()
         if bias is not None and self.group == "unit":
             bias = bias * z
-        return weight * spread(z, weight.shape, self.group), bias
+        axes = other_axes(weight.ndim, self.group)
+        if axes is None:
+            return weight * spread(z, weight.shape, self.group), bias
+        return GroupProduct(axes)(weight, z), bias
 
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return which weights have an open gate, and which biases, where units have gates."""
@@ -226,6 +231,10 @@ class Gates(Parametrization):
             lambda / N.
         weight_decay : float
         """
+        axes = other_axes(weight.ndim, self.group)
+        if axes is not None:
+            op = GatePenalty(axes, l0, weight_decay, self.law)
+            return op(self.log_alpha, weight) if l0 or weight_decay else None
         terms: list[Tensor] = []
         if l0:
             terms.append(l0 * hc.expected_l0(self.log_alpha, self.size, self.law))
@@ -246,6 +255,7 @@ class Gates(Parametrization):
 # ---- gates of a model ---------------------------------------------------------------------------
 
 
+@door
 def add_gates(model: Module, gates: Mapping[str, Gate | float], rng: np.random.Generator) -> None:
     """Put gates into layers of a model, before its optimizer and its average are made.
 

@@ -31,11 +31,14 @@ from typing import Any
 
 from ..arrays import array_module
 from ..autodiff import Tensor, softmax
+from ..doors import door
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
+from ..nn.chain import Chain
 from ..nn.names import joined
 from .about import About, Figure
 from .batch import as_convolution, layer_gradients
+from .chain_gradients import chain_gradients
 from .insensitivity import InsensitivityPruning, Threshold
 from .mask import prunable
 from .method import Run
@@ -196,9 +199,25 @@ def conv_batch_mean(x: Any, delta: Any, alpha: float, kernel_shape: Any, *geomet
     return (alpha / x.shape[0]) * total
 
 
+def softmax_cotangents(y: Any, seeds: Any) -> Any:
+    """Take cotangents of y = softmax(z) back to z: y (g - sum_j g_j y_j).
+
+    Parameters
+    ----------
+    y : array, [B, classes]
+    seeds : array, [K, B, classes]
+
+    Returns
+    -------
+    array, [K, B, classes]
+    """
+    return y * (seeds - (seeds * y).sum(axis=-1, keepdims=True))
+
+
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def sensitivity(
     logits: Tensor,
     layers: Sequence[LayerRecord],
@@ -282,6 +301,64 @@ def output_gradients(
     seeds = cotangents(labels, y.shape[1], variant, y.dtype)
     deltas = layer_gradients(y, layers, seeds)
     return deltas, 1 / y.shape[1] if variant == "unspecific" else 1.0
+
+
+def chain_seeds(chain: Chain, labels: Any, variant: str, output: str) -> tuple[Any, float]:
+    """Return the cotangents of the logits, None for unit vectors, and the alpha that goes with them.
+
+    Parameters are those of `chain_sensitivity`.
+    """
+    _check_options((variant, VARIANTS), (output, OUTPUTS))
+    z = chain.logits
+    if variant == "unspecific" and output == "logits":
+        return None, 1 / z.shape[1]
+    seeds = cotangents(labels, z.shape[1], variant, z.dtype)
+    if output == "softmax":
+        seeds = softmax_cotangents(softmax(Tensor(z))._array, seeds)
+    return seeds, 1 / z.shape[1] if variant == "unspecific" else 1.0
+
+
+def chain_sensitivity(
+    chain: Chain,
+    labels: Any,
+    variant: str = "unspecific",
+    output: str = "logits",
+    biases: bool = False,
+) -> dict[str, Any]:
+    """Return what `sensitivity` does for the per-sample form, in closed form; see `chain_gradients`.
+
+    Parameters
+    ----------
+    chain : Chain
+        Where the forward was; see `minisparse.one_step`.
+    labels : int array, [B]
+    variant, output, biases : see `sensitivity`
+    """
+    seeds, alpha = chain_seeds(chain, labels, variant, output)
+    found = {}
+    for each, delta in chain_gradients(chain, seeds):
+        x, w = each.input, each.layer.w
+        xp, factor = array_module(x), alpha / len(x)
+        if w.ndim == 2:
+            m = delta[0] if len(delta) == 1 else delta
+            m = xp.abs(m) if m.ndim == 2 else xp.abs(m).sum(axis=0)
+            m *= factor
+            s, of_bias = kernel("magnitude_product", x)(x, m), m.sum(axis=0)
+        else:
+            geometry = w.shape[:2], each.layer.stride, each.layer.padding
+            if each.winner is None:
+                s = kernel("conv2d_weight_grad_magnitude", x)(x, delta, *geometry)
+            else:
+                magnitudes = kernel("conv2d_pool_weight_grad_magnitude", x)
+                s = magnitudes(x, delta, each.winner, *geometry)
+                delta = delta * (each.winner < 4)
+            s *= factor
+            if biases:
+                of_bias = factor * xp.abs(delta.sum(axis=(2, 3))).sum(axis=(0, 1))
+        found[joined(each.name, "weight")] = s
+        if biases and each.layer.bias is not None:
+            found[joined(each.name, "bias")] = of_bias
+    return found
 
 
 def _check_options(*options: tuple[str, tuple[str, ...]]) -> None:
@@ -373,6 +450,7 @@ class SensitivityPruning(InsensitivityPruning):
             raise ValueError(f"examples is a number of examples >= 1, or None, got {examples!r}")
         self.variant, self.form, self.output = variant, form, output
         self.biases, self.examples = biases, examples
+        self.reads_chain = form == "per-sample"
 
     def treated(self) -> list[str]:
         """Return the parameters of the layers that S is defined for."""
@@ -381,6 +459,11 @@ class SensitivityPruning(InsensitivityPruning):
     def before_loss(self, run: Run) -> None:
         """Measure S at the weights at which the loss is differentiated."""
         if not self.shrinks(run):
+            return
+        if run.chain is not None:
+            chain = run.chain.first(self.examples)
+            labels = run.y[: len(chain.logits)]
+            self.shrink(chain_sensitivity(chain, labels, self.variant, self.output, self.biases))
             return
         logits, layers, labels = run.logits, run.layers, run.y
         if self.examples is not None and self.examples < len(labels):
@@ -393,6 +476,8 @@ class SensitivityPruning(InsensitivityPruning):
 
 
 __no_gradient__ = (
+    "chain_seeds",
+    "chain_sensitivity",
     "conv_batch_mean",
     "conv_per_sample",
     "cotangents",
@@ -400,4 +485,5 @@ __no_gradient__ = (
     "linear_batch_mean",
     "linear_per_sample",
     "output_gradients",
+    "softmax_cotangents",
 )

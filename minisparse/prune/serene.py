@@ -28,12 +28,16 @@ import numpy as np
 
 from ..arrays import array_module
 from ..autodiff import Tensor
+from ..definitions.shapes import conv_output_shape
+from ..doors import door
 from ..nn import LayerRecord
+from ..nn.chain import Chain
 from ..nn.names import joined
 from .about import About
+from .chain_gradients import chain_gradients
 from .insensitivity import InsensitivityPruning, Threshold
 from .method import Run
-from .sensitivity import OUTPUTS, layer_parameters, output_gradients
+from .sensitivity import OUTPUTS, chain_seeds, layer_parameters, output_gradients
 
 ABOUT = (
     About(
@@ -76,6 +80,7 @@ def neuron_sensitivity(delta: Any) -> Any:
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def neuron_sensitivities(
     logits: Tensor, layers: Sequence[LayerRecord], output: str = "logits"
 ) -> dict[str, Any]:
@@ -105,6 +110,30 @@ def neuron_sensitivities(
     return {r.name: neuron_sensitivity(d) for r, d in zip(layers, deltas, strict=True)}
 
 
+def of_chain(chain: Chain, output: str) -> dict[str, Any]:
+    """Return what `neuron_sensitivities` does, in closed form; see `chain_gradients`.
+
+    Parameters
+    ----------
+    chain : Chain
+        Where the forward was; see `minisparse.one_step`.
+    output : see `neuron_sensitivities`
+    """
+    no_labels = array_module(chain.logits).zeros(len(chain.logits), dtype=np.int64)
+    seeds, alpha = chain_seeds(chain, no_labels, "unspecific", output)
+    found = {}
+    for each, delta in chain_gradients(chain, seeds):
+        places = delta[0].size // delta.shape[-1]
+        if each.winner is not None:  # the other pixels have no gradient
+            delta = delta * (each.winner < 4)
+            x, layer = each.input, each.layer
+            shape = conv_output_shape(x.shape, layer.w.shape, layer.stride, layer.padding)
+            places = math.prod(shape[:3])
+        sums = array_module(delta).abs(delta).reshape(-1, delta.shape[-1]).sum(axis=0)
+        found[each.name] = sums * (alpha / places)
+    return found
+
+
 # ---- in training --------------------------------------------------------------------------------
 
 
@@ -128,7 +157,7 @@ class SerenePruning(InsensitivityPruning):
         See `InsensitivityPruning`; an unknown output.
     """
 
-    wants_layers = True
+    wants_layers = reads_chain = True
 
     def __init__(
         self,
@@ -156,7 +185,11 @@ class SerenePruning(InsensitivityPruning):
         if not self.shrinks(run):
             return
         found = {}
-        for layer, s in neuron_sensitivities(run.logits, run.layers, self.output).items():
+        if run.chain is not None:
+            by_layer = of_chain(run.chain, self.output)
+        else:
+            by_layer = neuron_sensitivities(run.logits, run.layers, self.output)
+        for layer, s in by_layer.items():
             found[joined(layer, "weight")] = found[joined(layer, "bias")] = s
         self.shrink(
             {
@@ -167,5 +200,5 @@ class SerenePruning(InsensitivityPruning):
         )
 
 
-__no_gradient__ = ("neuron_sensitivity",)
-__all__ = ["SerenePruning", "neuron_sensitivities", "neuron_sensitivity"]
+__no_gradient__ = ("neuron_sensitivity", "of_chain")
+__all__ = ["SerenePruning", "neuron_sensitivities", "neuron_sensitivity", "of_chain"]

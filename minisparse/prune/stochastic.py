@@ -58,6 +58,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module
+from ..kernels.dispatch import kernel
 from ..nn import Module, Parameter
 from ..optim import Optimizer
 from .about import About
@@ -307,10 +308,9 @@ class StochasticPruning(MaskedTraining):
         u = self._uniform[: p.size]
         run.rng.random(out=u, dtype=np.float32)
         with p.writing() as w:
-            z = zeroed(self._probability(w, sigma), array_module(w).asarray(u).reshape(w.shape))
-            w *= ~z
-        if run.optimizer.slots:
-            run.optimizer.reset_state(p, z)
+            u = array_module(w).asarray(u, dtype=w.dtype).reshape(w.shape)
+            state = run.optimizer.state_of(p) if run.optimizer.slots else []
+            kernel("zero_at_random", w)(self._probability(w, sigma), u, w, *state)  # see `zeroed`
 
     def after_epoch(self, run: Run) -> None:
         """Count what is left."""

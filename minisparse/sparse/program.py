@@ -45,6 +45,8 @@ class ModelProgram:
         Of the layers in their order, each one's weight and then its bias.
     places : list of (int, int)
         Where each lies in the program's numbers.
+    modules : list of Module
+        The layers in their order.
 
     Raises
     ------
@@ -73,7 +75,7 @@ class ModelProgram:
                 dtype = self.model.parameters()[0].dtype
                 self._follow(np.zeros((1, *self.in_shape), dtype))
                 break
-        for layer in self._modules:
+        for layer in self.modules:
             if layer.parametrization is not None:
                 raise _parametrized(str(layer), layer.parametrization)
         for p, array in self._packed_from:
@@ -94,10 +96,16 @@ class ModelProgram:
         """Whether the numbers have no places besides, as those of a missing bias."""
         return len(self.parameters) == 2 * len(self._layers)
 
+    @property
+    def ends_linear(self) -> bool:
+        """Whether the last layer is linear and nothing follows it."""
+        module, relu, _ = self._layers[-1]
+        return isinstance(module, Linear) and not relu
+
     def _follow(self, example: np.ndarray) -> None:
         graph = follow(self.model, example)
         self._layers = [_layer(node, ops) for node, ops in _in_order(graph)]
-        self._modules = [module for module, *_ in self._layers]
+        self.modules = [module for module, *_ in self._layers]
         self._places = [  # every module, and where it hangs
             (vars(parent), name, child)
             for parent in self.model.modules()

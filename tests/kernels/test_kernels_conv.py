@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from brute import BOTH, brute_conv2d, run_elsewhere
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from minisparse import definitions, kernels
@@ -107,6 +107,25 @@ def test_magnitudes_and_squares_of_single_images(name, dtype, geometry):
     size = np.abs(expected).max(initial=1.0)
     np.testing.assert_allclose(fast / size, expected / size, **tolerance(dtype))
     np.testing.assert_array_equal(getattr(kernels, name)(*args), fast)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(deadline=None, max_examples=30)
+@given(geometry=geometries(most=7, channels=20), relu=st.booleans())
+@example(geometry=((3, 12, 12, 20), (5, 5, 20, 50), (1, 1), (0, 0)), relu=True)
+def test_magnitudes_behind_a_pool(dtype, geometry, relu):
+    x, w, _ = draw_arrays(*geometry, dtype)
+    assume(min(conv_output_shape(x.shape, w.shape, *geometry[2:])[1:3]) > 1)
+    y, winner = definitions.conv2d_pool(x, w, *geometry[2:], relu=relu)
+    g = np.random.default_rng(1).standard_normal((7, *y.shape)).astype(dtype)
+    args = x, g, winner, w.shape[:2], *geometry[2:]
+    fast = kernels.conv2d_pool_weight_grad_magnitude(*args)
+    expected = definitions.conv2d_pool_weight_grad_magnitude(*args)
+    assert fast.dtype == dtype
+    size = np.abs(expected).max(initial=1.0)
+    np.testing.assert_allclose(fast / size, expected / size, **tolerance(dtype))
+    with pytest.raises(ValueError, match=r"must be \[K, N, Ho // 2, Wo // 2, O\]"):
+        kernels.conv2d_pool_weight_grad_magnitude(x, g[0], *args[2:])
 
 
 def test_magnitudes_need_gradients_of_every_image():

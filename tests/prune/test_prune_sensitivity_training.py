@@ -434,7 +434,7 @@ def test_a_model_that_is_a_single_layer():
     method = SensitivityPruning(0.1, 0.1, biases=True)
     method.attach(model, SGD(model, 0.1), rng())
     assert list(method.mask()) == ["weight", "bias"]
-    run = SimpleNamespace(time=0.0, y=LABELS[:10])
+    run = SimpleNamespace(time=0.0, y=LABELS[:10], chain=None)
     x = IMAGES[:10].reshape(10, 5).astype(np.float32) / 255
     with nn.record_layers(model) as run.layers:
         run.logits = model(x)

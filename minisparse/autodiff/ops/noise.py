@@ -8,7 +8,9 @@ import numpy as np
 
 from ...arrays import array_module
 from ...kernels.dispatch import kernel
-from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
+from ..tape import Array, Op, Tensor, is_recording, wrap
+from ._pair import floating
+from .broadcast import number
 
 
 class Dropout(Op):
@@ -35,7 +37,14 @@ def dropout(x: Any, p: float, rng: np.random.Generator) -> Tensor:
 
     The expectation of the result is `x` (inverted dropout, Srivastava et al. 2014).
     """
+    p = number(p, "the dropout probability")
     if not 0 <= p < 1:
         raise ValueError(f"the dropout probability lies in [0, 1), got {p}")
-    x = as_tensor(x)
-    return x if p == 0 else Dropout(p, rng)(x)
+    x = floating(x)
+    return x if p == 0 else Dropout(p, _generator(rng))(x)
+
+
+def _generator(rng: Any) -> np.random.Generator:
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng is a generator, np.random.default_rng(seed), got {rng!r}")
+    return rng

@@ -7,7 +7,8 @@ from typing import Any
 
 from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
-from ._pair import same_dtype
+from ._pair import floating, same_dtype
+from .broadcast import number
 from .elementwise import sqrt
 from .reduce import mean as mean_of
 
@@ -107,7 +108,7 @@ def batch_norm(
         Fewer than two values per channel: their variance says nothing.
     """
     gamma, beta = same_dtype(as_tensor(gamma), as_tensor(beta))
-    x, gamma = same_dtype(as_tensor(x), gamma)
+    x, gamma = same_dtype(floating(x), gamma)
     x, beta = same_dtype(x, beta)
     own = moments is None
     if own and (x.ndim < 2 or math.prod(x.shape[:-1]) < 2):
@@ -122,6 +123,6 @@ def batch_norm(
         )
     if moments is None:
         moments = kernel("batch_moments", x._array)(x._array)
-    y = BatchNorm(moments, float(eps), own)(x, gamma, beta)
+    y = BatchNorm(moments, number(eps, "eps"), own)(x, gamma, beta)
     mean, var = moments
     return y, mean.astype(x.dtype), var.astype(x.dtype)

@@ -88,7 +88,8 @@ class DosedSensitivity(SensitivityPruning):
         given = {}
         for name, s in found.items():
             kept = self.mask()[name]
-            s = s * s.dtype.type(self.dose)
+            if self.dose != 1:
+                s = s * s.dtype.type(self.dose)
             if self.identity == "mean":
                 xp = array_module(s)
                 mean = xp.minimum(s, 1)[kept].mean() if kept.any() else 0
