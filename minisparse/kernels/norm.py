@@ -238,7 +238,7 @@ class _Wide:
         self.step = max(4, _CHUNK // self.width)  # rows
         chunks = -(-x.size // (self.width * self.step))
         self.slices = min(_SLICES, chunks)
-        self.threads = threads_for(_WORK * x.size)
+        self.work = _WORK * x.size
         self.dtype = x.dtype
 
     def row(self, channels: Array) -> Array:
@@ -263,7 +263,8 @@ def batch_moments(x: Array) -> tuple[Array, Array]:
     sums = wide.sums(), wide.sums(), wide.sums()  # means, sums of squares, counts
     more = flat(x), wide.width, wide.step, *sums, wide.scratch()
     _publish(_symbol, *more)
-    run(wide.threads, _moments, *more)
+    threads = threads_for(wide.work, _moments)
+    run(threads, _moments, *more)
     _fold(*sums, mean, var)
     return mean, var
 
@@ -280,7 +281,8 @@ def batch_norm(
     y = empty(x.shape, x.dtype)
     floor = x.dtype.type(0 if relu else -np.inf)
     rows = _rows(wide, mean, var, gamma, beta, eps)
-    run(wide.threads, _normalize, flat(x), y.reshape(-1), *rows, floor, wide.step)
+    threads = threads_for(wide.work, _normalize)
+    run(threads, _normalize, flat(x), y.reshape(-1), *rows, floor, wide.step)
     return y
 
 
@@ -312,7 +314,8 @@ def batch_norm_backward(
         both = wide.sums(), wide.sums()
         more = g_, x_, *rows, relu, wide.step * wide.width, *both, wide.scratch()
         _publish(_symbol_back, *more)
-        run(wide.threads, _sums_back, *more)
+        threads = threads_for(wide.work, _sums_back)
+        run(threads, _sums_back, *more)
         _fold_back(*both, sums)
     gbeta, away = sums[0], mean - mean.astype(x.dtype)  # the center is a rounded mean
     ggamma = (sums[1] - away * gbeta) / s
@@ -323,7 +326,8 @@ def batch_norm_backward(
         b = -slope / s * ggamma / n if own else np.zeros_like(s)
         c = -slope * gbeta / n - b * away if own else b
         abc = wide.row(slope), wide.row(b), wide.row(c)
-        run(wide.threads, _back, g_, x_, gx.reshape(-1), *rows, relu, *abc, wide.step)
+        threads = threads_for(wide.work, _back)
+        run(threads, _back, g_, x_, gx.reshape(-1), *rows, relu, *abc, wide.step)
     return (
         gx,
         ggamma.astype(x.dtype) if wants[1] else None,
