@@ -1,6 +1,6 @@
 """A model as a program: its layers followed, its parameters packed one after another.
 
-See kernels/program.py for what a program is, and compiling.py and minisparse/one_step.py for what is
+See kernels/program.py for what a program is, and compiling.py and minisparse/one_step/ for what is
 done with it.
 """
 
