@@ -54,7 +54,7 @@ class Optimizer:
         self.lr = _at_least_0("the learning rate", lr)
         self.steps = 0
         self.state: dict[str, list[Any]] = {
-            slot: [array_module(p._array).zeros_like(p._array) for _, p in named]
+            slot: [array_module(p.array).zeros_like(p.array) for _, p in named]
             for slot in self.slots
         }
 
@@ -69,7 +69,7 @@ class Optimizer:
                         f"{type(p.grad).__name__}: assign Tensor(array)"
                     )
                 p.memory.version += 1  # what `p.writing()` does, without its price
-                self.update(p._array, p.grad._array, *self._state_beside(i, p._array))
+                self.update(p.array, p.grad.array, *self._state_beside(i, p.array))
 
     def _state_beside(self, i: int, w: Any) -> list[Any]:
         """Return the state of a parameter, where the parameter is: ``model.to`` may have moved it."""
@@ -108,7 +108,7 @@ class Optimizer:
         """
         for i, (_, p) in enumerate(self.params):
             if p is param:
-                return self._state_beside(i, p._array)
+                return self._state_beside(i, p.array)
         raise ValueError(f"parameter '{param.name}' does not belong to this optimizer")
 
     def reset_state(self, param: Parameter, where: Any) -> None:
