@@ -689,12 +689,12 @@ for n in (B, len(training)):
 # last.
 #
 # *Single weights.* The control has 0.97, so brute force and Taylor's series agree. On other images,
-# though, nobody is good, which was not expected: 0.30 at best. The sign there is that of $-wg$ with
-# the gradient of *those* images, and for 4,600 images too it is a matter of chance. The last lines
-# say why: 98 % of the weights cost less than 1 in the sum over 400 images, and 80 % less than 1
-# over all 12,000. No data can tell whether such a weight is good or bad. *How much* it moves the
-# loss can be told, and that is what the scores are good at: 0.9 for the family of the loss, a half
-# for magnitude.
+# though, no score is good, which was not expected: 0.30 at best. The sign there is that of $-wg$
+# with the gradient of *those* images, and for 4,600 images too it is a matter of chance. The last
+# lines say why: 98 % of the weights cost less than 1 in the sum over 400 images, and 80 % less than
+# 1 over all 12,000. These data cannot tell whether such a weight is good or bad. *How much* it
+# moves the loss can be told, and that is what the scores are good at: 0.9 for the family of the
+# loss, a half for magnitude.
 #
 # *Groups.* The terms with signs cancel: OBD rises from 0.30 to 0.67, and SNIP does not get beyond
 # 0.46.
@@ -705,8 +705,9 @@ for n in (B, len(training)):
 #   a density compares nothing.
 # - With a fifth there are differences. Curvature and the layer's output (OBD, SparseVD, OBS, L-OBS,
 #   SparseGPT, Wanda) cost 0.24 to 0.28, too near to be told apart by three networks; that OBS and
-#   L-OBS would be worse is not seen. The weights alone follow with a third. SNIP has 0.59, twice as
-#   much as Fisher or OBD: the random factor that a rank correlation did not mind.
+#   L-OBS would be worse is not seen. The weights alone follow with a third, and Fisher, which hears
+#   the badly fitted images more than OBD does. SNIP has 0.59 where Fisher has 0.34: the random
+#   factor that a rank correlation did not mind.
 # - Sensitivity and LOBSTER are nearly as bad as random. They say how much the loss depends on a
 #   weight, and not what is lost without it: the factor $\lvert w \rvert$ is missing. (They were not
 #   made for this: they decide how strongly a weight is pulled at, and what goes is what has become

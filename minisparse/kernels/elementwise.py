@@ -58,7 +58,7 @@ def add(a: Array, b: Array) -> Array:
     if not _compiles(a) or a.dtype != b.dtype:
         return definition.add(a, b)
     y = empty(a.shape, a.dtype)
-    run(threads_for(_WORK * a.size), _add, flat(a), flat(b), y.reshape(-1))
+    run(threads_for(_WORK * a.size, _add), _add, flat(a), flat(b), y.reshape(-1))
     return y
 
 
@@ -67,7 +67,7 @@ def relu(x: Array) -> tuple[Array, Array]:
     if not _compiles(x):
         return definition.relu(x)
     y, positive = empty(x.shape, x.dtype), empty(x.shape, np.dtype(bool))
-    run(threads_for(_WORK * x.size), _relu, flat(x), y.reshape(-1), positive.reshape(-1))
+    run(threads_for(_WORK * x.size, _relu), _relu, flat(x), y.reshape(-1), positive.reshape(-1))
     return y, positive
 
 
@@ -78,7 +78,7 @@ def keep(x: Array, kept: Array, scale: float = 1.0) -> Array:
         return definition.keep(x, kept, scale)
     y = empty(x.shape, x.dtype)
     run(
-        threads_for(_WORK * x.size), _keep, flat(x), flat(kept), y.reshape(-1),
+        threads_for(_WORK * x.size, _keep), _keep, flat(x), flat(kept), y.reshape(-1),
         x.dtype.type(scale),
     )  # fmt: skip
     return y

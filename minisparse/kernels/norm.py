@@ -19,12 +19,13 @@ changes no bit.
 from typing import Any
 
 import numpy as np
-from numba import prange
+from numba import prange, typeof, types
 
 from minisparse.definitions import norm as definition
 from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.jit import jit
+from minisparse.kernels.symbol import Symbol
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
@@ -38,9 +39,10 @@ _WORK = 4  # multiply-adds that one number of a pass is worth to `threads_for`
 @jit()
 def _sums(x, at, rows, width, pivot, total, square):
     """Fill total with sum (x - pivot), column by column, and square with sum (x - pivot)^2."""
-    total[:width] = 0
-    square[:width] = 0
     pivot_, total_, square_ = pivot[:width], total[:width], square[:width]
+    for j in range(width):
+        total_[j] = 0
+        square_[j] = 0
     # One row at a time: several would be fewer loads and stores, but memory is fetched ahead only
     # where it is read in order (measured: 26 MB take 2.2 ms, and two rows at a time 3.4).
     for a in range(at, at + rows * width, width):
@@ -96,31 +98,39 @@ def _fold(mean, squares, counts, mean_of, var_of):
         mean_of[c], var_of[c] = m, q / n
 
 
-@jit(parallel=True)
-def _moments(x, width, step, mean, squares, counts, scratch, mean_of, var_of):
-    slices, rows = len(mean), x.size // width
+def _moments_of_slice(s, x, width, step, means, all_squares, all_counts, all_scratch):
+    mean, squares, counts, scratch = means[s], all_squares[s], all_counts[s], all_scratch[s]
+    slices, rows = len(means), x.size // width
     chunks = (rows + step - 1) // step
-    for s in prange(slices):
-        mean[s] = 0
-        squares[s] = 0
-        first, last = s * chunks // slices, (s + 1) * chunks // slices
-        scratch[s, 0] = x[first * step * width : (first * step + 1) * width]
-        for chunk in range(first, last):
-            row = chunk * step
-            _add_chunk(
-                x, row * width, min(step, rows - row), width, mean[s], squares[s],
-                row - first * step, scratch[s],
-            )  # fmt: skip
-        counts[s] = min(rows, last * step) - first * step
-    left = x.size - rows * width  # of the last row, which is shorter
-    if left:
-        s = slices - 1
+    first, last = s * chunks // slices, (s + 1) * chunks // slices
+    start = first * step * width
+    for j in range(width):
+        mean[j] = 0
+        squares[j] = 0
+        scratch[0, j] = x[start + j]
+        counts[j] = min(rows, last * step) - first * step
+    for chunk in range(first, last):
+        row = chunk * step
         _add_chunk(
-            x, rows * width, 1, left, mean[s], squares[s], rows - s * chunks // slices * step,
-            scratch[s],
-        )  # fmt: skip
-        counts[s, :left] += 1
-    _fold(mean, squares, counts, mean_of, var_of)
+            x, row * width, min(step, rows - row), width, mean, squares, row - first * step, scratch
+        )
+    left = x.size - rows * width  # of the last row, which is shorter
+    if left and s == slices - 1:
+        _add_chunk(x, rows * width, 1, left, mean, squares, rows - first * step, scratch)
+        for j in range(left):
+            counts[j] += 1
+
+
+_symbol = Symbol(_moments_of_slice)
+_call: Any = _symbol.call
+
+
+@jit(parallel=True)
+def _moments(x, width, step, mean, squares, counts, scratch):
+    for s in prange(len(mean)):
+        _call((
+            np.int64(s), x, np.int64(width), np.int64(step), mean, squares, counts, scratch,
+        ))  # fmt: skip
 
 
 @jit(parallel=True)
@@ -137,12 +147,12 @@ def _normalize(x, y, center, scale, shift, floor, step):
 
 
 @jit()
-def _add_chunk_back(g, x, at, end, center, scale, shift, relu, g_sum, gx_sum, scratch):
+def _add_chunk_back(g, x, at, end, center, scale, shift, relu, g_sum, gx_sum, total, product):
     """Add sum g and sum g (x - center) of x[at:end] to g_sum and gx_sum."""
     width, number = center.size, x.dtype.type
-    total, product = scratch[0], scratch[1]
-    total[:] = 0
-    product[:] = 0
+    for j in range(width):
+        total[j] = 0
+        product[j] = 0
     for row in range(at, end, width):
         stop = min(end, row + width)
         g_, x_ = g[row:stop], x[row:stop]
@@ -161,25 +171,42 @@ def _add_chunk_back(g, x, at, end, center, scale, shift, relu, g_sum, gx_sum, sc
         gx_sum[j] += product[j]
 
 
-@jit(parallel=True)
-def _sums_back(g, x, center, scale, shift, relu, step, g_sum, gx_sum, scratch, sums):
-    slices, width = g_sum.shape
-    n, size = x.size, step * width
+def _sums_of_slice(s, g, x, center, scale, shift, relu, size, all_g_sums, all_gx_sums, all_scratch):
+    g_sum, gx_sum, scratch = all_g_sums[s], all_gx_sums[s], all_scratch[s]
+    slices, n = len(all_g_sums), x.size
     chunks = (n + size - 1) // size
-    for s in prange(slices):
-        g_sum[s] = 0
-        gx_sum[s] = 0
-        for chunk in range(s * chunks // slices, (s + 1) * chunks // slices):
-            _add_chunk_back(
-                g, x, chunk * size, min(n, (chunk + 1) * size), center, scale, shift, relu,
-                g_sum[s], gx_sum[s], scratch[s],
-            )  # fmt: skip
-    sums[:] = 0
+    for j in range(center.size):
+        g_sum[j] = 0
+        gx_sum[j] = 0
+    for chunk in range(s * chunks // slices, (s + 1) * chunks // slices):
+        _add_chunk_back(
+            g, x, chunk * size, min(n, (chunk + 1) * size), center, scale, shift, relu,
+            g_sum, gx_sum, scratch[0], scratch[1],
+        )  # fmt: skip
+
+
+@jit()
+def _fold_back(g_sum, gx_sum, sums):
     channels = sums.shape[1]
-    for s in range(slices):
-        for j in range(width):
-            sums[0, j % channels] += g_sum[s, j]
-            sums[1, j % channels] += gx_sum[s, j]
+    for c in range(channels):
+        g, gx = 0.0, 0.0
+        for s in range(len(g_sum)):
+            for j in range(c, g_sum.shape[1], channels):
+                g += g_sum[s, j]
+                gx += gx_sum[s, j]
+        sums[0, c], sums[1, c] = g, gx
+
+
+_symbol_back = Symbol(_sums_of_slice)
+_call_back: Any = _symbol_back.call
+
+
+@jit(parallel=True)
+def _sums_back(g, x, center, scale, shift, relu, size, g_sum, gx_sum, scratch):
+    for s in prange(len(g_sum)):
+        _call_back((
+            np.int64(s), g, x, center, scale, shift, relu, np.int64(size), g_sum, gx_sum, scratch,
+        ))  # fmt: skip
 
 
 @jit(parallel=True)
@@ -211,7 +238,7 @@ class _Wide:
         self.step = max(4, _CHUNK // self.width)  # rows
         chunks = -(-x.size // (self.width * self.step))
         self.slices = min(_SLICES, chunks)
-        self.threads = threads_for(_WORK * x.size)
+        self.work = _WORK * x.size
         self.dtype = x.dtype
 
     def row(self, channels: Array) -> Array:
@@ -233,10 +260,12 @@ def batch_moments(x: Array) -> tuple[Array, Array]:
         return definition.batch_moments(x)
     wide = _Wide(x)
     mean, var = np.empty(x.shape[-1]), np.empty(x.shape[-1])
-    run(
-        wide.threads, _moments, flat(x), wide.width, wide.step, wide.sums(), wide.sums(),
-        wide.sums(), wide.scratch(), mean, var,
-    )  # fmt: skip
+    sums = wide.sums(), wide.sums(), wide.sums()  # means, sums of squares, counts
+    more = flat(x), wide.width, wide.step, *sums, wide.scratch()
+    _publish(_symbol, *more)
+    threads = threads_for(wide.work, _moments)
+    run(threads, _moments, *more)
+    _fold(*sums, mean, var)
     return mean, var
 
 
@@ -252,7 +281,8 @@ def batch_norm(
     y = empty(x.shape, x.dtype)
     floor = x.dtype.type(0 if relu else -np.inf)
     rows = _rows(wide, mean, var, gamma, beta, eps)
-    run(wide.threads, _normalize, flat(x), y.reshape(-1), *rows, floor, wide.step)
+    threads = threads_for(wide.work, _normalize)
+    run(threads, _normalize, flat(x), y.reshape(-1), *rows, floor, wide.step)
     return y
 
 
@@ -281,10 +311,12 @@ def batch_norm_backward(
     g_, x_ = flat(g), flat(x)
     sums = np.zeros((2, x.shape[-1]))
     if own or wants[1] or wants[2]:
-        run(
-            wide.threads, _sums_back, g_, x_, *rows, relu, wide.step, wide.sums(), wide.sums(),
-            wide.scratch(), sums,
-        )  # fmt: skip
+        both = wide.sums(), wide.sums()
+        more = g_, x_, *rows, relu, wide.step * wide.width, *both, wide.scratch()
+        _publish(_symbol_back, *more)
+        threads = threads_for(wide.work, _sums_back)
+        run(threads, _sums_back, *more)
+        _fold_back(*both, sums)
     gbeta, away = sums[0], mean - mean.astype(x.dtype)  # the center is a rounded mean
     ggamma = (sums[1] - away * gbeta) / s
     gx = None
@@ -293,8 +325,9 @@ def batch_norm_backward(
         # slope (g - gbeta/n - (x - mean)/s ggamma/n), by powers of x
         b = -slope / s * ggamma / n if own else np.zeros_like(s)
         c = -slope * gbeta / n - b * away if own else b
-        more = (wide.row(slope), wide.row(b), wide.row(c))
-        run(wide.threads, _back, g_, x_, gx.reshape(-1), *rows, relu, *more, wide.step)
+        abc = wide.row(slope), wide.row(b), wide.row(c)
+        threads = threads_for(wide.work, _back)
+        run(threads, _back, g_, x_, gx.reshape(-1), *rows, relu, *abc, wide.step)
     return (
         gx,
         ggamma.astype(x.dtype) if wants[1] else None,
@@ -309,3 +342,14 @@ def _rows(
     center = mean.astype(wide.dtype)
     scale = gamma / np.sqrt(var + eps)
     return wide.row(center), wide.row(scale), wide.row(beta - (mean - center) * scale)
+
+
+_published: set[tuple[Symbol, Any]] = set()
+
+
+def _publish(symbol: Symbol, *arguments: Any) -> None:
+    """Compile the function of a slice for these arguments, unless that has been done."""
+    kind = symbol, arguments[0].dtype
+    if kind not in _published:  # finding out the types takes longer than a small batch norm
+        symbol.publish(types.int64, *map(typeof, arguments))
+        _published.add(kind)

@@ -88,12 +88,14 @@ def sgd_step(
     if not _fits(g, p, p if v is None else v) or (v is None and momentum):
         definition.sgd_step(p, g, v, lr, momentum, dampening, nesterov, weight_decay, decoupled)
         return
-    number, threads = p.dtype.type, threads_for(_WORK * p.size)
+    number, work = p.dtype.type, _WORK * p.size
     decay = number(0 if decoupled else weight_decay)
     shrink = number(1 - lr * weight_decay if decoupled else 1)
     if v is None:
+        threads = threads_for(work, _sgd_plain)
         run(threads, _sgd_plain, p.reshape(-1), flat(g), number(lr), decay, shrink)
     else:
+        threads = threads_for(work, _sgd)
         run(
             threads, _sgd, p.reshape(-1), flat(g), v.reshape(-1), number(lr), number(momentum),
             number(1 - dampening), bool(nesterov), decay, shrink,
@@ -119,9 +121,9 @@ def adam_step(
     if not _fits(g, p, m, v):
         definition.adam_step(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled)
         return
-    number = p.dtype.type
+    number, threads = p.dtype.type, threads_for(2 * _WORK * p.size, _adam)
     run(
-        threads_for(2 * _WORK * p.size), _adam, p.reshape(-1), flat(g), m.reshape(-1), v.reshape(-1),
+        threads, _adam, p.reshape(-1), flat(g), m.reshape(-1), v.reshape(-1),
         number(lr / (1 - beta1**step)), number(beta1), number(beta2),
         number(1 - beta1), number(1 - beta2), number(1 / (1 - beta2**step)), number(eps),
         number(0 if decoupled else weight_decay), number(1 - lr * weight_decay if decoupled else 1),
@@ -134,9 +136,9 @@ def average_step(s: Array, p: Array, decay: float) -> None:
     if not _fits(p, s):
         definition.average_step(s, p, decay)
         return
-    number = p.dtype.type
+    number, threads = p.dtype.type, threads_for(_WORK * p.size, _average)
     run(
-        threads_for(_WORK * p.size), _average, s.reshape(-1), flat(p), number(decay),
+        threads, _average, s.reshape(-1), flat(p), number(decay),
         number(1 - decay),
     )  # fmt: skip
 

@@ -36,7 +36,8 @@ _take_turns = True  # until Numba has chosen its threads, and they are not "work
 _TRIES, _AGAIN = 4, 2  # calls on one thread and on all, at the beginning and later
 _LOOK_AGAIN = 400  # calls later
 _GAIN = 0.95  # all threads must need less than this share of one thread's time
-_GROWN = 1.33  # and where the time has grown like this, somebody came: look again at once
+_GROWN = 1.33  # and where their time has grown like this, somebody came: look again at once
+_HOPELESS = 3  # times one thread's time: enough seen
 _RECENT = 8  # calls that tell it
 
 
@@ -67,7 +68,8 @@ class Choice:
                 return
             self._plan.pop()
             self._seen[threads].append(seconds)
-            if not self._plan:
+            one, most = self._seen[1], self._seen[self.most]
+            if not self._plan or (one and most and min(most) > _HOPELESS * min(one)):
                 self._decide()
         else:
             self._watch(seconds)
@@ -76,6 +78,7 @@ class Choice:
     def _decide(self) -> None:
         one, most = (sorted(s)[len(s) // 4] for s in (self._seen[1], self._seen[self.most]))
         self._best = self.most if most < _GAIN * one else 1
+        self._plan = []
         self._expected, self._calls = min(one, most), 0
         self._seen = {1: [], self.most: []}
 
@@ -86,7 +89,8 @@ class Choice:
             return
         usual = sorted(self._recent)[_RECENT // 4]
         self._recent.clear()
-        if self._calls >= _LOOK_AGAIN or usual > _GROWN * self._expected:
+        grown = self._best == self.most and usual > _GROWN * self._expected
+        if grown or self._calls >= _LOOK_AGAIN:
             self._plan = [1, self.most] * _AGAIN
 
 

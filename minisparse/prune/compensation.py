@@ -54,8 +54,8 @@ class CompensatedPruning(ScorePruning):
     """Prune to a given sparsity at given times, and change the weights that stay.
 
     A subclass says `solve`, and if it ranks, in `score` what it ranks by while nothing is removed.
-    Single weights are removed.  The systems of equations are solved in main
-    memory, in double precision, wherever the model is.
+    Single weights are removed.  The systems of equations are solved in main memory, in double
+    precision, wherever the model is.
 
     Parameters
     ----------

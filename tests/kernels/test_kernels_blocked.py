@@ -172,6 +172,11 @@ def test_the_faster_number_of_threads_stays(two, best):
     assert choice.threads == best
 
 
+def test_threads_that_wait_for_each_other_are_hardly_tried():
+    choice = threads.Choice(2)
+    assert call_many_times(choice, {1: 1.0, 2: 30.0}, 1000)[2] <= 5
+
+
 def test_a_choice_is_made_anew_when_the_machine_changes():
     choice = threads.Choice(2)
     call_many_times(choice, {1: 1.0, 2: 0.6}, 50)
