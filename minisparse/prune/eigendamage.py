@@ -63,7 +63,7 @@ ABOUT = (
         code="EigenDamagePruning",
         removes="directions of a layer's inputs and outputs; single weights in the rotated basis",
         when="any schedule, after training to a minimum",
-        chapter="",
+        chapter="11",
     ),
     About(
         "kronecker-obd",
@@ -75,7 +75,7 @@ ABOUT = (
         code="KroneckerOBDPruning",
         removes="units",
         when="any schedule, after training to a minimum",
-        chapter="",
+        chapter="11",
     ),
 )
 

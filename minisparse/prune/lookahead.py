@@ -39,7 +39,7 @@ ABOUT = (
         code="LookaheadPruning",
         removes="any granularity",
         when="any schedule",
-        chapter="",
+        chapter="11",
     ),
 )
 

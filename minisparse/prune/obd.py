@@ -52,7 +52,7 @@ ABOUT = (
         code="OBDPruning",
         removes="any granularity",
         when="any schedule, after training to a minimum",
-        chapter="",
+        chapter="11",
         published=(
             Figure(
                 "LeNet-300-100",
