@@ -201,17 +201,17 @@ class TensorProblem(Problem):
         count = own + len(self._parameters)
         inputs = [Tensor(v.view(), requires_grad=record) for v in values[:own]]
         further = [Tensor(v.view(), requires_grad=record) for v in values[count:]]
-        kept = [(p, p._array, p._memory, p.grad) for _, p in self._parameters]
+        kept = [(p, p.array, p._memory, p.grad) for _, p in self._parameters]
         buffers = _buffers(self._f)
         try:
             for (_, p), v in zip(self._parameters, values[own:count], strict=True):
-                p._array, p._memory = v.view(), None
+                p.array, p._memory = v.view(), None
             recording = autodiff.enable_grad() if record else autodiff.no_grad()
             with recording:
                 yield inputs, [p for _, p in self._parameters], further
         finally:
             for p, array, memory, grad in kept:
-                p._array, p._memory, p.grad = array, memory, grad
+                p.array, p._memory, p.grad = array, memory, grad
             for module, key, value in buffers:
                 setattr(module, key, value)
 
