@@ -1041,10 +1041,10 @@ book.show_source(vibnet.information, docstring=False)
 # 12.4's fit: with $\alpha = \sigma^2 / \mu^2$ the two differ by the term $k_1 (1 - \sigma(\dots))$ alone,
 # at most 0.636.
 #
-# **The threshold.** The paper's text, as recalled, prunes where $\alpha = \mu^2 / \sigma^2$ is small. The authors' code
-# has `log_alpha` $= \log \sigma^2 - \log \mu^2$, the *inverse*, and keeps a unit while it is below 0. So a
-# unit stays while $\mu^2 / \sigma^2 > 1$: while the channel carries more than $\frac{1}{2} \log 2$, half a
-# bit.
+# **The threshold.** The paper's text, as recalled, prunes where $\alpha = \mu^2 / \sigma^2$ is small.
+# The authors' code has `log_alpha` $= \log \sigma^2 - \log \mu^2$, the *inverse*, and keeps a unit
+# while it is below 0. So a unit stays while $\mu^2 / \sigma^2 > 1$: while the channel carries more than
+# $\frac{1}{2} \log 2$, half a bit.
 #
 # *What to expect.* The minimum of the factor's divergence over a grid of $v$ must agree with the closed form, and be at
 # $\mu^2 + \sigma^2$.
@@ -1465,26 +1465,25 @@ book.table(["claim, registered before the runs", "difference", "95 % interval", 
 #
 # **The methods of units** go slowly at Bayes' strength, as section 12.6 predicts: in ten epochs the
 # structured form of sparse variational dropout and SBP remove a seventh and two fifths of the weights,
-# mostly of pixels. SBP's network has a lower mean than the dense one, 2.23 against 2.46 %, but in one of the
-# three seeds it is the other way round: open as well. **VIBNet** at ten times its bound's strength removes
-# four in five, and is the one method that holds its claim against magnitude, by a hair: the interval ends
-# at -0.006, and of the eight claims against controls that were admitted one may hold by chance. And
-# its widths from scratch lie within 0.3 points of it. **BC-GNJ** loses a whole point to both controls. Its
-# threshold, $\log \alpha = -3$, calls a unit noise that VIBNet would keep with ease, and the prior of its
-# weights, $N(0, 1)$, asks for $\sigma = 1$, far more noise than it began with. A longer training we have not
-# tried.
+# mostly of pixels. SBP's network has a lower mean than the dense one, 2.23 against 2.46 %, but in one
+# of the three seeds it is the other way round: open as well. **VIBNet** at ten times its bound's
+# strength removes four in five, and is the one method that holds its claim against magnitude, by a
+# hair: the interval ends at -0.006, and of the eight claims against controls that were admitted one may
+# hold by chance. And its widths from scratch lie within 0.3 points of it. **BC-GNJ** loses a whole
+# point to both controls. Its threshold, $\log \alpha = -3$, calls a unit noise that VIBNet would keep
+# with ease, and the prior of its weights, $N(0, 1)$, asks for $\sigma = 1$, far more noise than it
+# began with. A longer training we have not tried.
 #
-# **L0-ARM** fails here, at its last step; its claims are open only because the seeds differ so much. The
-# *random* network is not far from the others (2.82 %, averaged over draws; see the table of the next
-# section). But with a thousand gates ARM hears little of what one
-# gate does (section 12.10), while the penalty, the same for all pixels, is heard in every step. So the
-# gates of the pixels come down together. In one run that we looked into (seed 0, with held-out images),
-# nine in ten of them end with $p$ between 0.42 and 0.53, and evaluation cuts through the middle of this
-# crowd: it keeps 16 % of the pixels that are black in all images, and 30 % of those that vary most. What is
-# on which side is mostly chance; the error is 7 %, and differs by several points between seeds. The hard
-# concrete gates of [chapter 8](08_hard_concrete.py) do not behave like that. Whether more epochs at a
-# smaller $\lambda$ would mend it we have not tried; and that evaluation keeps what has $p > \frac{1}{2}$ is
-# our form.
+# **L0-ARM** fails here, at its last step; its claims are open only because the seeds differ so much.
+# The *random* network is not far from the others (2.82 %, averaged over draws; see the table of the
+# next section). But with a thousand gates ARM hears little of what one gate does (section 12.10), while
+# the penalty, the same for all pixels, is heard in every step. So the gates of the pixels come down
+# together. In one run that we looked into (seed 0, with held-out images), nine in ten of them end with
+# $p$ between 0.42 and 0.53, and evaluation cuts through the middle of this crowd: it keeps 16 % of the
+# pixels that are black in all images, and 30 % of those that vary most. What is on which side is mostly
+# chance; the error is 7 %, and differs by several points between seeds. The hard concrete gates of
+# [chapter 8](08_hard_concrete.py) do not behave like that. Whether more epochs at a smaller $\lambda$
+# would mend it we have not tried; and that evaluation keeps what has $p > \frac{1}{2}$ is our form.
 #
 # All of this is one network, a third of one data set, and a small part of the papers' epochs.
 #

@@ -1086,24 +1086,30 @@ book.table(
 # whole 95 % interval of the paired differences lies on the side that was claimed, and is *contradicted* if it lies on the other; with three seeds
 # the intervals are wide, and *open* is no failure.
 #
-# **What is found beats all that is foreseen.** The ticket cannot be told from the dense network, at 5 % and at 2 %. (In as many steps of its last
-# training. It has had three or four such trainings before, the dense network none.) Which of its two parts wins? Both: with new first weights under its mask it loses half a
-# point at 5 %, and in the mean more at 2 %, where the seeds differ widely; and shuffled it is a random mask
-# like any other. A mask that fits trains well with any first weights, and better with those that it was found with. No mask that was foreseen comes near,
-# and gradual magnitude, in a single training, comes nearer than any of them.
+# **What is found beats all that is foreseen.** The ticket cannot be told from the dense network, at
+# 5 % and at 2 %. (In as many steps of its last training. It has had three or four such trainings
+# before, the dense network none.) Which of its two parts wins? Both: with new first weights under
+# its mask it loses half a point at 5 %, and in the mean more at 2 %, where the seeds differ widely;
+# and shuffled it is a random mask like any other. A mask that fits trains well with any first
+# weights, and better with those that it was found with. No mask that was foreseen comes near, and
+# gradual magnitude, in a single training, comes nearer than any of them.
 #
-# **Shuffling costs SNIP something**, 0.4 points at 5 % and about twice as much at 2 %. At 5 % what is left is the random mask, so that it is the *places*
-# that count. At 2 % the shuffled mask is still better than the random one with ERK's numbers: of SNIP's lead its places are about
-# two thirds, and the rest is in its numbers for the layers. In the convolutional networks of Frankle et
-# al. and Su et al. a weight of a filter meets all places of an image, there is no border to be avoided, and the shuffle changes little. **A sanity check is a question about
-# the network too.** Is it the pixels, then, as the pictures of 13.4 suggest? In part: exercise 13.9. For SynFlow, which sees no image, no cost of the shuffle
-# can be seen, as we expected (at 2 % it is open); but then, at 5 % it is not better than the random mask either.
+# **Shuffling costs SNIP something**, 0.4 points at 5 % and about twice as much at 2 %. At 5 % what
+# is left is the random mask, so that it is the *places* that count. At 2 % the shuffled mask is
+# still better than the random one with ERK's numbers: of SNIP's lead its places are about two
+# thirds, and the rest is in its numbers for the layers. In the convolutional networks of Frankle et
+# al. and Su et al. a weight of a filter meets all places of an image, there is no border to be
+# avoided, and the shuffle changes little. **A sanity check is a question about the network too.**
+# Is it the pixels, then, as the pictures of 13.4 suggest? In part: exercise 13.9. For SynFlow,
+# which sees no image, no cost of the shuffle can be seen, as we expected (at 2 % it is open); but
+# then, at 5 % it is not better than the random mask either.
 #
 # **GraSP gains by the shuffle** at 5 %, two points. That is what nobody had registered, and we come back to it.
 #
-# **Masks that move** beat the one that stays. RigL beats SET clearly at 2 %, not at 5 %; but that is not the gradient alone, since SET has had only seven exchanges in
-# eight epochs, and RigL one in every hundred steps. (In SET's last exchange connections
-# grow at black pixels as well, which never learn anything; they count as kept and are 0.)
+# **Masks that move** beat the one that stays. RigL beats SET clearly at 2 %, not at 5 %; but that
+# is not the gradient alone, since SET has had only seven exchanges in eight epochs, and RigL one in
+# every hundred steps. (In SET's last exchange connections grow at black pixels as well, which never
+# learn anything; they count as kept and are 0.)
 #
 # **The published errors are not reached**, by none of the rows. The protocol is another one, and shorter: SNIP's authors lower their learning rate for the first time after
 # 25,000 steps, five times our whole training. The networks here are not at the end of their training: a random mask still has 1.3 % error on the
@@ -1212,17 +1218,21 @@ print(
 )
 
 # %% [markdown]
-# *How to read it.* Left $R_s$ after each epoch, right what became of it; the horizontal axis is logarithmic. Over all methods the error falls with $R_s$, and
-# the best, GraNet, AC/DC and gradual magnitude, have tried most. But these have *held* half of the weights or all at a time: that is not "in time", it is
-# the dense training that we wanted to save.
+# *How to read it.* Left $R_s$ after each epoch, right what became of it; the horizontal axis is
+# logarithmic. Over all methods the error falls with $R_s$, and the best, GraNet, AC/DC and gradual
+# magnitude, have tried most. But these have *held* half of the weights or all at a time: that is
+# not "in time", it is the dense training that we wanted to save.
 #
-# Among those that never hold more than 2 % in use the line is much weaker. DEEP-R has tried a fifth of all weights, and is no better than SET, which has tried a third as
-# many; sparse momentum has tried as few as RigL with $\Delta T = 400$, and belongs to the best. Of RigL the registered comparison, $\Delta T = 25$ against 400, is
-# open, at twice the $R_s$; and $\Delta T = 25$, with about as large an $R_s$ as 100, is *worse* than that. It may be the proviso of Liu et al.: a weight that is judged
-# after 25 steps had no time to show what it can do. **Where one looks counts, too**: of methods that try about as many
-# weights, RigL and sparse momentum, which grow by the gradient, are ahead of SET, which grows at random. (It is not the whole story: DSR grows at random as well, and lies between.)
-# $R_s$ says whether a method has moved at all, and a static mask that calls itself dynamic is found out by it. It does not say
-# whether the moves were any good.
+# Among those that never hold more than 2 % in use the line is much weaker. DEEP-R has tried a fifth
+# of all weights, and is no better than SET, which has tried a third as many; sparse momentum has
+# tried as few as RigL with $\Delta T = 400$, and belongs to the best. Of RigL the registered
+# comparison, $\Delta T = 25$ against 400, is open, at twice the $R_s$; and $\Delta T = 25$, with
+# about as large an $R_s$ as 100, is *worse* than that. It may be the proviso of Liu et al.: a
+# weight that is judged after 25 steps had no time to show what it can do. **Where one looks counts,
+# too**: of methods that try about as many weights, RigL and sparse momentum, which grow by the
+# gradient, are ahead of SET, which grows at random. (It is not the whole story: DSR grows at random
+# as well, and lies between.) $R_s$ says whether a method has moved at all, and a static mask that
+# calls itself dynamic is found out by it. It does not say whether the moves were any good.
 #
 # ## 13.13 Pitfalls seen in public code
 #

@@ -691,12 +691,11 @@ for n in (B, len(training)):
 #
 # *Single weights.* The control has 0.97, so brute force and Taylor's series agree. On other images,
 # though, no score is good, which was not expected: 0.30 at best, and 0.36 for the control. The sign
-# there is that of $-wg$
-# with the gradient of *those* images, and for 4,600 images too it is a matter of chance. The last
-# lines say why: 98 % of the weights cost less than 1 in the sum over 400 images, and 80 % less than
-# 1 over all 12,000. These data cannot tell whether such a weight is good or bad. *How much* it
-# moves the loss can be told, and that is what the scores are good at: 0.9 for the family of the
-# loss, a half for magnitude.
+# there is that of $-wg$ with the gradient of *those* images, and for 4,600 images too it is a
+# matter of chance. The last lines say why: 98 % of the weights cost less than 1 in the sum over 400
+# images, and 80 % less than 1 over all 12,000. These data cannot tell whether such a weight is good
+# or bad. *How much* it moves the loss can be told, and that is what the scores are good at: 0.9 for
+# the family of the loss, a half for magnitude.
 #
 # *Groups.* The terms with signs cancel: OBD rises from 0.30 to 0.67, and SNIP does not get beyond
 # 0.46.
@@ -964,13 +963,13 @@ book.table(
 
 # %% [markdown]
 # *How to read it.* All global scores spare the small layers, more than ERK does, and all six have a
-# smaller mean loss than any of the three rules, with or without the same score (SNIP's is within the
-# spread of ERK's). (Uniform+ asks for a
-# fifth of the last layer, which it has here: it is "layer".) Between "layer" and "global,
-# magnitude" only the scope differs, and it decides more than the choice among the good scores in
-# D.5. SynFlow goes furthest, as its conservation says; its authors take a hundred rounds, in which
-# the last path of a layer is never cut. Wanda's unit is that of each layer's output, so it is not
-# made for this comparison, and does well all the same. SNIP pays for its noise again.
+# smaller mean loss than any of the three rules, with or without the same score (SNIP's is within
+# the spread of ERK's). (Uniform+ asks for a fifth of the last layer, which it has here: it is
+# "layer".) Between "layer" and "global, magnitude" only the scope differs, and it decides more than
+# the choice among the good scores in D.5. SynFlow goes furthest, as its conservation says; its
+# authors take a hundred rounds, in which the last path of a layer is never cut. Wanda's unit is
+# that of each layer's output, so it is not made for this comparison, and does well all the same.
+# SNIP pays for its noise again.
 #
 # [Section 5.3](05_magnitude.py) has the same question for LeNet-300-100.
 #
