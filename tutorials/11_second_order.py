@@ -799,6 +799,9 @@ book.table(head, rows)
 # \qquad
 # \delta = - v - \frac{w_q - v_q}{[F^{-1}]_{qq}} \, F^{-1} e_q .
 # $$
+#
+# (From $s_q$ comes off $\frac{1}{2} \, \bar g^\top v$, what Newton's step gains; it is the same for every weight
+# of a block.)
 
 # %% tags=["remove-input"]
 book.show_source(woodfisher.deletion, woodfisher.inverse_fisher, docstring=False)
@@ -1013,13 +1016,14 @@ book.table(
 # %% [markdown]
 # *How to read it.* Magnitude is lost first. Up to a half of the weights OBD's choice is nearly
 # free; then the couplings that it leaves out make themselves felt. OBS goes on to two thirds. The
-# dotted lines take it apart: OBS's *choice*, with the weights left as they are, is worth no more
-# than OBD's; and OBD's choice with the others *solved for* has most of what OBS gains. So it is the
+# dotted lines take it apart: up to three quarters OBS's *choice*, with the weights left as they are,
+# is worth no more than OBD's; and OBD's choice with the others *solved for* has most of what OBS gains. So it is the
 # compensation that counts. Adding up the changes of single deletions helps as long as few weights
 # go, and does harm when most of them do, for each change relies on weights that go themselves.
 #
 # Beyond three quarters nothing is predicted any more. The quadratic of the start is used far from
-# the start, and greedy OBS, which trusts it at every step, is overtaken by OBD's choice. Who
+# the start, and greedy OBS, which trusts it at every step, is overtaken (at one point not yet) by
+# OBD's choice with the weights solved for. Who
 # computes $H$ anew on the way (dash-dotted) stays near the truth for longer.
 #
 # ## 11.8 Layer by layer, where the quadratic is exact
@@ -1268,14 +1272,14 @@ for name, score in (("Kron-OBD", by_unit), ("sum of OBD's saliencies", by_diagon
 # %% [markdown]
 # *How to read it.* The basis of K-FAC brings a part of the norm onto the diagonal, not most of it:
 # for this small layer $A \otimes G$ is itself a rough guess of the matrix. For whole units the
-# couplings within a unit make the difference between an order that means something and one that
-# hardly does.
+# couplings within a unit help here; but a rank correlation of eight numbers has a noise of 0.4, so
+# that more than a hint it is not.
 #
 # **CHITA: never form it.** With the empirical Fisher the quadratic around the trained weights
-# $\bar w$ is a least squares problem. Let the rows of $A$ be the gradients of single images. Then
+# $\bar w$ is a least squares problem. Let the $B$ rows of $A$ be the gradients of single images. Then
 #
 # $$
-# Q(w) = \frac{1}{2} \, \lVert A \, (\bar w - w) \rVert^2 + \frac{n \lambda}{2} \, \lVert w - \bar w \rVert^2
+# Q(w) = \frac{1}{2} \, \lVert A \, (\bar w - w) \rVert^2 + \frac{B \lambda}{2} \, \lVert w - \bar w \rVert^2
 # \qquad \text{subject to} \qquad
 # \lVert w \rVert_0 \leq k .
 # $$
@@ -1379,7 +1383,7 @@ for ax, time in zip(axes, plots_once.TIMES, strict=True):
     ax.set_title(
         {"at once": "right after the pruning"}.get(time, "after three epochs"), fontsize=10
     )
-axes[0].legend(fontsize=7, ncol=2)
+axes[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
 axes[1].set_ylabel("")
 book.show(
     figure,
@@ -1433,8 +1437,8 @@ book.table(
 #
 # ### Published figures
 #
-# For the LeNets there are few. The list is what `minisparse methods` knows; neither of the two
-# results was read in its own paper.
+# For the LeNets there are few. The list is what `minisparse methods` knows; none of these results was
+# read in its own paper.
 
 # %% tags=["remove-input"]
 book.table(
