@@ -1104,7 +1104,7 @@ book.table(
 # which sees no image, no cost of the shuffle can be seen, as we expected (at 2 % it is open); but
 # then, at 5 % it is not better than the random mask either.
 #
-# **GraSP gains by the shuffle** at 5 %, two points. That is what nobody had registered, and we come back to it.
+# **GraSP gains by the shuffle** at 5 %, two points: our claim is contradicted. We come back to it.
 #
 # **Masks that move** beat the one that stays. RigL beats SET clearly at 2 %, not at 5 %; but that
 # is not the gradient alone, since SET has had only seven exchanges in eight epochs, and RigL one in
