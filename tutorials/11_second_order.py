@@ -800,8 +800,8 @@ book.table(head, rows)
 # \delta = - v - \frac{w_q - v_q}{[F^{-1}]_{qq}} \, F^{-1} e_q .
 # $$
 #
-# (From $s_q$ comes off $\frac{1}{2} \, \bar g^\top v$, what Newton's step gains; it is the same for every weight
-# of a block.)
+# (From $s_q$ comes off $\frac{1}{2} \, \bar g^\top v$, what Newton's step gains; it is the same
+# for every weight of a block.)
 
 # %% tags=["remove-input"]
 book.show_source(woodfisher.deletion, woodfisher.inverse_fisher, docstring=False)
@@ -1016,10 +1016,11 @@ book.table(
 # %% [markdown]
 # *How to read it.* Magnitude is lost first. Up to a half of the weights OBD's choice is nearly
 # free; then the couplings that it leaves out make themselves felt. OBS goes on to two thirds. The
-# dotted lines take it apart: up to three quarters OBS's *choice*, with the weights left as they are,
-# is worth no more than OBD's; and OBD's choice with the others *solved for* has most of what OBS gains. So it is the
-# compensation that counts. Adding up the changes of single deletions helps as long as few weights
-# go, and does harm when most of them do, for each change relies on weights that go themselves.
+# dotted lines take it apart: up to three quarters OBS's *choice*, with the weights left as they
+# are, is worth no more than OBD's; and OBD's choice with the others *solved for* has most of what
+# OBS gains. So it is the compensation that counts. Adding up the changes of single deletions helps
+# as long as few weights go, and does harm when most of them do, for each change relies on weights
+# that go themselves.
 #
 # Beyond three quarters nothing is predicted any more. The quadratic of the start is used far from
 # the start, and greedy OBS, which trusts it at every step, is overtaken (at one point not yet) by
@@ -1435,27 +1436,29 @@ book.table(
 # %% [markdown]
 # *How to read it.* Three things.
 #
-# **To make good is worth more than to choose.** OBC takes 92 of 100 weights away and loses a fifth of
-# a point, without a step of training. But the mask of magnitude, with its layers merely reconstructed,
-# is nearly there: 2.30 % instead of 6.44 %, of the 4.6 points that lie between magnitude and OBC it
-# has 4.1. OBC's choice is a good one, too: its mask alone has 3.69 %. But with both reconstructed the
-# choice is worth half a point (that claim holds). Without this pair of controls one would have given it
-# all of the 4.6.
+# **To make good is worth more than to choose.** OBC takes 92 of 100 weights away and loses a fifth
+# of a point, without a step of training. But the mask of magnitude, with its layers merely
+# reconstructed, is nearly there: 2.30 % instead of 6.44 %, of the 4.6 points that lie between
+# magnitude and OBC it has 4.1. OBC's choice is a good one, too: its mask alone has 3.69 %. But
+# with both reconstructed the choice is worth half a point (that claim holds). Without this pair of
+# controls one would have given it all of the 4.6.
 #
-# **A diagonal is not enough.** OBD was expected to beat magnitude, and is worse by 6 points: a claim
-# of ours that is contradicted. With shares of its own it does better, and is still behind. What it
-# says of *one* weight is true (11.3); here nine of ten go together, so that couplings decide, which
-# OBD, Wanda and the empirical Fisher leave out. That this is the reason is what the theory suggests; the
-# experiment shows only that they all three are behind. WoodFisher does no better than magnitude, with
-# or without compensation. Its $\lambda$ and the learning rate were the largest of those that were tried,
-# so a better one may lie outside; and a large $\lambda$ is a Fisher matrix that hardly counts.
+# **A diagonal is not enough.** OBD was expected to beat magnitude, and is worse by 6 points: a
+# claim of ours that is contradicted. With shares of its own it does better, and is still behind.
+# What it says of *one* weight is true (11.3); here nine of ten go together, so that couplings
+# decide, which OBD, Wanda and the empirical Fisher leave out. That this is the reason is what the
+# theory suggests; the experiment shows only that they all three are behind. WoodFisher does no
+# better than magnitude, with or without compensation. Its $\lambda$ and the learning rate were the
+# largest of those that were tried, so a better one may lie outside; and a large $\lambda$ is a
+# Fisher matrix that hardly counts.
 #
-# **Training compensates, too.** SparseGPT's gain of 11.5 points over its mask alone is gone to the digit
-# after three epochs, and its choice costs 0.3 points against magnitude's (it decides on a column before it
-# has seen what the later ones need; we have not tried whether it is that). Of OBC's gain 0.2 of 1.9
-# points are left. For it and L-OBS "shrinks" stays open: three seeds with such a spread cannot tell.
-# What stays of second order after training is OBC against magnitude, 0.27 points at 12.5x; against
-# magnitude reconstructed, 1.80 to 1.92 %, three seeds no longer tell (not registered).
+# **Training compensates, too.** SparseGPT's gain of 11.5 points over its mask alone is gone to the
+# digit after three epochs, and its choice costs 0.3 points against magnitude's (it decides on a
+# column before it has seen what the later ones need; we have not tried whether it is that). Of
+# OBC's gain 0.2 of 1.9 points are left. For it and L-OBS "shrinks" stays open: three seeds with
+# such a spread cannot tell. What stays of second order after training is OBC against magnitude,
+# 0.27 points at 12.5x; against magnitude reconstructed, 1.80 to 1.92 %, three seeds no longer tell
+# (not registered).
 #
 # ### Published figures
 #
@@ -1481,11 +1484,12 @@ book.table(
 
 # %% [markdown]
 # They belong to schedules of many prunings with retraining in between, ours to a single one with
-# three epochs. So 2.0 % at 8 % (12.5x) is not the number of "OBD, 12.5x, trained on", though it may
-# be compared with it: ours has 2.41 ± 0.18 %, which is worse. Two older results are about other
-# networks. The abstract of Hassibi and Stork (read) claims 90, 76 and 62 % fewer weights than weight decay leaves on the three MONK's
-# problems, and NETtalk with 1,560 weights instead of 18,000. And OBD's own network, for handwritten
-# digits, lost three of four parameters (**as recalled; not checked against the PDF**).
+# three epochs. So 2.0 % at 8 % (12.5x) is not the number of "OBD, 12.5x, trained on", though it
+# may be compared with it: ours has 2.41 ± 0.18 %, which is worse. Two older results are about
+# other networks. The abstract of Hassibi and Stork (read) claims 90, 76 and 62 % fewer weights
+# than weight decay leaves on the three MONK's problems, and NETtalk with 1,560 weights instead of
+# 18,000. And OBD's own network, for handwritten digits, lost three of four parameters (**as
+# recalled; not checked against the PDF**).
 #
 # ## 11.11 Pitfalls seen in public code
 #
