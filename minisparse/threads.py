@@ -140,6 +140,16 @@ def blas_threads() -> int | None:
     return None if library is None else int(library.scipy_openblas_get_num_threads64_())
 
 
+def blas_kernel() -> str | None:
+    """Return for which processor NumPy's OpenBLAS has chosen its kernels; None if it is another."""
+    library = _openblas()
+    if library is None:
+        return None
+    corename = library.scipy_openblas_get_corename64_
+    corename.restype = ctypes.c_char_p
+    return str(corename().decode())
+
+
 def _set_blas(n: int) -> None:
     library = _openblas()
     if library is not None:

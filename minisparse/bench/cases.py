@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .growth import variants
+
 
 @dataclass(frozen=True)
 class Task:
@@ -23,6 +25,8 @@ class Task:
         Share of the weights that is zero.
     chain : int
         For the overhead: how many additions follow one another.
+    variant : str
+        One of `growth.variants`, or a method.
     """
 
     case: str
@@ -31,6 +35,7 @@ class Task:
     training: bool = False
     sparsity: float | None = None
     chain: int = 0
+    variant: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as a dict."""
@@ -45,6 +50,8 @@ class Task:
         parts = [self.case]
         if self.sparsity is not None:
             parts.append(f"{100 * self.sparsity:g} % sparse")
+        if self.variant:
+            parts.append(self.variant)
         if self.chain:
             parts.append("one addition" if self.chain == 1 else f"chain of {self.chain}")
         return ", ".join([*parts, f"batch {self.batch}"] if self.images else parts)
@@ -63,6 +70,8 @@ class Case:
         By default.
     one_thread : bool
         Whether one thread is all that is measured by default.
+    grows : bool
+        Its tasks are the variants in `growth`.
     """
 
     name: str
@@ -75,9 +84,23 @@ class Case:
     break_even: tuple[float, ...] = ()  # more sparsities, at batch 100 and against "dense" alone
     chains: tuple[int, ...] = (0,)
     one_thread: bool = False
+    grows: bool = False
 
     def tasks(self, batches: Sequence[int] | None = None) -> Iterator[Task]:
         """Yield what is to be measured."""
+        if self.grows:
+            from . import methods  # it imports this file
+
+            if self.name == "methods":
+                for net in ("lenet300", "lenet5"):
+                    for name in methods.names(net):
+                        yield Task(self.name, _BATCH, net, training=True, variant=name)
+                return
+            for variant in variants(self.name):
+                yield Task(
+                    self.name, variant.batch, variant=variant.name, training=variant.training
+                )
+            return
         sizes = batches if batches and self.net else self.batches
         for sparsity in self.sparsities:
             for batch in sizes:
@@ -102,6 +125,8 @@ _BATCH = 100
 _SPARSITIES = (0.9, 0.95, 0.99)
 _MLP = ("torch-eager", "torch-compile", "jax", "autograd", "mygrad", "numpy")
 _CONV = ("torch-eager", "torch-eager-channels-last", *_MLP[1:])
+_TORCH = ("torch-eager", "torch-eager-channels-last", "torch-compile")
+_STEP = "a training step, batch 128 of 32x32x3"
 
 CASES = {
     case.name: case
@@ -150,5 +175,21 @@ CASES = {
             sparsities=_SPARSITIES,
             one_thread=True,
         ),
+        Case("conv", "convolutions, forward and backward", _TORCH, (100,), grows=True),
+        Case("batchnorm", "batch norm, forward and backward", _TORCH, (100,), grows=True),
+        Case("relu", "ReLU, forward and backward", _TORCH, (100,), grows=True),
+        Case(
+            *("mlp", "perceptrons, a training step"),
+            *(("torch-eager", "torch-compile", "numpy"), (100,)),
+            grows=True,
+        ),
+        Case(
+            *("methods", "a step of each method, in dense steps, and what acts once"),
+            *(("dense",), (_BATCH,)),
+            grows=True,
+            one_thread=True,
+        ),
+        Case("vgg16", f"VGG-16 with batch norm, {_STEP}", _TORCH, (128,), grows=True),
+        Case("resnet20", f"a residual network of 20 layers, {_STEP}", _TORCH, (128,), grows=True),
     )
 }

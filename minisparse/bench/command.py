@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from .cases import CASES
@@ -67,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print; 1 if a peer that is installed failed or computes something else."""
     plan = _plan(args)
+    without = without_kernels()
+    if without is not None:
+        print(without, file=sys.stderr)
+        if os.environ.get("MINISPARSE_KERNELS") != "numpy":
+            return 1
     for path in filter(None, (args.out, args.figure and args.figure.parent)):
         path.mkdir(parents=True, exist_ok=True)  # before anything is measured
 
@@ -81,15 +88,38 @@ def run(args: argparse.Namespace) -> int:
         (args.out / "bench.json").write_text(as_json + "\n")
         (args.out / "bench.txt").write_text(as_text + "\n")
         _draw(result, args.out / "bench.png")
+        _draw_growth(result, args.out / "growth.png")
     if args.figure is not None:
         _draw(result, args.figure)
     return 1 if result.failed else 0
+
+
+def without_kernels() -> str | None:
+    """Say what to do where the compiled kernels cannot run; None where they can."""
+    if os.environ.get("MINISPARSE_KERNELS") == "numpy":
+        return (
+            "MINISPARSE_KERNELS=numpy: minisparse runs on its NumPy definitions here, several times "
+            "slower than compiled. Unset it for the times that others report."
+        )
+    if find_spec("numba") is None:
+        return (
+            "Numba is not installed, and what this command times are the compiled kernels. Install "
+            'it (pip install "numba"), or time the NumPy definitions, which everything else runs on '
+            "without it: MINISPARSE_KERNELS=numpy minisparse bench"
+        )
+    return None
 
 
 def _draw(result: Result, path: Path) -> None:
     from .figure import draw
 
     draw(result, path)
+
+
+def _draw_growth(result: Result, path: Path) -> None:
+    from .figure_growth import draw_growth
+
+    draw_growth(result, path)
 
 
 def _plan(args: argparse.Namespace) -> Plan:

@@ -59,6 +59,8 @@ def _bars(rows: list[Row]) -> Bars:
     bars: Bars = {}
     for r in by_case(rows):
         case = CASES[r["case"]]
+        if case.grows:  # see figure_growth.py and the tables
+            continue
         most = max(other["threads"] for other in rows if other["case"] == r["case"])
         if r["threads"] != most or r.get("sparsity") in case.break_even:
             continue

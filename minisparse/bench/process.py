@@ -26,6 +26,8 @@ _VARIABLES = (
     "NUMBA_NUM_THREADS",
     "MINISPARSE_THREADS",
 )
+# What a shell may have set to keep a BLAS from its best: a peer shall run as it would elsewhere.
+_RESTRICTING = ("OPENBLAS_CORETYPE", "OPENBLAS_VERBOSE", "MKL_DEBUG_CPU_TYPE", "MKL_CBWR")
 _PATIENCE = 300.0  # seconds for an answer; compilation takes its time
 
 
@@ -136,7 +138,7 @@ class WorkerProcess:
 
 def environment_for(threads: int) -> dict[str, str]:
     """Return the environment of a process that shall compute on so many threads."""
-    variables = dict(os.environ)
+    variables = {k: v for k, v in os.environ.items() if k not in _RESTRICTING}
     variables.update(dict.fromkeys(_VARIABLES, str(threads)))
     variables["JAX_PLATFORMS"] = "cpu"
     variables["CUDA_VISIBLE_DEVICES"] = ""

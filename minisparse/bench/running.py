@@ -10,7 +10,7 @@ from typing import Any
 
 from minisparse.machine import Neighbours
 
-from . import workload
+from . import growth, workload
 from .cases import CASES, Task
 from .machine import describe
 from .measure import Row, Settings, measure
@@ -174,17 +174,28 @@ class Bench:
             try:
                 told = worker.ask(do="describe")
                 machine["versions"].update(told.pop("versions"))
+                kernel = told.pop("kernel", None)
+                if kernel:
+                    machine.setdefault("kernels", {})[name] = kernel
                 if name == OURS:
                     machine.update(told)
-                    machine.setdefault("multiply_adds_per_second", worker.ask(do="peak")["peak"])
+                    peaks = worker.ask(do="peak")
+                    machine.setdefault("multiply_adds_per_second", peaks["peak"])
+                    machine.setdefault("bytes_per_second", peaks["bandwidth"])
             except WorkerError as error:
                 self.note(f"{name}: it does not describe itself: {error}")
-        peak = machine.get("multiply_adds_per_second")
-        if not peak:
-            return
+        peak, bandwidth = (machine.get(k) for k in ("multiply_adds_per_second", "bytes_per_second"))
         for made in self.result.rows:
             case = CASES[made["case"]]
-            if case.training and made["threads"] == threads:
+            if case.grows and case.name != "methods" and made["threads"] == threads:
+                variant = growth.find(case.name, made["variant"])
+                seconds = made["ours_us"] * 1e-6
+                if peak and growth.multiply_adds(variant):
+                    done = growth.multiply_adds(variant)
+                    made["share_of_peak"] = done / seconds / (peak * threads)
+                elif bandwidth and growth.bytes_moved(variant):
+                    made["share_of_bandwidth"] = growth.bytes_moved(variant) / seconds / bandwidth
+            if peak and case.training and made["threads"] == threads:
                 done = made["batch"] * workload.multiply_adds(case.net, training=True)
                 made["share_of_peak"] = done / (made["ours_us"] * 1e-6) / (peak * threads)
 

@@ -46,6 +46,19 @@ class Chapter:
         """The page that is made of it."""
         return self.path.parent / "pages" / f"{self.name}.md"
 
+    @property
+    def seconds_to_run(self) -> float:
+        """What `time` says of running: "half a minute to run", "a few seconds", "2 minutes"."""
+        said = re.search(r"([\w ]+?) to run", self.time)
+        if said is None:
+            return 0.0
+        *count, unit = said[1].split()
+        times = {"a": 1.0, "half": 0.5, "one": 1.0, "few": 5.0}
+        number = 1.0
+        for word in count:
+            number *= times.get(word) or (float(word) if word.isdecimal() else 1.0)
+        return number * (60.0 if unit.startswith("minute") else 1.0)
+
     @classmethod
     def read(cls, path: Path) -> Chapter:
         """Read the first cell of a chapter.

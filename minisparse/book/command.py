@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build(chosen: Sequence[Chapter], every: Sequence[Chapter]) -> int:
+    _announce(chosen)
     for chapter in chosen:
         start = time.perf_counter()
         page = make_page(chapter, every)
@@ -55,6 +56,18 @@ def _build(chosen: Sequence[Chapter], every: Sequence[Chapter]) -> int:
         seconds = time.perf_counter() - start
         print(f"{chapter.page.name}: {len(page.figures)} figures, {seconds:.0f} s", flush=True)
     return 0
+
+
+def _announce(chosen: Sequence[Chapter]) -> None:
+    """Say how long the chapters run: as long as they say, times what this machine takes longer."""
+    from ..experiments.pace import of_this_machine
+    from ..experiments.recipes.dense import Dense
+
+    pace = of_this_machine([Dense()])
+    seconds = pace.factor() * sum(chapter.seconds_to_run for chapter in chosen)
+    number = f"{len(chosen)} chapter{'' if len(chosen) == 1 else 's'}"
+    where = "this machine" if pace.measured else "the machine that they were written on"
+    print(f"{number}, about {max(1, round(seconds / 60))} min on {where}", flush=True)
 
 
 def _check(chosen: Sequence[Chapter], every: Sequence[Chapter]) -> int:

@@ -105,4 +105,5 @@ def _result_shape(layer: ChainLayer, above: ChainLayer) -> tuple[int, ...]:
     return conv_output_shape(x.shape, w.shape, stride, padding)
 
 
+__no_gradient__ = ("chain_gradients",)
 __all__ = ["chain_gradients"]

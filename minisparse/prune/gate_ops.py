@@ -160,4 +160,5 @@ def _dots(a: Array, b: Array, axes: tuple[int, ...]) -> Array:
     return array_module(a).einsum(f"{letters},{letters}->{left}", a, b)
 
 
+__no_gradient__ = ("other_axes",)
 __all__ = ["GatePenalty", "GroupProduct", "HardConcrete", "other_axes"]

@@ -34,9 +34,6 @@ class ParametrizedTraining(Method, Generic[P]):
         What to use in place of the optimizer's weight decay, which would act on the
         parametrization's parameters too; None where it may.
     model : Module
-    layers : dict from name to (layer, parametrization)
-        The layers that hold the parametrization when training begins: to look for them at every step
-        takes longer than the step of a small network.
     """
 
     kind: type[P]
@@ -44,7 +41,16 @@ class ParametrizedTraining(Method, Generic[P]):
     instead_of_decay: ClassVar[str | None] = "minisparse.prune.penalties.L2"
     model: Module
 
-    layers: dict[str, tuple[Weighted, P]]
+    _layers: dict[str, tuple[Weighted, P]] | None = None
+
+    @property
+    def layers(self) -> dict[str, tuple[Weighted, P]]:
+        """The layers that hold the parametrization, by name.
+
+        They are looked for once, when training begins: at every step that takes longer than the
+        step of a small network.
+        """
+        return self._layers or require_parametrized(self.model, self.kind, self.put_in_by)
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Find the parametrizations, and see whether they can be trained and resumed.
@@ -56,7 +62,7 @@ class ParametrizedTraining(Method, Generic[P]):
             the optimizer has a weight decay.
         """
         self.model = model
-        self.layers = require_parametrized(model, self.kind, self.put_in_by)
+        self._layers = require_parametrized(model, self.kind, self.put_in_by)
         trained = {id(p) for _, p in optimizer.params}
         for name, (_, held) in self.layers.items():
             what = f"the {self.kind.__name__.lower()} of {name}"
