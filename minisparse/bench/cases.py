@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from . import methods
 from .growth import variants
 
 
@@ -89,8 +90,6 @@ class Case:
     def tasks(self, batches: Sequence[int] | None = None) -> Iterator[Task]:
         """Yield what is to be measured."""
         if self.grows:
-            from . import methods  # it imports this file
-
             if self.name == "methods":
                 for net in ("lenet300", "lenet5"):
                     for name in methods.names(net):

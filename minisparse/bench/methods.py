@@ -7,7 +7,6 @@ under a mask between them: they are all "a mask".
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +16,9 @@ import numpy as np
 from minisparse.data import Split
 
 from . import workload
-from .cases import Task
-from .jobs import Job
 
 _IMAGES = 2000  # of the made-up data
-_BATCH = 100
+BATCH = 100
 
 Make = Callable[[], list[Any]]
 Prepare = Callable[[Any, Any], Any]
@@ -247,60 +244,6 @@ def costs() -> dict[str, Cost]:
     }
 
 
-# ---- jobs ---------------------------------------------------------------------------------------
-
-
 def names(net: str) -> list[str]:
     """Return the methods that are measured on a net."""
     return [name for name, cost in costs().items() if net in cost.nets]
-
-
-def job(task: Task) -> Job:
-    """Return the job of a method: `task.variant`, on `task.net`."""
-    return _job(task, costs()[task.variant])
-
-
-def dense_job(task: Task) -> Job:
-    """Return that of the same net without a method."""
-    return _job(task, Cost())
-
-
-def _job(task: Task, cost: Cost) -> Job:
-    from minisparse.nn import LeNet5, LeNet300
-    from minisparse.prune.method import Run
-    from minisparse.train import _step_function
-
-    rng = np.random.default_rng(0)
-    nets: dict[str, Callable[..., Any]] = {"lenet300": LeNet300, "lenet5": LeNet5}
-    model = nets[task.net](rng=rng)
-    cost.prepare(model, rng)
-    optimizer = cost.optimizer(model)
-    methods, images = cost.make(), split()
-    run = Run(model, optimizer, rng, tuple(methods), images, 1000, _BATCH)
-
-    def begin() -> None:
-        for method in methods:
-            method.attach(model, optimizer, rng)
-        for method in methods:
-            method.begin(run)
-
-    if cost.once:
-        weights = model.state_dict()
-
-        def act() -> None:
-            model.load_state_dict(weights)
-            begin()
-
-        return Job(act, dict)
-    begin()
-    model.train(True)
-    step = _step_function(run)
-    x = images.images.astype(np.float32) / np.float32(255)
-    y = images.labels.astype(np.int64)
-    turns = itertools.cycle(range(0, len(y), _BATCH))
-
-    def call() -> None:
-        i = next(turns)
-        step(x[i : i + _BATCH], y[i : i + _BATCH])
-
-    return Job(call, dict)

@@ -15,7 +15,11 @@ from minisparse.threads import get_num_threads
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "List the published tables that `minisparse reproduce` can do."
+    parser.description = (
+        "List the published tables that `minisparse reproduce` can do. The minutes come from a "
+        "measurement of this machine, ten seconds at the first time (with MINISPARSE_MEASURE=no "
+        "there is none, and they are those of the machine that the figures are from)."
+    )
     parser.add_argument("--json", action="store_true", help="the same for programs")
     parser.add_argument(
         "--out",

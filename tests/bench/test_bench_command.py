@@ -61,6 +61,7 @@ def test_names_are_those_that_the_goals_use():
     assert list(CASES) == [
         *("lenet300-train", "lenet300-infer", "lenet5-train", "lenet5-infer"),
         *("op-overhead", "sparse-csr", "shrunk"),
+        *("conv", "batchnorm", "relu", "mlp", "methods", "vgg16", "resnet20"),
     ]
     assert set(peers.PEERS) == {
         *("ours", "dense", "dense-compiled", "numpy", "scipy-csr", "autograd", "mygrad", "jax"),

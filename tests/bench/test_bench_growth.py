@@ -6,12 +6,12 @@ import os
 import numpy as np
 import pytest
 
-from minisparse.bench import command, growth, methods
+from minisparse.bench import command, growth
 from minisparse.bench.agreement import disagreement
 from minisparse.bench.cases import CASES, Task
 from minisparse.bench.figure_growth import best_ratios, draw_growth
 from minisparse.bench.growth import Variant
-from minisparse.bench.peers import builder, is_installed
+from minisparse.bench.peers import builder, is_installed, pruning
 from minisparse.bench.process import environment_for
 from minisparse.bench.report import text
 from minisparse.bench.running import Result
@@ -86,14 +86,14 @@ def test_growing_cases_have_the_sizes_that_were_agreed_upon():
 def test_every_method_of_the_table_can_be_built_and_takes_a_step():
     for task in CASES["methods"].tasks():
         if task.net == "lenet300" and "once" not in task.variant:
-            job = methods.job(task)
+            job = pruning.job(task)
             job.call()
             assert job.digest() == {}
 
 
 @pytest.mark.parametrize("name", ["once: magnitude", "once: SNIP", "once: Wanda, 1,000 images"])
 def test_what_acts_once_can_act_again(name):
-    job = methods.job(Task("methods", 100, "lenet300", training=True, variant=name))
+    job = pruning.job(Task("methods", 100, "lenet300", training=True, variant=name))
     job.call()
     job.call()
 

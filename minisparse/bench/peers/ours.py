@@ -13,11 +13,11 @@ import numpy as np
 
 from minisparse import nn
 from minisparse.autodiff import Tensor, cross_entropy, no_grad
-from minisparse.bench import methods, workload
+from minisparse.bench import workload
 from minisparse.bench.cases import Task
 from minisparse.bench.growth import Layer, Variant
 from minisparse.bench.jobs import Job, addition_job, net_job, operands
-from minisparse.bench.peers import growing
+from minisparse.bench.peers import growing, pruning
 from minisparse.nn import LeNet5, LeNet300, Module
 from minisparse.one_step import OneStep
 from minisparse.optim import SGD
@@ -31,7 +31,7 @@ def build(task: Task) -> Job:
     if task.chain:
         return _addition(task)
     if task.case == "methods":
-        return methods.job(task)
+        return pruning.job(task)
     if task.variant:
         return growing.job(_Grown, task)
     whole = _as_it_is if task.training else _compiled
@@ -42,7 +42,7 @@ def build(task: Task) -> Job:
 def dense(task: Task) -> Job:
     """Return the job of the model that is not made smaller: zeros are stored and multiplied."""
     if task.case == "methods":
-        return methods.dense_job(task)
+        return pruning.dense_job(task)
     return net_job(_Net(task, _as_it_is), task, _to_numpy)
 
 
