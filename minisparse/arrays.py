@@ -4,6 +4,9 @@ All mathematics in this package is written once, against ``xp = array_module(x)`
 in main memory, CuPy for arrays on a GPU, or any registered library that speaks the same dialect.
 """
 
+import math
+import operator
+import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -36,6 +39,42 @@ def _module_of(array_type: type) -> ModuleType | None:
         register_array_type(array_type, sys.modules["cupy"])
         return sys.modules["cupy"]
     return None
+
+
+def as_dtype(value: Any) -> np.dtype[Any]:
+    """Return a dtype, given as one or by name.
+
+    Raises
+    ------
+    TypeError
+        It is none.
+    """
+    try:
+        dtype: np.dtype[Any] = np.dtype(value)
+        return dtype
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"expected a dtype such as np.float32, got {value!r}") from error
+
+
+def check_shape(shape: Any) -> None:
+    """Complain of lengths that are none, and of more numbers than this machine has memory for.
+
+    A system that promises memory which it does not have would end the process instead.
+    """
+    if not all(hasattr(n, "__index__") and n >= 0 for n in shape):
+        raise ValueError(f"lengths of an array are whole numbers >= 0, got {tuple(shape)}")
+    n, most = math.prod(map(operator.index, shape)), _memory() // np.dtype(DEFAULT_DTYPE).itemsize
+    if n > most:
+        raise ValueError(
+            f"an array of shape {tuple(shape)} has {n:.3g} numbers, and the memory here holds {most:.3g}"
+        )
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # another kind of system
+        return 1 << 42
 
 
 def is_array(value: Any) -> bool:

@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from .doors import door
+
 FORMAT, VERSION = "minisparse checkpoint", 1
 _DOCUMENT = "state.json"
 _ARRAY = "__array__"
@@ -46,6 +48,7 @@ class CheckpointError(RuntimeError):
 # ---- the file ---------------------------------------------------------------------------------
 
 
+@door
 def save(path: str | os.PathLike[str], state: State) -> None:
     """Write `state` to a file: all of it, or the old file stays as it was.
 
@@ -93,6 +96,7 @@ def save(path: str | os.PathLike[str], state: State) -> None:
     _remove_leftovers(path)
 
 
+@door
 def load(path: str | os.PathLike[str]) -> State:
     """Read what `save` wrote.
 
@@ -315,6 +319,7 @@ def plain(value: Any) -> Any:
 def _plain_function(function: Any) -> str:
     name = getattr(function, "__qualname__", type(function).__name__)
     variables: dict[str, Any] = {}
+    function = inspect.unwrap(function)  # a decorator does not make it another one
     if isinstance(function, types.FunctionType):
         variables = dict(inspect.getclosurevars(function).nonlocals)
     elif dataclasses.is_dataclass(function):

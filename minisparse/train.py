@@ -27,21 +27,25 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
 
 from .arrays import array_module
-from .autodiff import Tensor, cross_entropy
+from .autodiff import Tensor, cross_entropy, no_grad
 from .checkpoint import CheckpointError, RunFile, State, describe, plain
 from .data import Split, batches
 from .data.batching import Normalization
+from .doors import door
 from .evaluation import Evaluation, Loss, count_wrong, home, in_mode, measure
 from .interrupt import deferred_signals
 from .nn import BatchNorm1d, Module, Parameter, record_layers
+from .nn.batchnorm import BatchNorm
+from .nn.module import observe
 from .one_step import OneStep
 from .optim import EMA, Optimizer, Schedule
+from .optim.schedules import planned_until
 from .progress import Progress, Silence
 from .prune.method import Method, Run
 
@@ -61,6 +65,7 @@ class NonFiniteError(FloatingPointError):
 # ---- evaluation -------------------------------------------------------------------------------
 
 
+@door
 def evaluate(
     model: Module,
     split: Split,
@@ -105,6 +110,7 @@ def evaluate(
 # ---- training ---------------------------------------------------------------------------------
 
 
+@door
 def train(
     model: Module,
     split: Split,
@@ -194,7 +200,7 @@ def train(
         model, optimizer, rng, tuple(methods), _split(split, "split"), operator.index(epochs),
         operator.index(batch_size), normalize, loss, average,
     )  # fmt: skip
-    _check(run, validation, evaluate_every)
+    _check(run, validation, evaluate_every, schedule)
     file = None
     if checkpoint is not None:
         _check_generators(run)
@@ -372,13 +378,7 @@ def _begin(run: Run, file: RunFile | None) -> None:
         saved = file.read()  # before anything is changed
     for method in run.methods:
         method.attach(run.model, run.optimizer, run.rng)
-        if method.planned_until() > run.epochs:
-            warnings.warn(
-                f"{type(method).__name__} is set to act until epoch {method.planned_until():g}, but "
-                f"the run ends after {run.epochs}: what is due later will not happen",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+        _tell_too_late(type(method).__name__, method.planned_until(), run.epochs)
     if saved is None:
         for method in run.methods:
             method.begin(run)
@@ -397,6 +397,16 @@ def _begin(run: Run, file: RunFile | None) -> None:
         ) from error
 
 
+def _tell_too_late(what: str, until: float, epochs: int) -> None:
+    if until > epochs:
+        warnings.warn(
+            f"{what} is set to act until epoch {until:g}, but the run ends after {epochs}: what is due "
+            "later will not happen",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+
+
 def _write(run: Run, file: RunFile) -> None:
     """Write a checkpoint; a failure ends the run only if there is no later chance."""
     _require_finite_parameters(run)
@@ -407,7 +417,7 @@ def _write(run: Run, file: RunFile) -> None:
             error.run = run
             error.add_note("The run is complete; it is in the attribute `run` of this exception.")
             raise
-        warnings.warn(f"{error}; the run goes on", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{error}; the run goes on", RuntimeWarning, stacklevel=4)
 
 
 def _fingerprint(split: Split) -> str:
@@ -429,7 +439,9 @@ def _describe(run: Run) -> State:
 # ---- checks -----------------------------------------------------------------------------------
 
 
-def _check(run: Run, validation: Split | None, evaluate_every: int) -> None:
+def _check(
+    run: Run, validation: Split | None, evaluate_every: int, schedule: Schedule | None
+) -> None:
     if validation is not None:
         _split(validation, "validation")
     if not isinstance(run.rng, np.random.Generator):
@@ -443,11 +455,52 @@ def _check(run: Run, validation: Split | None, evaluate_every: int) -> None:
             raise TypeError(f"methods must be Method objects, got {method!r}")
     if run.average is not None and run.average.model is not run.model:
         raise ValueError("the average belongs to another model")
-    normed = [name for name, m in run.model.named_modules() if isinstance(m, BatchNorm1d)]
-    if normed and len(run.split) - (run.steps_per_epoch - 1) * run.batch_size == 1:
+    _tell_too_late("the learning rate's schedule", planned_until(schedule), run.epochs)
+    _check_optimizer(run)
+    if len(run.split) - (run.steps_per_epoch - 1) * run.batch_size == 1:
+        _check_batch_of_one(run)
+
+
+def _check_optimizer(run: Run) -> None:
+    """Tell of an optimizer that was made for other parameters, before a training changes nothing."""
+    moved = {id(p) for _, p in run.optimizer.params}
+    still = [name for name, p in run.model.named_parameters() if id(p) not in moved]
+    strange = len(moved) + len(still) - len(run.model.parameters())
+    if still and strange == len(moved) and not run.methods:  # a method may move what is its own
+        raise ValueError(
+            "the optimizer has none of the model's parameters, and would train something else: make "
+            "it for this model, after the model's last change"
+        )
+    if still and strange:
+        warnings.warn(
+            f"the optimizer does not have '{still[0]}', but {strange} parameters that are not in the "
+            "model: if a layer was replaced, make the optimizer afterwards",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+
+
+def _check_batch_of_one(run: Run) -> None:
+    """Tell of a batch norm to which the last batch, of one image, gives one value per channel."""
+    names = {m: name for name, m in run.model.named_modules() if isinstance(m, BatchNorm)}
+    alone = [name for m, name in names.items() if isinstance(m, BatchNorm1d)]
+
+    def look(module: Module, x: Any, _: Any) -> None:
+        if module in names and x.size == x.shape[-1]:
+            alone.append(names[module])
+
+    if names and not alone:
+        xp, dtype = home(run.model)
+        image, _ = next(batches(run.split, 1, normalize=run.normalize, dtype=dtype))
+        drawn = run.rng.bit_generator.state
+        # What fails here fails in the first step, where it is told.
+        with suppress(Exception), in_mode(run.model, training=False), no_grad(), observe(look):
+            run.model(xp.asarray(image))
+        run.rng.bit_generator.state = drawn
+    if alone:
         raise ValueError(
             f"with batch_size={run.batch_size} the last batch of {len(run.split)} images has one, of "
-            f"which batch norm '{normed[0]}' cannot take a variance: choose a batch_size that leaves "
+            f"which batch norm '{alone[0]}' cannot take a variance: choose a batch_size that leaves "
             "two or more, or train on one image less"
         )
 

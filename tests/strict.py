@@ -184,7 +184,7 @@ strict.asarray = _asarray
 strict.asnumpy = lambda array: array._values.copy()
 for _names, _operands in (
     ("arange empty eye full ones zeros", 0),
-    ("abs arccos argsort broadcast_to cos count_nonzero cumsum exp isfinite isnan log log1p ones_like pad repeat", 1),
+    ("abs arccos argsort broadcast_to cos count_nonzero cumsum exp full_like isfinite isnan log log1p ones_like pad repeat", 1),
     ("sign sort sqrt square tanh transpose unique zeros_like", 1),
     ("maximum minimum tensordot", 2),
     ("clip where", 3),
@@ -194,3 +194,4 @@ for _names, _operands in (
         setattr(strict, _name, _function(_name, _operands))
 strict.add = _function("add", 2)
 strict.add.at = _add_at
+strict.einsum = lambda letters, *arrays: _strict(np.einsum(letters, *map(_bare, arrays)))

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minisparse
+from minisparse.autodiff import cross_entropy
 from minisparse.checkpoint import (
     CheckpointError,
     RunFile,
@@ -369,6 +370,7 @@ def test_a_description_holds_the_settings_that_an_object_keeps():
 
 def test_a_function_is_described_by_its_name_and_what_it_closes_over():
     assert plain(schedules.cosine) == "cosine"
+    assert plain(cross_entropy) == "cross_entropy"
     assert plain(schedules.cosine(10)) != plain(schedules.cosine(20))
     assert plain(schedules.cosine(10)) == plain(schedules.cosine(10))
     assert plain({"b": frozenset({3, 1})}) == {"b": [1, 3]}

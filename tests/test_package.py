@@ -12,7 +12,7 @@ def modules_after(statement):
     """Names of the modules that a fresh interpreter has loaded after `statement`."""
     code = f"{statement}; import sys; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=600
     )
     return set(done.stdout.split())
 

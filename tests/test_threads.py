@@ -139,6 +139,234 @@ def test_a_number_out_of_range_is_refused(n):
 
 def test_idle_threads_do_not_spin_for_long_unless_the_user_says_how():
     code = "import os; from minisparse.kernels import threads; print(os.environ['GOMP_SPINCOUNT'])"
-    assert python(code).stdout == "1000\n"
+    assert python(code).stdout == "300\n"
     assert python(code, GOMP_SPINCOUNT="7").stdout == "7\n"
     assert "KeyError" in python(code, OMP_WAIT_POLICY="active").stderr
+
+
+# ---- processes and Python threads --------------------------------------------------------------
+
+WORK = """
+import os, sys, threading, multiprocessing
+import numpy as np
+import minisparse
+from minisparse import kernels, threads
+
+def work(seed=0):
+    x = np.arange(1 << 18, dtype=np.float64)
+    kernels.sgd_step(x, x + seed, None, 0.25)
+    y = kernels.matmul(np.full((200, 200), 2.0), np.full((200, 200), 3.0))
+    return float(x.sum()), float(y.sum())
+"""
+RIGHT = [(0.75 * n * (n - 1) / 2 - 0.25 * n * seed, 48e6) for n in (1 << 18,) for seed in range(4)]
+LAYERS = ("omp", "workqueue", "tbb")
+
+
+@pytest.fixture(params=LAYERS)
+def layer(request):
+    """One of Numba's libraries of threads, if it is there."""
+    code = "import numba; numba.set_num_threads(1); print(numba.threading_layer())"
+    if python(code, NUMBA_THREADING_LAYER=request.param).stdout.strip() != request.param:
+        pytest.skip(f"Numba has no {request.param} here")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A folder for the machine code of these processes, so that they compile once."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+@needs_fork
+def test_a_forked_process_computes_on_one_thread(layer, cache):
+    """By hand, and a child of the child; what its parent does afterwards is as before."""
+    code = f"""{WORK}
+def fork(what):
+    sys.stdout.flush()
+    pid = os.fork()
+    if not pid:
+        what()
+        sys.stdout.flush()
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+def child():
+    print(work(1), threads.get_num_threads(), threads.is_forked())
+    fork(lambda: print(work(2)))
+
+print(work())
+fork(child)
+print(work(3), threads.get_num_threads(), threads.is_forked())
+"""
+    done = python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER=layer, NUMBA_CACHE_DIR=cache)
+    assert done.stdout.splitlines() == [
+        f"{RIGHT[0]}",
+        f"{RIGHT[1]} 1 True",
+        f"{RIGHT[2]}",
+        f"{RIGHT[3]} 2 False",
+    ], done.stderr
+    assert not done.stderr
+
+
+@needs_fork
+@pytest.mark.parametrize("how", ["fork", "forkserver", "spawn"])
+def test_a_pool_of_processes_computes_the_same_however_they_are_started(how, cache, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""{WORK}
+if __name__ == "__main__":
+    print(work())
+    with multiprocessing.get_context({how!r}).Pool(2) as pool:
+        print(pool.map(work, range(4)))
+"""
+    )
+    code = f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    done = python(code, NUMBA_NUM_THREADS="2", NUMBA_CACHE_DIR=cache)
+    assert done.stdout.splitlines() == [f"{RIGHT[0]}", f"{RIGHT}"], done.stderr
+
+
+@needs_fork
+def test_a_process_that_is_forked_before_the_first_kernel_has_all_threads(cache):
+    code = f"""{WORK}
+pid = os.fork()
+print(work(), threads.get_num_threads(), flush=True)
+if pid:
+    os.waitpid(pid, 0)
+else:
+    os._exit(0)
+"""
+    done = python(code, NUMBA_NUM_THREADS="2", NUMBA_CACHE_DIR=cache)
+    assert done.stdout.splitlines() == [f"{RIGHT[0]} 2"] * 2, done.stderr
+
+
+@needs_fork
+def test_more_threads_in_a_forked_process_are_refused_with_the_remedy(cache):
+    code = f"""{WORK}
+work()
+pid = os.fork()
+if pid:
+    os.waitpid(pid, 0)
+else:
+    minisparse.set_num_threads(1)
+    try:
+        minisparse.set_num_threads(2)
+    except ValueError as error:
+        print(error, flush=True)
+    os._exit(0)
+"""
+    done = python(code, NUMBA_NUM_THREADS="2", NUMBA_CACHE_DIR=cache)
+    assert "an integer from 1 to 1, got 2. This process was forked after" in done.stdout
+    assert 'multiprocessing.get_context("spawn")' in done.stdout
+
+
+@needs_fork
+def test_no_lock_is_held_in_a_process_that_is_forked_while_others_work():
+    """Each of them: compiling, choosing kernels, making tensors."""
+    code = """
+import os, threading
+from numba.core.compiler_lock import global_compiler_lock
+from minisparse import kernels
+from minisparse.autodiff import saved
+kernels.sgd_step
+from minisparse.kernels import threads
+locks = [kernels._choosing, threads._turns, global_compiler_lock, saved._one_book]
+for lock in locks:
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            held.set()
+            go_on.wait(0.2)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    pid = os.fork()
+    if not pid:
+        for other in locks:
+            with other:
+                pass
+        os._exit(7)
+    thread.join()
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert python(code).stdout.split() == ["7"] * 4
+
+
+def test_python_threads_compute_at_once(layer, cache):
+    code = f"""{WORK}
+found = {{}}
+
+def several(seed):
+    for _ in range(20):
+        found.setdefault(seed, set()).add(work(seed))
+
+running = [threading.Thread(target=several, args=(seed,)) for seed in range(4)]
+for thread in running:
+    thread.start()
+for thread in running:
+    thread.join()
+print([found[seed] for seed in range(4)])
+"""
+    done = python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER=layer, NUMBA_CACHE_DIR=cache)
+    assert done.stdout.strip() == f"{[{right} for right in RIGHT]}", done.stderr
+    assert done.returncode == 0
+
+
+# ---- an environment that is changed too late ----------------------------------------------------
+
+
+# A function that is compiled on the spot; Numba reads the environment before it compiles.
+COMPILE = """
+from numba import njit
+def twice(x):
+    return 2 * x
+twice.__module__ = "minisparse.kernels.late"
+late = njit(twice)
+"""
+
+
+@pytest.mark.parametrize("after", ["kernels.in_use()", "kernels.sgd_step", "work()"])
+def test_a_number_of_threads_that_comes_too_late_changes_nothing(after, cache):
+    code = f"""{WORK}
+{after}
+from minisparse.kernels.jit import jit
+{COMPILE}
+for value, x in (("1", 1), ("3", 1.0), ("many", 1j)):
+    os.environ["NUMBA_NUM_THREADS"] = value
+    print(work(), late(x))
+minisparse.set_num_threads(2)
+del os.environ["NUMBA_NUM_THREADS"]
+print(work(), late(np.ones(1)))
+"""
+    done = python(code, NUMBA_NUM_THREADS="2", NUMBA_CACHE_DIR=cache)
+    assert done.stdout.splitlines() == [f"{RIGHT[0]} {y}" for y in ("2", "2.0", "2j", "[2.]")], (
+        done.stderr
+    )
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_the_command_line_can_be_called_after_kernels_have_run(late, cache):
+    code = f"""{WORK}
+from minisparse.cli import main
+work()
+os.environ["MINISPARSE_THREADS"] = "1"
+main(["data", "mnist"])
+{COMPILE}
+print(work(), late(1), os.environ.get("NUMBA_NUM_THREADS"))
+"""
+    given = {} if late else {"MINISPARSE_THREADS": "1"}
+    done = python(code, NUMBA_CACHE_DIR=cache, **given)
+    assert done.stdout.splitlines()[-1] == f"{RIGHT[0]} 2 None", done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "many", "-1"])
+def test_a_number_for_numba_that_makes_no_sense_is_an_error_of_ours(value):
+    done = python(TELL, NUMBA_NUM_THREADS=value)
+    assert done.returncode == 1
+    assert (
+        f"NUMBA_NUM_THREADS is the number of threads, an integer >= 1, got '{value}'" in done.stderr
+    )

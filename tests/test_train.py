@@ -915,3 +915,48 @@ def test_a_last_batch_of_one_image_and_a_batch_norm_are_told_before_the_first_st
     )
     train(filters, split, SGD(filters, 0.1), epochs=1, rng=rng, batch_size=batch_size,
           progress=False)  # fmt: skip
+    everything = nn.Sequential(  # and one here
+        nn.Conv2d(1, 2, 4, rng=rng), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3, rng=rng)
+    )
+    drawn = rng.bit_generator.state
+    with pytest.raises(ValueError, match=r"batch norm '1' cannot take a variance"):
+        train(everything, split, SGD(everything, 0.1), epochs=1, rng=rng, batch_size=batch_size,
+              progress=False)  # fmt: skip
+    assert rng.bit_generator.state == drawn
+
+
+def test_an_optimizer_of_another_model_is_told_before_it_trains_nothing():
+    with pytest.raises(ValueError, match=r"none of the model's parameters.*make it for this model"):
+        train(**start() | {"optimizer": SGD(Net(np.random.default_rng(0)), 0.1)})
+
+
+def test_a_layer_that_was_replaced_after_the_optimizer_was_made_is_told():
+    setup = start()
+    setup["model"].hidden = Linear(PIXELS, 6, rng=setup["rng"])
+    with pytest.warns(RuntimeWarning, match=r"'hidden.weight', but 2 parameters that are not in") as said:
+        train(**setup)
+    assert said[0].filename == __file__
+
+
+def test_frozen_layers_and_parameters_beside_the_model_are_nobody_s_mistake():
+    setup = start()
+    setup["optimizer"] = SGD(setup["model"].out, 0.1)
+    train(**setup)
+    setup = start()
+    beside = nn.Parameter(np.ones(2), name="beside")
+    setup["optimizer"] = SGD([*setup["model"].parameters(), beside], 0.1)
+    train(**setup)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [schedules.step([1, 7]), schedules.cosine(7), schedules.geometric(2, 7, 0.1)],
+    ids=["step", "cosine", "geometric"],
+)
+def test_a_schedule_that_ends_after_the_run_is_told(schedule):
+    with pytest.warns(RuntimeWarning, match="act until epoch 7, but the run ends after 3") as said:
+        train(**start(), schedule=schedule)
+    assert said[0].filename == __file__
+    train(**start() | {"epochs": 7}, schedule=schedule)
+    train(**start(), schedule=schedules.exponential(0.9))
+    train(**start(), schedule=lambda t: 1 / (1 + t))

@@ -116,8 +116,9 @@ book.show(figure, "Relative error against the step h: U-curves of the difference
 # - **No single $h$ is right for every function.** The usual $h = 10^{-5}$ is good for functions
 #   whose values and derivatives are near 1. Shift the function by $10^6$, and the rounding term
 #   grows a millionfold.
-# - **In float32 the check is nearly worthless.** With $h = 10^{-5}$, a value many people use, the
-#   error is near one percent, and it is far worse for functions that are less tame. Check in float64.
+# - **In float32 the usual step is nearly worthless.** With $h = 10^{-5}$, a value many people use, the
+#   error is near one percent, and it is far worse for functions that are less tame. With the best $h$
+#   there are four to five digits, if one knows it. Check in float64.
 #
 # The curve that falls to the bottom and stays there is the *complex step*. For an analytic function
 #

@@ -30,6 +30,7 @@ import numpy as np
 from minisparse import book, data, gradcheck, nn, optim
 from minisparse.autodiff import cross_entropy, no_grad
 from minisparse.definitions import linear, loss, steps
+from minisparse.experiments import intervals
 from minisparse.nn import init
 from minisparse.optim import schedules
 from minisparse.train import evaluate, train
@@ -234,7 +235,8 @@ book.show_source(steps.sgd_step, docstring=False)
 
 # %% [markdown]
 # (`nesterov` and `weight_decay` are variants: the first looks one step ahead, the second adds
-# $\lambda w$ to the gradient, and is a topic of its own in pruning.)
+# $\lambda w$ to the gradient, and is a topic of its own in pruning. `flush` is for speed:
+# [chapter 5](05_magnitude.py) says why.)
 #
 # ## 3.6 Training
 #
@@ -285,10 +287,11 @@ book.show(figure, "Loss and error on training and validation images, epoch by ep
 # comes from how it is measured: while the network still learns, as a mean over the batches of the
 # epoch, the early ones included. The validation error is that of the network at the end of the epoch.
 # Later, when little changes within an epoch, this makes no difference any more. The gap between the two is what the network has learned by
-# heart: 266,610 parameters are more than it needs for 55,000 images. That is the room in which all
-# of pruning takes place.
+# heart: 266,610 parameters are enough to fit 55,000 images to the last one. (It does not say how many
+# of them could be spared. Networks with a twentieth of the weights still fit their training images, and
+# have the same gap: [chapter 5](05_magnitude.py).)
 #
-# ## 3.7 The test, and its error bar
+# ## 3.7 The test, and how sure it is
 #
 # Now, once, the test images.
 
@@ -306,11 +309,91 @@ print(f"test error: {result.error_percent:.2f} % of {result.n:,} images")
 # 1.96 \sqrt{\frac{p (1 - p)}{N}} = 0.25 \text{ percentage points for } p = 1.6\ \% .
 # $$
 #
-# So a method with 1.5 % error is not better than one with 1.7 %, as far as one run on these test
-# images can tell. (Two networks on the *same* images make partly the same mistakes, so their
-# difference is a bit surer than that.) And there is a second source of chance: another seed gives
-# other initial weights, another order of the images, and another network. Both belong to an honest
-# number: **several seeds, mean and standard deviation, and no boasting inside the error bar.**
+# That is the answer to one question: **what would new digits give?** It is not the answer to another
+# one, which is asked far more often: **is network A better than network B on these 10,000?** Both saw
+# the same images, and the hard ones are hard for both. Here is a second network, the same in all but
+# its seed.
+
+# %% tags=["varies"]
+seed = np.random.default_rng(1)
+other = nn.LeNet300(rng=seed)
+train(
+    other,
+    images,
+    optim.SGD(other, lr=0.1, momentum=0.9),
+    epochs=epochs,
+    rng=seed,
+    schedule=schedules.geometric(epochs / 2, epochs, 0.05),
+    progress=False,
+)
+
+
+def is_wrong(network):
+    with no_grad():
+        logits = network(mnist.test.images / np.float32(255)).numpy()
+    return logits.argmax(axis=1) != mnist.test.labels
+
+
+a, b = is_wrong(model), is_wrong(other)
+only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+book.table(
+    ["", "B is right", "B is wrong"],
+    [
+        ["A is right", f"{int((~a & ~b).sum()):,}", only_b],
+        ["A is wrong", only_a, int((a & b).sum())],
+    ],
+)
+spread = np.sqrt(only_a + only_b - (only_a - only_b) ** 2 / len(a)) / len(a)
+print(f"A {100 * a.mean():.2f} %, B {100 * b.mean():.2f} %")
+print(f"standard deviation of the difference: {100 * spread:.2f} points on the same images,")
+print(f"{100 * np.sqrt((a.var() + b.var()) / len(a)):.2f} points if each had had images of its own")
+print(f"McNemar: {intervals.mcnemar(only_a, only_b):.2f}")
+
+# %% [markdown]
+# The images that both get right, or both get wrong, say nothing about the difference. Only the
+# *discordant* ones do, those in the two other corners. If the networks are equally good, each of
+# them falls into either corner like a coin; how uneven a split must be to be no coin's is
+# **McNemar's test**, a sum of binomial coefficients:
+
+# %% tags=["remove-input"]
+book.show_source(intervals.mcnemar, docstring=False)
+
+# %% [markdown]
+# Above 0.05 one does not speak of a difference. But even below it would be one about *these two
+# networks*. Whoever compares two **methods** asks about all the networks that each of them makes, and
+# another seed gives other initial weights, another order of the images and another network. The
+# noise that counts is then the standard deviation over seeds; here it is, from the five seeds of
+# 3.9:
+
+# %% tags=["varies"]
+errors = book.results("dense-lenet300")["rows"][0]["ours"]["errors"]
+print("test errors of five seeds:", errors)
+print(f"mean {np.mean(errors):.2f} %, standard deviation {np.std(errors, ddof=1):.2f} points")
+
+# %% [markdown]
+# Over seeds the error moves by well under a tenth of a point, far less than the ±0.25 that new digits
+# would add to all of them together. So what this book does from here on:
+#
+# 1. **Two networks, the same images**: discordant images, McNemar.
+# 2. **Two methods**: several seeds, each seed with both methods, and the interval of the mean of the
+#    differences, with Student's $t$ ([10.7](10_large_weights.py) derives it, `intervals.paired`). Whether
+#    the error bars of two curves overlap decides nothing: bars show the spread of each, and not that of
+#    the difference.
+# 3. **"The same"** needs a test of its own. An interval that contains 0 may be that of two equal methods
+#    or of too few seeds. So say beforehand what would still be called the same, a margin $\delta$, and
+#    ask whether the 90 % interval of the difference lies within $\pm \delta$ (two one-sided tests at
+#    5 %: `intervals.equivalent`).
+# 4. **±0.25** is said only where the question is what new digits would give, such as beside a published
+#    number that comes from another program.
+
+# %%
+print("three seeds each, margin 0.1:")
+print(" equal and steady ", intervals.equivalent([1.60, 1.62, 1.58], [1.61, 1.60, 1.60], 0.1))
+print(" equal and noisy  ", intervals.equivalent([1.40, 1.80, 1.60], [1.70, 1.50, 1.60], 0.1))
+
+# %% [markdown]
+# In the second pair the means are equal to the digit. Even so it shows nothing: neither a difference nor
+# that there is none.
 #
 # ## 3.8 What has it learned?
 #
@@ -380,7 +463,8 @@ book.table(
 # results more than many a pruning method does. Two lessons: compare a pruned network with *its own*
 # dense one; and be suspicious of tables in which every method has another baseline.
 #
-# Ours is 0.16 points above the lowest. That is inside the error bar of the test set.
+# Ours is 0.17 points above the lowest. What new digits would add to either number, ±0.25, is more than
+# that; the seeds alone would not explain it.
 #
 # ## 3.10 Pitfalls seen in public code
 #

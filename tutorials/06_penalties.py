@@ -616,7 +616,8 @@ book.table(
 )
 
 # %% [markdown]
-# With proximal steps any threshold up to the length of a step gives the same answer. By subgradient
+# With proximal steps any threshold well below the length of a step gives nearly the same answer: between
+# no threshold and a third of a step lies one weight in a hundred, those that have just left zero. By subgradient
 # you can have any number from 0 to over 90 %. Somebody who knows $\eta \lambda$ puts the threshold
 # just above it and finds the same weights as the proximal steps. But most people take a round
 # number such as 0.001 or 0.01, and a weight of 0.01 is in use.

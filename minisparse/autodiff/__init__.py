@@ -11,6 +11,7 @@
 | `numpy_functions.py` | NumPy's functions, applied to tensors |
 """
 
+from ..threads import free_in_forks
 from . import numpy_functions as numpy_functions  # gives Tensor NumPy's protocol
 from .chain_rule import gradients as gradients
 from .functional import grad as grad
@@ -20,6 +21,7 @@ from .functional import vjp as vjp
 from .ops import OPS as OPS
 from .ops.table import *
 from .saved import WriteError as WriteError
+from .saved import _one_book
 from .saved import detect_writes as detect_writes
 from .tape import GraphError as GraphError
 from .tape import Op as Op
@@ -29,3 +31,5 @@ from .tape import enable_grad as enable_grad
 from .tape import is_recording as is_recording
 from .tape import no_grad as no_grad
 from .tape import record_branches as record_branches
+
+free_in_forks(_one_book)  # here, since the engine that students get knows nothing of processes

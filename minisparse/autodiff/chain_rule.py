@@ -14,12 +14,15 @@ exactly such an order; each operation supplies its own product ybar -> (dy/dx)^T
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..arrays import array_module
 from ..switches import recording
 from .tape import GraphError, Op, Tensor, as_tensor, is_recording, wrap
+
+plus: Callable[[Any, Any], Any] = operator.add  # the library gives large arrays to a kernel
 
 
 def walk(
@@ -59,7 +62,7 @@ def contribute(
         op.wants = tuple(x.requires_grad and (wanted is None or x in wanted) for x in inputs)
     rules = op.backward(g, t, *inputs)
     if rules.__class__ is not tuple:
-        rules = (rules,)
+        rules = tuple(rules) if isinstance(rules, list | tuple) else (rules,)
     if len(rules) != len(inputs):
         raise GraphError(
             f"backward of {op.name} returned {len(rules)} gradients for {len(inputs)} inputs"
@@ -69,14 +72,17 @@ def contribute(
     for x, r in zip(inputs, rules):  # noqa: B905 - compared above, and this is the inner loop
         if r is None or not x.requires_grad or (wanted is not None and x not in wanted):
             continue
-        if not isinstance(r, Tensor):
-            r = r() if callable(r) else r
-        r = _checked(r, x, lead, op)
+        if r is not g or x._array.shape != t._array.shape or x._array.dtype is not t._array.dtype:
+            if r.__class__ is not Tensor and callable(r):
+                r = r()
+            r = _checked(r, x, lead, op)  # what comes through as it is fits already
         before = grads.get(x)
         if before is None:
             grads[x] = r
+        elif is_recording():
+            grads[x] = before + r
         else:
-            grads[x] = before + r if is_recording() else wrap(before._array + r._array)
+            grads[x] = wrap(plus(before._array, r._array))
 
 
 def _checked(r: Any, x: Tensor, lead: tuple[int, ...], op: Op) -> Tensor:

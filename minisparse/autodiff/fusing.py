@@ -31,6 +31,7 @@ from ..switches import branches, fuser, recording
 from .ops.activations import ReLU
 from .ops.affine import Affine
 from .ops.conv_block import ConvBlock
+from .ops.norm import BatchNorm
 from .ops.pool import HALVING, MaxPool2d
 from .saved import Memory, SavedState
 from .tape import Array, Op, Tensor, is_recording
@@ -42,6 +43,10 @@ def _add_relu(first: ConvBlock, _: ReLU) -> Op | None:
     return None if first.relu else ConvBlock(first.stride, first.padding, True, first.pool)
 
 
+def _add_relu_to_norm(first: BatchNorm, _: ReLU) -> Op | None:
+    return None if first.relu else BatchNorm(first.moments, first.eps, first.own, True)
+
+
 def _add_pool(first: ConvBlock, then: MaxPool2d) -> Op | None:
     if first.pool or then.geometry != HALVING:
         return None
@@ -50,6 +55,7 @@ def _add_pool(first: ConvBlock, then: MaxPool2d) -> Op | None:
 
 TOGETHER: dict[tuple[type[Op], type[Op]], Callable[[Any, Any], Op | None]] = {
     (Affine, ReLU): lambda first, _: None if first.relu else Affine(relu=True),
+    (BatchNorm, ReLU): _add_relu_to_norm,
     (ConvBlock, ReLU): _add_relu,
     (ConvBlock, MaxPool2d): _add_pool,
 }
@@ -62,6 +68,7 @@ def _block_shape(op: ConvBlock, x: Tensor, w: Tensor, *_: Tensor) -> Shape:
 
 SHAPES: dict[type[Op], Callable[..., Shape]] = {  # of what can wait: its result, beforehand
     Affine: lambda _, x, w, *__: (x._array.shape[0], w._array.shape[1]),
+    BatchNorm: lambda _, x, *__: x.shape,
     ConvBlock: _block_shape,
 }
 
@@ -134,12 +141,12 @@ class fusing:  # a generator would take three times as long
             self._setting.__exit__()
 
 
-def call(f: Callable[..., Any], *args: Any) -> Any:
-    """Return ``f(*args)``, called inside `fusing` unless that is so already."""
+def call(f: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """Return ``f(*args, **named)``, called inside `fusing` unless that is so already."""
     if fuser.get().value is not None:
-        return f(*args)
+        return f(*args, **named)
     with fusing():
-        return f(*args)
+        return f(*args, **named)
 
 
 class Unfused(Tensor):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
+from ..arrays import DEFAULT_DTYPE, array_module, as_dtype, is_array, to_numpy
 from ..switches import Setting, branches, fuser, recording
 from .saved import Memory, SavedArray, SavedState, WriteError
 
@@ -81,6 +81,8 @@ class Tensor:
         requires_grad: bool = False,
         name: str | None = None,
     ) -> None:
+        if dtype is not None:
+            dtype = as_dtype(dtype)
         if isinstance(data, Tensor):
             raise TypeError("this is a Tensor already; use .detach() for one outside the graph")
         if is_array(data):
@@ -91,14 +93,18 @@ class Tensor:
                 )
             array = np.asarray(data) if isinstance(data, np.generic) else data
             if dtype is not None:
+                _check_kind(array, data)
                 array = array.astype(dtype, copy=False)
         else:
-            array = np.asarray(data)
+            array = _as_array(data)
             if dtype is not None:
+                _check_kind(array, data)
                 array = array.astype(dtype)
             elif array.dtype.kind == "f" or (array.dtype.kind in "iu" and not requires_grad):
                 array = array.astype(DEFAULT_DTYPE)
         _check_kind(array, data)
+        if not isinstance(requires_grad, int | np.bool_ | None):
+            raise TypeError(f"requires_grad is True or False, got {requires_grad!r}")
         if requires_grad and array.dtype.kind != "f":
             raise TypeError(
                 f"gradients need a floating-point tensor, but this one has dtype {array.dtype}: "
@@ -405,7 +411,9 @@ class Op:
             raise TypeError(
                 f"{self.name} applies to Tensors, got {', '.join(type(x).__name__ for x in inputs)}"
             ) from None
-        y = wrap(self.forward(*arrays))
+        array = self.forward(*arrays)
+        y: Tensor = _new(Tensor)  # what `wrap` does
+        y._array = array if array.__class__ is _NDARRAY else _bare(array)
         if self.is_view or (arrays and y._array is arrays[0]):
             y._memory = inputs[0].memory
         log = _branches().value
@@ -428,15 +436,25 @@ class Op:
 def wrap(array: Array) -> Tensor:
     """Make a tensor of an array that the package itself computed, without checks."""
     t: Tensor = _new(Tensor)
-    if array.__class__ is not _NDARRAY and isinstance(array, np.generic):
-        array = np.asarray(array)
-    t._array = array
+    t._array = array if array.__class__ is _NDARRAY else _bare(array)
     return t
+
+
+def _bare(array: Array) -> Array:
+    """Return NumPy's scalars, which are no arrays, as arrays."""
+    return np.asarray(array) if isinstance(array, np.generic) else array
 
 
 _new: Callable[..., Any] = Tensor.__new__
 _NDARRAY = np.ndarray
 _recording, _branches, _fuser = recording.get, branches.get, fuser.get  # asked at every operation
+
+
+def _as_array(data: Any, xp: Any = np) -> Array:
+    try:
+        return xp.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"a Tensor holds an array of numbers, got {data!r}: {error}") from error
 
 
 def _check_kind(array: Array, source: Any) -> None:
@@ -451,7 +469,7 @@ def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if like is not None and (isinstance(value, np.generic) or not is_array(value)):
-        array = array_module(like._array).asarray(value)
+        array = _as_array(value, array_module(like._array))
         _check_kind(array, value)
         kind = like.dtype if like.dtype.kind == "f" else DEFAULT_DTYPE
         return wrap(array.astype(kind) if array.dtype.kind in "fiu" else array)

@@ -62,6 +62,7 @@ class WorkerProcess:
             cores = [str(core) for core in cores_for(threads)]
             command = [sys.executable, "-m", "minisparse.bench.worker", peer, *cores]
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
+        # A new interpreter, never a fork: threads and libraries of one peer must not be another's.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

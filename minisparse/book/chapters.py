@@ -141,4 +141,6 @@ def results(experiment: str) -> dict[str, Any]:
         raise BookError(
             f"no results of {experiment!r}: `minisparse reproduce {experiment}` makes them"
         ) from None
+    except (ValueError, RecursionError) as error:
+        raise BookError(f"{file} is damaged: {error}") from error
     return read

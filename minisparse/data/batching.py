@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from minisparse.arrays import as_dtype
 from minisparse.data.split import Split, check_indices
+from minisparse.doors import door
 
 Normalization = Literal["unit"] | tuple[float | Sequence[float], float | Sequence[float]]
 
@@ -27,6 +29,7 @@ def count_batches(n: int, size: int, drop_last: bool = False) -> int:
     return n // size if drop_last else math.ceil(n / size)
 
 
+@door
 def batches(
     split: Split,
     size: int,
@@ -84,7 +87,7 @@ def batches(
     """
     if rng is not None and order is not None:
         raise ValueError("give rng (a shuffled order) or order (your own), not both")
-    dtype = np.dtype(dtype)
+    dtype = as_dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {dtype}")
     unit = isinstance(normalize, str) and normalize == "unit"
@@ -98,6 +101,7 @@ def batches(
     else:
         raise TypeError(f"rng must be a Generator (np.random.default_rng(seed)), got {rng!r}")
     n_batches = count_batches(len(indices), size, drop_last)
+    start = operator.index(start)
     if not 0 <= start <= n_batches:
         raise ValueError(f"start must lie in [0, {n_batches}], the number of batches, got {start}")
 

@@ -1,15 +1,17 @@
 """Find the files of a data set, fetch them if need be, and verify them.
 
 A file is recognised by the SHA-256 of its uncompressed content, before anything is parsed: a copy
-that was compressed anew, or not at all, is as good as the original.
+that was compressed anew, or not at all, is as good as the original, and so is one under another name
+or in a folder below (``MNIST/raw/``, ``train-images.idx3-ubyte``).
 """
 
 import gzip
 import hashlib
 import os
+import re
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,16 @@ from minisparse.data.errors import DataError, MissingDataError
 from minisparse.data.split import Split
 
 ENVIRONMENT = "MINISPARSE_DATA"
+_GZIP = b"\x1f\x8b"  # its first bytes; those of no file of a data set
+_DEPTH, _MANY = 4, 5_000  # folders deep, and files: as far as a search by content goes
+_TAR = (".tar", ".tar.gz", ".tgz")
+
+
+def _check_sha256(digest: str, of: str) -> None:
+    if re.fullmatch("[0-9a-f]{64}", digest) is None:
+        raise ValueError(
+            f"{of}: a SHA-256 has 64 hexadecimal digits, got {digest!r}"
+        )  # no file ever has it
 
 
 @dataclass(frozen=True)
@@ -27,13 +39,20 @@ class DataFile:
     size: int
     sha256: str
 
+    def __post_init__(self) -> None:
+        _check_sha256(self.sha256, self.name)
+
     def check(self, content: bytes, place: str) -> bytes:
         """Return `content` if it is what this file should hold; `place` names it in an error."""
         if len(content) != self.size:
             found = "more" if len(content) > self.size else f"{len(content):,}"
+            page = content.lstrip()[:1] == b"<"
+            what = (
+                "a web page, saved instead of the file" if page else "truncated or a different file"
+            )
             raise DataError(
                 f"{place}: holds {found} bytes, expected {self.size:,} (uncompressed). "
-                "It is truncated or a different file: replace it."
+                f"It is {what}: replace it."
             )
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
@@ -50,6 +69,9 @@ class Download:
 
     url: str
     sha256: str
+
+    def __post_init__(self) -> None:
+        _check_sha256(self.sha256, self.url)
 
     @property
     def name(self) -> str:
@@ -97,17 +119,94 @@ def folder_of(source: Source) -> Path:
 
 
 def locate(source: Source, folder: Path) -> dict[DataFile, Path | None]:
-    """Say where each file is: plain, as .gz, or in the archive (in this order), or nowhere."""
+    """Say where each file is, or None.
+
+    By its name, plain or as .gz; else in the archive; else under any name, by its content, in the
+    folder, below it, or below $MINISPARSE_DATA.
+    """
     archive = folder / source.archive if source.archive else None
 
     def place(file: DataFile) -> Path | None:
-        for parent in (folder, folder / source.inside):
-            for candidate in (parent / file.name, parent / f"{file.name}.gz"):
-                if candidate.exists():
-                    return candidate
-        return archive if archive is not None and archive.exists() else None
+        places = [
+            parent / name
+            for parent in (folder, folder / source.inside)
+            for name in (file.name, f"{file.name}.gz")
+        ]
+        for path in places:
+            if path.is_file():
+                return path
+        if archive is not None and archive.exists():
+            return archive
+        return None
 
-    return {file: place(file) for file in source.files}
+    paths = {file: place(file) for file in source.files}
+    root = os.environ.get(ENVIRONMENT)
+    searched = [folder]
+    if root and folder == Path(root).expanduser() / source.name:
+        searched.append(folder.parent)
+    for where in searched:
+        if missing := [file for file, path in paths.items() if path is None]:
+            others = (path for path in _files_below(where) if path not in paths.values())
+            paths |= _search(source, missing, [*others])
+    for file in source.files:
+        if paths[file] is None and (folder / file.name).is_dir():
+            paths[file] = folder / file.name  # what `read` says of it is clearer than "missing"
+    return paths
+
+
+def _search(
+    source: Source, files: Iterable[DataFile], places: Iterable[Path]
+) -> dict[DataFile, Path | None]:
+    """Find files by their content, whatever they are called."""
+    left, found = list(files), dict[DataFile, Path | None]()
+    for path in places:
+        try:
+            size = _size_of(path)
+            for file in [f for f in left if f.size == size]:
+                if hashlib.sha256(_content_of(path, size + 1)).hexdigest() == file.sha256:
+                    found[file] = path
+                    left.remove(file)
+            fits = path.stat().st_size < 2 * sum(f.size for f in source.files)
+            if left and source.archive and path.name.endswith(_TAR) and fits:
+                with tarfile.open(path) as archive:
+                    inside = {name.removeprefix("./") for name in archive.getnames()}
+                if all(f"{source.inside}/{file.name}" in inside for file in left):
+                    return found | dict.fromkeys(left, path)
+        except (OSError, EOFError, zlib.error, tarfile.TarError):
+            continue  # not one of ours
+        if not left:
+            break
+    return found
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    count = 0
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        if len(Path(parent).relative_to(folder).parts) == _DEPTH:
+            folders.clear()
+        for name in sorted(names):
+            count += 1
+            if count > _MANY:
+                return
+            yield Path(parent, name)
+
+
+def _size_of(path: Path) -> int:
+    """Return the size of a file's content; of a gzipped one it says so itself."""
+    with path.open("rb") as stream:
+        if stream.read(2) == _GZIP:
+            stream.seek(-4, os.SEEK_END)
+            return int.from_bytes(stream.read(4), "little")
+    return path.stat().st_size
+
+
+def _content_of(path: Path, most: int) -> bytes:
+    """Read a file, gzipped or not: its first bytes tell, a name may lie."""
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == _GZIP
+    with gzip.open(path) if zipped else path.open("rb") as stream:
+        return stream.read(most)
 
 
 def read(source: Source, folder: str | os.PathLike[str] | None = None) -> dict[str, bytes]:
@@ -144,7 +243,7 @@ def read_located(source: Source, paths: Mapping[DataFile, Path | None]) -> dict[
     contents = {}
     archived: dict[Path, list[DataFile]] = {}
     for file, path in paths.items():
-        if path is not None and path.name == source.archive:
+        if path is not None and source.archive and path.name.endswith(_TAR):
             archived.setdefault(path, []).append(file)
         elif path is not None:
             contents[file.name] = _read_file(file, path)
@@ -158,8 +257,7 @@ def _read_file(file: DataFile, path: Path) -> bytes:
     if path.is_dir():
         raise DataError(f"{path}: is a folder, expected a file. Move the file out of it.")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(file.size + 1)
+        content = _content_of(path, file.size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{path}: cannot be read ({str(error) or type(error).__name__}). Replace it."
@@ -222,6 +320,10 @@ def _what_to_do(
         f"  {file.name}  {file.size:,} bytes and SHA-256 {file.sha256} when uncompressed"
         for file in missing
     ]
+    others = [path for path in _files_below(folder) if path not in paths.values()]
+    if there := [path.relative_to(folder).as_posix() for path in others]:
+        more = f" and {len(there) - 10} more" if len(there) > 10 else ""
+        lines.append(f"What lies there is something else: {', '.join(there[:10])}{more}")
     if source.archive:
         lines.append(f"or, instead of all of them, the archive {source.archive}")
     if cause:

@@ -11,8 +11,10 @@ from minisparse.data.catalogue import SOURCES
 from minisparse.data.errors import DataError
 from minisparse.data.files import DataFile, Source, folder_of, locate, read, read_located
 from minisparse.data.split import Dataset
+from minisparse.doors import door
 
 
+@door
 def load(name: str, folder: str | os.PathLike[str] | None = None) -> Dataset:
     """Load a data set.
 
@@ -92,6 +94,7 @@ class Description:
         return all(file.state == "valid" for file in self.files)
 
 
+@door
 def describe(name: str, folder: str | os.PathLike[str] | None = None) -> Description:
     """Tell what a data set is, where its files are looked for and whether they are valid.
 

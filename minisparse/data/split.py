@@ -9,6 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minisparse.data.errors import DataError
+from minisparse.doors import door
+
+
+def _array(given: ArrayLike, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except ValueError as error:  # rows of several lengths
+        raise TypeError(f"{what} must be an array, got a {type(given).__name__}: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +42,7 @@ class Split:
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        images, labels = np.asarray(self.images), np.asarray(self.labels)
+        images, labels = _array(self.images, "images"), _array(self.labels, "labels")
         if images.dtype != np.uint8:
             raise TypeError(f"images must be uint8, got {images.dtype}")
         if not np.issubdtype(labels.dtype, np.integer):
@@ -62,6 +70,7 @@ class Split:
         n, *shape = self.images.shape
         return f"Split({n:,} images of shape {tuple(shape)})"
 
+    @door
     def subset(self, indices: ArrayLike) -> "Split":
         """Pick some of the images, in the order given; repetitions are allowed.
 
@@ -87,6 +96,7 @@ class Split:
         chosen = check_indices(chosen, len(self))
         return Split(self.images.take(chosen, axis=0), self.labels[chosen])
 
+    @door
     def split_validation(self, n: int, rng: np.random.Generator) -> tuple["Split", "Split"]:
         """Set aside `n` images, drawn uniformly without replacement, for validation.
 

@@ -21,8 +21,10 @@ _FILES = {
     "conv_pool": ("conv2d_pool", "conv2d_pool_backward"),
     "csr": ("sparse_chain", "sparse_linear", "sparse_values_grad"),
     "csr_conv": ("sparse_conv2d",),
+    "elementwise": ("add", "keep", "relu"),
     "linear": ("linear_backward", "matmul"),
     "loss": ("cross_entropy",),
+    "norm": ("batch_moments", "batch_norm", "batch_norm_backward"),
     "pool": (
         *("avg_pool2d", "avg_pool2d_backward"),
         *("max_pool2d", "max_pool2d_backward", "max_pool2d_gather"),
@@ -30,7 +32,7 @@ _FILES = {
     "program": ("run_program",),
     "program_step": ("run_step",),
     "sensitivity": ("gated_magnitudes", "insensitivity_pull", "magnitude_product"),
-    "steps": ("adam_step", "sgd_step"),
+    "steps": ("adam_step", "average_step", "sgd_step"),
     "zeroing": ("zero_at_random",),
 }
 FILE_OF = {kernel: file for file, kernels in _FILES.items() for kernel in kernels}

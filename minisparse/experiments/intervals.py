@@ -1,4 +1,4 @@
-"""Confidence intervals of means over a few seeds."""
+"""What a difference between two networks, or two methods, is worth: paired tests."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,78 @@ from itertools import starmap
 from operator import sub
 from statistics import fmean, stdev
 
-# 97.5 % quantile of Student's t by degrees of freedom; beyond, the normal's is near enough.
+# Quantiles of Student's t by degrees of freedom, 97.5 % and 95 %; beyond, near enough.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+_T_ONE_SIDED = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Return how likely so uneven a split of the discordant images is if both networks are equal.
+
+    Only the images tell that one of the two gets wrong and the other right.  Of two equal networks
+    each is the wrong one with probability 1/2: a binomial law, summed exactly, on both sides
+    (McNemar 1947).
+
+    Parameters
+    ----------
+    only_a, only_b : int
+        Number of images that only the one, or only the other, gets wrong.
+
+    Returns
+    -------
+    float
+        The probability, from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        A negative number.
+
+    Examples
+    --------
+    >>> mcnemar(1, 9)  # 2 (1 + 10) / 2**10
+    0.021484375
+    >>> mcnemar(5, 5)
+    1.0
+    """
+    if min(only_a, only_b) < 0:
+        raise ValueError(f"numbers of images are >= 0, got {only_a} and {only_b}")
+    n = only_a + only_b
+    tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * tail / (1 << n))
+
+
+def equivalent(a: Sequence[float], b: Sequence[float], margin: float) -> bool:
+    """Tell whether the mean of a - b is shown to be less than `margin` in size.
+
+    Two one-sided tests at 5 % (Schuirmann 1987): the 90 % interval of the mean difference lies
+    within (-margin, margin).  That an interval contains 0 shows no such thing.
+
+    Parameters
+    ----------
+    a, b : sequence of float
+        Of the same seeds in the same order, at least two.
+    margin : float
+        What is still called the same, in the unit of `a`; said before the runs.
+
+    Raises
+    ------
+    ValueError
+        Sequences of different lengths, less than two numbers, a margin that is not > 0.
+
+    Examples
+    --------
+    >>> equivalent([1.60, 1.62, 1.58], [1.61, 1.60, 1.60], margin=0.1)
+    True
+    >>> equivalent([1.4, 1.8, 1.6], [1.7, 1.5, 1.6], margin=0.1)  # neither different nor the same
+    False
+    """
+    if not margin > 0:
+        raise ValueError(f"the margin is > 0, got {margin}")
+    mean, half = _interval(a, b, _T_ONE_SIDED, 1.645, 1.53)
+    if half is None:
+        raise ValueError("one pair has no spread: at least two seeds are needed")
+    return abs(mean) + half < margin
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> tuple[float, float | None]:
@@ -32,11 +102,17 @@ def paired(a: Sequence[float], b: Sequence[float]) -> tuple[float, float | None]
     >>> round(mean, 3), round(half, 3)
     (2.0, 2.484)
     """
-    if len(a) != len(b) or not a:
+    return _interval(a, b, _T, 1.96, 2.5)
+
+
+def _interval(
+    a: Sequence[float], b: Sequence[float], table: Sequence[float], normal: float, slope: float
+) -> tuple[float, float | None]:
+    if len(a) != len(b) or len(a) == 0:
         raise ValueError(f"expected as many of one as of the other, got {len(a)} and {len(b)}")
     differences = list(starmap(sub, zip(a, b, strict=True)))
     n = len(differences)
     if n == 1:
         return differences[0], None
-    t = _T[n - 2] if n - 2 < len(_T) else 1.96 + 2.5 / (n - 1)
+    t = table[n - 2] if n - 2 < len(table) else normal + slope / (n - 1)
     return fmean(differences), t * stdev(differences) / math.sqrt(n)

@@ -79,7 +79,7 @@ def committed_results() -> Path | None:
 def _status(found: dict[str, Any]) -> str:
     if found["settings"]["quick"]:
         return "quick run"
-    verdicts = Counter(row["verdict"] for row in found["rows"])
+    verdicts = Counter(f"{row['verdict']}" for row in found["rows"])
     counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
     return f"{counts} ({results.seeds_of_rows(found)})"
 

@@ -102,7 +102,9 @@ def in_parallel(
 
 
 def _start(work: Work, job: Any, share: int) -> _Running:
-    context = mp.get_context("spawn")  # OpenMP does not survive a fork
+    # Spawned, whatever the system's default: a forked process would compute on one thread only
+    # (minisparse/threads.py), and the number of threads is read when libraries are loaded.
+    context = mp.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_child, args=(work, job, theirs), daemon=False)
     with _STARTING, _environment({threads.VARIABLE: str(share), "NUMBA_NUM_THREADS": str(share)}):

@@ -24,13 +24,15 @@ def read(path: Path) -> Results:
     ValueError
         It is not one.
     """
-    results = json.loads(path.read_text(encoding="utf-8"))
     try:
+        results = json.loads(path.read_text(encoding="utf-8"))
         _ = results["id"], results["settings"]["quick"]
-        _ = [(row["verdict"], row["ours"]["n_seeds"]) for row in results["rows"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not the results of an experiment") from error
-    return dict(results)
+        verdicts = [(f"{row['verdict']}", row["ours"]["n_seeds"] + 0) for row in results["rows"]]
+        if not verdicts:
+            raise ValueError("it has no rows")
+        return dict(results)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is not the results of an experiment: {error!r}") from error
 
 
 def seeds_text(counts: Iterable[int]) -> str:

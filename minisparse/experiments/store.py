@@ -60,12 +60,10 @@ class Store:
         """Return a run if it is finished; None, and a warning, if its file cannot be used."""
         path = self.path(recipe.key(seed))
         try:
-            text = path.read_text(encoding="utf-8")
+            return _parse(path.read_text(encoding="utf-8"), recipe, seed)
         except FileNotFoundError:
             return None
-        try:
-            return _parse(text, recipe, seed)
-        except (ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             self.tell(f"{path}: not the result of this run ({reason}). The run is done again.")
             return None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..doors import door
 from . import blindness, contract, directions, kinks, localise, precision
 from .adapt import problem_for, rerun_command, second_order_of, suspects
 from .causes import diagnose
@@ -232,6 +233,7 @@ def _beside(problem: Problem, report: Report, seed: int, command: str) -> Report
     return report
 
 
+@door
 def gradcheck(
     f: Any,
     *inputs: Any,

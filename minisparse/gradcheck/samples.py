@@ -130,6 +130,6 @@ def modules(rng: np.random.Generator) -> dict[str, list[Sample]]:
         "Parametrization": [on(squared, x)],
         "Selected": [on(nn.Selected(nn.Linear(2, 3, rng=rng), np.array([3, 1])), x)],
         "LeNet300": [on(nn.LeNet300(rng=rng), digits)],
-        "LeNet5": [on(nn.LeNet5(rng=rng), digits)],
+        "LeNet5": [on(nn.LeNet5(rng=rng), digits[:1])],
         "SmallCNN": [on(nn.SmallCNN((6, 5, 2), 3, rng=rng), images)],
     }

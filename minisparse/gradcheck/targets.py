@@ -210,7 +210,7 @@ def _imported(name: str) -> ModuleType:
 def _longest_module(target: str) -> tuple[ModuleType, str]:
     """Split a dotted name into the module and the rest."""
     parts = target.split(".")
-    for k in range(len(parts) - 1, 0, -1):
+    for k in range(len(parts) - 1, 0, -1) if all(parts) else ():
         try:
             return importlib.import_module(".".join(parts[:k])), ".".join(parts[k:])
         except ImportError:

@@ -15,10 +15,11 @@ from typing import Any
 
 from minisparse import definitions
 from minisparse.definitions import FILE_OF
-from minisparse.threads import start
+from minisparse.threads import check_environment, free_in_forks, start
 
 _asked_for = _in_use = ""  # "numba", "numpy", or "": whatever there is; not known yet
 _choosing = threading.RLock()  # no thread finds a kernel while another one chooses
+free_in_forks(_choosing)
 
 
 def use(kind: str | None = None) -> None:
@@ -65,6 +66,7 @@ def in_use() -> str:
 def _choose() -> str:
     if _asked_for == "numpy":
         return "numpy"
+    check_environment()
     try:
         import_module("numba")
     except ImportError as error:

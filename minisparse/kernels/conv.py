@@ -1,12 +1,13 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-"""Convolution and its gradients, compiled: the arrays made ready for `conv_loops`."""
+"""Convolution and its gradients, compiled: by `conv_blocked`, or with few channels `conv_loops`."""
 
 from typing import Any
 
 from minisparse.definitions import conv as definition
 from minisparse.definitions.shapes import Pair, conv_output_shape
-from minisparse.kernels import conv_loops
+from minisparse.kernels import conv_blocked, conv_loops
 from minisparse.kernels.arguments import same_numbers
+from minisparse.kernels.linear import sum_rows, where_positive
 
 Array = Any
 
@@ -25,8 +26,11 @@ def conv2d(
     if 0 in x.shape or 0 in w.shape:
         return definition.conv2d(x, w, stride, padding, bias, relu)
     x, w, *rest = same_numbers(x, w) if bias is None else same_numbers(x, w, bias)
+    bias = rest[0] if rest else None
+    if conv_blocked.is_many(w.shape, padding):
+        return conv_blocked.forward(x, w, bias, relu, out, stride, padding)
     x = definition.pad_images(x, padding)
-    return conv_loops.forward(x, w, rest[0] if rest else None, relu, out, stride, pool=False)[0]
+    return conv_loops.forward(x, w, bias, relu, out, stride, pool=False)[0]
 
 
 def conv2d_input_grad(
@@ -41,6 +45,8 @@ def conv2d_input_grad(
     if 0 in x_shape or 0 in w.shape:
         return definition.conv2d_input_grad(g, w, x_shape, stride, padding)
     g, w = same_numbers(g, w)
+    if conv_blocked.is_many(w.shape, padding):
+        return conv_blocked.input_grad(g, w, x_shape, stride, padding)
     shape = definition.padded_shape(x_shape, padding)
     gx, _, _ = conv_loops.backward(
         g, None, None, None, w, shape, w.shape, g.shape[1:3], stride, bias=False
@@ -57,6 +63,8 @@ def conv2d_weight_grad(
     if 0 in x.shape or 0 in w_shape:
         return definition.conv2d_weight_grad(x, g, kernel_shape, stride, padding)
     x, g = same_numbers(x, g)
+    if conv_blocked.is_many(w_shape, padding):
+        return conv_blocked.weight_grad(x, g, kernel_shape, stride, padding)
     x = definition.pad_images(x, padding)
     _, gw, _ = conv_loops.backward(
         g, None, None, x, None, x.shape, w_shape, g.shape[1:3], stride, bias=False
@@ -78,6 +86,13 @@ def conv2d_backward(
     if 0 in x.shape or 0 in w.shape:
         return definition.conv2d_backward(g, x, w, stride, padding, y, wants)
     g, x, w, *rest = same_numbers(g, x, w) if y is None else same_numbers(g, x, w, y)
+    if conv_blocked.is_many(w.shape, padding):
+        g = where_positive(g, rest[0]).reshape(g.shape) if rest else g
+        return (
+            conv_blocked.input_grad(g, w, x.shape, stride, padding) if wants[0] else None,
+            conv_blocked.weight_grad(x, g, w.shape[:2], stride, padding) if wants[1] else None,
+            sum_rows(g) if wants[2] else None,
+        )
     x = definition.pad_images(x, padding)
     gx, gw, gb = conv_loops.backward(
         g, None, rest[0] if rest else None, x if wants[1] else None, w if wants[0] else None,

@@ -10,8 +10,8 @@ needs to be copied out::
     input grad    patch[(i,j), (r,k)] += sum_o      g[(i,j), o]  w[(r,k), o]          for each r
 
 Images go one at a time through all steps, while they are in the cache; the batch is the parallel
-axis. Gradients of weights and biases are summed per thread, and the threads' sums are added in
-order: the same number of threads gives the same bits.
+axis. Gradients of weights and biases are summed over slices of the batch, always the same ones, and
+these sums are added in order: any number of threads gives the same bits.
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +25,13 @@ from minisparse.kernels.arguments import flat
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.conv_winners import gradients_of_image, room
 from minisparse.kernels.jit import jit
-from minisparse.kernels.product import BLOCK, grid_offsets, multiply_rows, row_offsets
+from minisparse.kernels.product import (
+    BLOCK,
+    grid_offsets,
+    multiply_rows,
+    publish,
+    row_offsets,
+)
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
@@ -68,6 +74,9 @@ class Geometry(NamedTuple):
     def taps(self) -> Array:
         """Return where each number of a patch lies, from the patch's beginning."""
         return grid_offsets(self.kh, self.line, self.run, 1)
+
+
+SLICES = 8  # of a batch, at most
 
 
 @jit()
@@ -145,11 +154,12 @@ def forward(
     x: Array, w: Array, bias: Array | None, relu: bool, out: Pair, stride: Pair, pool: bool
 ) -> tuple[Array, Array]:
     """Return the output [N, Ho, Wo, O] and, if pooled, the winners (otherwise an empty array)."""
+    publish(x.dtype)
     n, (ho, wo), o = len(x), out, w.shape[-1]
     geometry = Geometry.of(x.shape, w.shape, out, stride)
     y = empty((n, ho // 2, wo // 2, o) if pool else (n, ho, wo, o), x.dtype)
     winner = empty(y.shape if pool else (0,), np.uint8)
-    threads = threads_for(n * ho * wo * w.size)
+    threads = threads_for(n * ho * wo * w.size, _forward)
     scratch = empty((threads, ho * wo * o if pool else 0), x.dtype)
     split = threads if n < threads and not pool else 1  # fewer images than threads: cut them
     run(
@@ -158,6 +168,12 @@ def forward(
         scratch, 0.0 if relu else -np.inf, geometry.patches(), geometry.pixels(), geometry, split,
     )  # fmt: skip
     return y, winner
+
+
+@jit()
+def slice_of(m, slices, n):
+    """Return which slice of a batch of n image m is in: slice s begins with image s n // slices."""
+    return ((m + 1) * slices - 1) // n
 
 
 # --- backward -----------------------------------------------------------------------------------
@@ -221,7 +237,7 @@ def _backward(
     g, y, winner, x, wt, gx, gw, gb, scratch, patches, pixels, geometry, weights, rows_in, rows_out,
     none,
 ):  # fmt: skip
-    """Fill those of gx, gw and gb that are not empty; gw and gb have a row per thread.
+    """Fill those of gx, gw and gb that are not empty; gw and gb have a row per slice.
 
     g is the gradient of pooled maxima if there are `winner`s, of a ReLU's output if there is a y.
     wt is w as [kh, O, kw, C].
@@ -229,25 +245,27 @@ def _backward(
     image, run, o, ho, wo = geometry.image, geometry.run, geometry.o, geometry.ho, geometry.wo
     rows, pooled = pixels.size, (ho // 2) * (wo // 2) * o
     n = g.size // (pooled if winner.size else rows * o)
-    threads = scratch.shape[0]
+    threads, slices = scratch.shape[0], gw.shape[0]
     for t in prange(threads):
-        for m in range(t * n // threads, (t + 1) * n // threads):
+        first, last = t * slices // threads, (t + 1) * slices // threads
+        for m in range(first * n // slices, last * n // slices):
+            gw_, gb_ = gw[slice_of(m, slices, n)], gb[slice_of(m, slices, n)]
             if winner.size:
                 z, z0, part = scratch[t], 0, slice(m * pooled, (m + 1) * pooled)
                 unpool_image(g[part], winner[part], z, ho, wo, o)
-                _add_rows(g[part], winner[part], gb[t])
+                _add_rows(g[part], winner[part], gb_)
             elif y.size:
                 z, z0, part = scratch[t], 0, slice(m * rows * o, (m + 1) * rows * o)
                 g_, y_ = g[part], y[part]
                 for k in range(g_.size):
                     z[k] = g_[k] if y_[k] > 0 else g.dtype.type(0)
-                _add_rows(z, winner, gb[t])
+                _add_rows(z, winner, gb_)
             else:
                 z, z0 = g, m * rows * o
-                _add_rows(g[z0 : z0 + rows * o], winner, gb[t])
+                _add_rows(g[z0 : z0 + rows * o], winner, gb_)
             if gw.size:
                 weight_grad_of_image(
-                    x, m * image, z, z0, gw[t], True, geometry, weights, rows_in, rows_out, none
+                    x, m * image, z, z0, gw_, True, geometry, weights, rows_in, rows_out, none
                 )
             if gx.size:
                 gx[m * image : (m + 1) * image] = 0
@@ -260,16 +278,18 @@ def _backward(
 
 @jit(parallel=True)
 def _backward_of_winners(g, winner, x, wt, gx, gw, gb, factors, places, counts, geometry):
-    """Fill those of gx, gw and gb that are not empty; gw, as [kh, O, kw, C], and gb per thread."""
+    """Fill those of gx, gw and gb that are not empty; gw, as [kh, O, kw, C], and gb per slice."""
     image, pooled = geometry.image, (geometry.ho // 2) * (geometry.wo // 2) * geometry.o
-    n, threads = g.size // pooled, gb.shape[0]
+    n, threads, slices = g.size // pooled, factors.shape[0], gw.shape[0]
     for t in prange(threads):
-        for m in range(t * n // threads, (t + 1) * n // threads):
+        first, last = t * slices // threads, (t + 1) * slices // threads
+        for m in range(first * n // slices, last * n // slices):
+            of = slice_of(m, slices, n)
             part = slice(m * pooled, (m + 1) * pooled)
             if gx.size:
                 gx[m * image : (m + 1) * image] = 0
             gradients_of_image(
-                g[part], winner[part], x, m * image, wt, gx, m * image, gw[t], gb[t],
+                g[part], winner[part], x, m * image, wt, gx, m * image, gw[of], gb[of],
                 geometry, factors[t], places[t], counts[t],
             )  # fmt: skip
 
@@ -318,16 +338,19 @@ def backward(
     bias: bool,
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Return the gradients of x (needs w), of w (needs x) and of a bias; None for the others."""
+    publish(g.dtype)
     geometry = Geometry.of(x_shape, w_shape, out, stride)
     o, pixels = geometry.o, geometry.ho * geometry.wo
     size = geometry.kh * geometry.run * o
-    threads = threads_for(len(g) * pixels * size)
-    weights = WeightGrad.of(geometry)
+    weights, slices = WeightGrad.of(geometry), min(len(g), SLICES)
+    listed = winner is not None and weights.by_channel and geometry.run > 2 * BLOCK[1]
+    kernel = _backward_of_winners if listed else _backward
+    threads = min(slices, threads_for(len(g) * pixels * size, kernel))
     nothing = flat(np.empty(0, g.dtype))
     gx = empty((0,) if w is None else x_shape, g.dtype)
-    gw = np.zeros((threads, 0 if x is None else size), g.dtype)
-    gb = np.zeros((threads, o if bias else 0), g.dtype)
-    if winner is not None and weights.by_channel and geometry.run > 2 * BLOCK[1]:
+    gw = np.zeros((slices, 0 if x is None else size), g.dtype)
+    gb = np.zeros((slices, o if bias else 0), g.dtype)
+    if listed:
         run(
             threads, _backward_of_winners,
             flat(g), flat(winner), nothing if x is None else flat(x),
@@ -352,7 +375,7 @@ def backward(
 def _result(
     gx: Array | None, gw: Array, gb: Array, x: Array, bias: bool, weights: Any, w_shape: Any
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """Add up the sums of the threads, in order."""
+    """Add up the sums of the slices, in order."""
     return (
         gx,
         None if x is None else weights.in_order(gw.sum(axis=0), w_shape),

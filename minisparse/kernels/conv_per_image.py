@@ -16,14 +16,14 @@ from minisparse.definitions.conv import pad_images
 from minisparse.definitions.shapes import Pair, conv_output_shape
 from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.buffers import empty
-from minisparse.kernels.conv_loops import Geometry
+from minisparse.kernels.conv_loops import SLICES, Geometry
 from minisparse.kernels.jit import jit
 from minisparse.kernels.listed import GROUP, group_of, lanes_of, padded, step_of
 from minisparse.kernels.product import grid_offsets
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
-_SLICES = 8  # sums over images in as many parts, so that their bits do not depend on the threads
+
 _CHANNELS = 16  # listed together: they lie in one cache line
 
 
@@ -170,8 +170,8 @@ def _of_single_images(
     places = grid_offsets(geometry.ho, geometry.down, geometry.wo, geometry.across)
     taps, pixels, dtype = geometry.kh * geometry.run, geometry.ho * geometry.wo, g.dtype
     width, step, groups = padded(taps, dtype), step_of(dtype), -(-len(g) // GROUP)
-    slices = min(_SLICES, len(x))
-    threads = min(threads_for(g.size * taps), slices)
+    slices = min(SLICES, len(x))
+    threads = min(threads_for(g.size * taps, _sum_up), slices)
     total = np.zeros((slices, geometry.o * width), dtype)
     run(
         threads, _sum_up, flat(x), flat(g), flat(np.empty(0, np.uint8) if winner is None else winner), total, squared, geometry, places, width, lanes_of(dtype),

@@ -1,31 +1,29 @@
 """Compile a function with Numba, keep its machine code on disk, and say so when it takes a while."""
 
+import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
+import numba.core.config
 import numba.core.event
+
+from minisparse.kernels.cache import keep_on_disk
+from minisparse.threads import are_started
 
 event: Any = numba.core.event
 # NaN and infinity keep their meaning (no "nnan", "ninf"): a NaN must show, not vanish in a maximum.
 OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
 
 
-def _source_stamp() -> tuple[tuple[str, int, int], ...]:
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files)
-
-
-_STAMP = _source_stamp()
-
-
-def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def jit(
+    *, parallel: bool = False, inline: bool = False, kind: str = ""
+) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator: ``numba.njit`` with the options that all kernels share.
 
-    The machine code is cached beside the source, or in the user's cache folder. Where neither can
-    be written the function is compiled anew in every process.
+    The machine code is kept on disk (`cache`); where that cannot be, the function is compiled anew in
+    every process. `kind` tells its files from those of the same function with other options.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -34,41 +32,42 @@ def jit(*, parallel: bool = False, inline: bool = False) -> Callable[[Callable[.
         )(function)
         if dispatcher is function:  # NUMBA_DISABLE_JIT
             return function
-        keep_on_disk(dispatcher)
+        keep_on_disk(dispatcher, function, kind)
         return dispatcher
 
     return decorate
 
 
-def keep_on_disk(compilable: Any) -> None:
-    """Let Numba keep the machine code of something that it compiles.
+def overlook_late_changes() -> None:
+    """Let Numba compile though NUMBA_NUM_THREADS has changed since its threads were started.
 
-    Numba recompiles when the file of the function itself changed.  Kernels contain code of one
-    another, so any change in this folder must count.
+    It reads the environment before it compiles, and refuses.  But other variables that come too
+    late are without effect as well, and this one is also set for processes that are to be started.
     """
-    try:
-        compilable.enable_caching()
-    except RuntimeError:  # "no locator available": no writable cache folder
-        return
-    cache_file: Any = getattr(compilable._cache, "_cache_file", None)
-    if hasattr(cache_file, "_source_stamp"):
-        cache_file._source_stamp = _STAMP
+    reloader: Any = numba.core.config._env_reloader
+    name = "NUMBA_NUM_THREADS"
+    if are_started() and os.environ.get(name) != reloader.old_environ.get(name):
+        reloader.old_environ = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_")}
 
 
 class _Patience(event.Listener):  # type: ignore[misc, unused-ignore]
-    """Tells a person at a terminal, once, why the first call takes long."""
+    """Tells a person at a terminal, once, why the first call takes long; see also above."""
 
     told = False
 
     def on_start(self, compilation: Any) -> None:
-        pass
+        if _is_ours(compilation):
+            overlook_late_changes()
 
     def on_end(self, compilation: Any) -> None:
-        function = getattr(compilation.data["dispatcher"], "py_func", None)
-        ours = (getattr(function, "__module__", None) or "").startswith(__package__)
-        if ours and not self.told and sys.stderr.isatty():
+        if _is_ours(compilation) and not self.told and sys.stderr and sys.stderr.isatty():
             self.told = True
             print("compiling kernels for this machine (once; cached) ...", file=sys.stderr)
+
+
+def _is_ours(compilation: Any) -> bool:
+    function = getattr(compilation.data["dispatcher"], "py_func", None)
+    return (getattr(function, "__module__", None) or "").startswith(__package__)
 
 
 event.register("numba:compile", _Patience())

@@ -1,7 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """Matrix products, compiled, and the linear layer that is made of them."""
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,57 +8,89 @@ from numba import prange
 
 from minisparse.definitions import linear as definition
 from minisparse.kernels.arguments import flat, same_numbers
+from minisparse.kernels.blocked import (
+    NEIGHBOURS,
+    is_hard,
+    multiply_part,
+    part_of,
+    publish,
+    room_for,
+)
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.jit import jit
-from minisparse.kernels.product import BLOCK, multiply_one_row, multiply_rows, row_offsets
+from minisparse.kernels.product import row_offsets, step_pairs
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
 
 
 @jit(parallel=True)
-def _matmul(a, a_rows, ak, b, bias, c, c_rows, floor, down, across, row_step, column_step):
-    """Cut c into down x across parts, one task each."""
-    m, n = a_rows.size, c.size // a_rows.size
-    for task in prange(down * across):
-        i, j = task // across * row_step, task % across * column_step
-        i1, columns = min(i + row_step, m), min(column_step, n - j)
-        if m == 1 and columns > 0:
-            multiply_one_row(
-                0, 1, columns, 1, b.size // n, a, 0, a_rows, 0, ak, b, j, 0, n,
-                c, j, c_rows, False, bias[j : j + columns], floor,
-            )  # fmt: skip
-        elif i < i1 and columns > 0:
-            multiply_rows(
-                i, i1, columns, 1, b.size // n, a, 0, a_rows, 0, ak, b, j, 0, n,
-                c, j, c_rows, False, bias[j : j + columns], floor,
+def _matmul(
+    a, a_rows, a_step, neighbours, copied, b, bk, bj, bias, c, c_rows, k, floor, room
+):  # fmt: skip
+    m, n, threads = c_rows.size, c.size // c_rows.size, room.shape[0]
+    for t in prange(threads):
+        i0, i1, j0, j1 = part_of(m, n, t, threads)
+        if i0 < i1 and j0 < j1:
+            multiply_part(
+                i0, i1, j0, j1, m, k, a, 0, a_rows, a_step, neighbours, copied, b, 0, bk, bj,
+                c, 0, c_rows, bias, floor, room[t],
             )  # fmt: skip
 
 
 @jit(parallel=True)
-def _linear_backward(
-    g, y, x, w, gx, gw, gb, masked, wt, x_rows, g_rows, gx_rows, gw_rows, threads, none
-):  # fmt: skip
-    """Fill those of gx, gw and gb that are not empty; g passes where y > 0, if there is a y."""
-    m, k, n = g_rows.size, x_rows.size, g.size // g_rows.size
+def _mask(g, y, masked, threads):
     for t in prange(threads):
-        _mask_and_sum(g, y, masked, gb, n, *share(n, t, threads, 16))
-        if gx.size:
-            transpose_rows(w, wt, k, n, *share(k, t, threads, 16))
-    z = masked if y.size else g
+        part = slice(t * g.size // threads, (t + 1) * g.size // threads)
+        g_, y_, masked_ = g[part], y[part], masked[part]
+        for i in range(g_.size):
+            masked_[i] = g_[i] if y_[i] > 0 else g.dtype.type(0)
+
+
+@jit(parallel=True)
+def _sum_rows(g, m, n, total, threads):
+    for t in prange(threads):
+        add_rows(g, 0, m, n, total, 0, *share(n, t, threads, 16))
+
+
+def sum_rows(g: Array) -> Array:
+    """Return the sum over all axes but the last."""
+    total, threads = np.empty(g.shape[-1], g.dtype), threads_for(g.size)
+    run(threads, _sum_rows, flat(g), g.size // total.size, total.size, total, threads)
+    return total
+
+
+def where_positive(g: Array, y: Array) -> Array:
+    """Return g, flat, with zeros where y is not positive."""
+    masked, threads = empty((g.size,), g.dtype), threads_for(g.size)
+    run(threads, _mask, flat(g), flat(y), masked, threads)
+    return flat(masked)
+
+
+@jit(parallel=True)
+def _gradients(
+    g, x, w, gx, gw, gb, m, k, n, g_rows, gx_rows, x_rows, x_step, beside, copied, gw_rows, room,
+    none,
+):  # fmt: skip
+    """Fill those of gx, gw and gb that are not empty."""
+    threads = room.shape[0]
     for t in prange(threads):
         if gw.size:
-            i0, i1 = share(k, t, threads, BLOCK[0])
-            multiply_rows(
-                i0, i1, n, 1, m, x, 0, x_rows, 0, k, z, 0, 0, n, gw, 0, gw_rows,
-                False, none, -np.inf,
-            )  # fmt: skip
+            i0, i1, j0, j1 = part_of(k, n, t, threads)
+            if i0 < i1 and j0 < j1:
+                multiply_part(
+                    i0, i1, j0, j1, k, m, x, 0, x_rows, x_step, beside, copied, g, 0, n, 1,
+                    gw, 0, gw_rows, none, -np.inf, room[t],
+                )  # fmt: skip
         if gx.size:
-            i0, i1 = share(m, t, threads, BLOCK[0])
-            multiply_rows(
-                i0, i1, k, 1, n, z, 0, g_rows, 0, 1, wt, 0, 0, k, gx, 0, gx_rows,
-                False, none, -np.inf,
-            )  # fmt: skip
+            i0, i1, j0, j1 = part_of(m, k, t, threads)
+            if i0 < i1 and j0 < j1:
+                multiply_part(
+                    i0, i1, j0, j1, m, n, g, 0, g_rows, 1, False, False, w, 0, 1, n,
+                    gx, 0, gx_rows, none, -np.inf, room[t],
+                )  # fmt: skip
+        if gb.size:
+            add_rows(g, 0, m, n, gb, 0, *share(n, t, threads, 16))
 
 
 @jit()
@@ -70,61 +101,33 @@ def share(count, t, threads, unit):
 
 
 @jit()
-def _mask_and_sum(g, y, masked, gb, n, j0, j1):
-    if gb.size:
-        gb[j0:j1] = 0
-    for row in range(0, g.size, n):
-        z = g[row + j0 : row + j1]
-        if y.size:
-            y_, z_ = y[row + j0 : row + j1], masked[row + j0 : row + j1]
-            for j in range(z.size):
-                z_[j] = z[j] if y_[j] > 0 else g.dtype.type(0)
-            z = masked[row + j0 : row + j1]
-        if gb.size:
-            gb_ = gb[j0:j1]
-            for j in range(z.size):
-                gb_[j] += z[j]
+def add_rows(g, g0, m, n, gb, b0, j0, j1):
+    """Fill columns j0 ... j1 - 1 of gb with the sums of those of m rows."""
+    gb_ = gb[b0 + j0 : b0 + j1]
+    gb_[:] = 0
+    for row in range(g0, g0 + m * n, n):
+        g_ = g[row + j0 : row + j1]
+        for j in range(gb_.size):
+            gb_[j] += g_[j]
 
 
-@jit()
-def transpose_rows(a, t, rows, columns, i0, i1):
-    """Copy rows i0 ... i1 of a to columns of t, 16 at a time: whole cache lines are written."""
-    for i in range(i0, i1, 16):
-        count = min(16, i1 - i)
-        for j in range(columns):
-            line = t[j * rows + i : j * rows + i + count]
-            for k in range(count):
-                line[k] = a[(i + k) * columns + j]
+def _factor(a: Array) -> tuple[Array, Array, int, bool]:
+    """Return a first factor as the loops want it: flat, tables of its rows, steps, kind.
+
+    Its rows lie anywhere, each contiguous; or side by side, and the table is of the columns.
+    """
+    m, k = a.shape
+    if a.flags.f_contiguous and not a.flags.c_contiguous:
+        return _columns_first(a.T)
+    return flat(a), row_offsets(m, k), 1, False
 
 
-@jit(parallel=True)
-def _transpose(a, t, rows, columns, threads):
-    for part in prange(threads):
-        transpose_rows(a, t, rows, columns, *share(rows, part, threads, 16))
-
-
-@lru_cache(maxsize=1024)
-def _cut(m: int, n: int, threads: int) -> tuple[int, int, int, int]:
-    """Return how many parts down and across, and their size: one part per thread, all alike."""
-
-    def parts(down: int) -> tuple[int, int, int, int]:
-        across = threads // down
-        row_step = -(-m // (down * BLOCK[0])) * BLOCK[0]
-        column_step = -(-n // (across * BLOCK[1])) * BLOCK[1]
-        return down, across, row_step, column_step
-
-    choices = [parts(down) for down in range(threads, 0, -1) if threads % down == 0]
-    return min(choices, key=lambda part: part[2] * part[3])
-
-
-def _row_by_row(a: Array) -> Array:
-    """Return the array itself in C order, or such a copy."""
-    if a.flags.c_contiguous or not a.flags.f_contiguous or a.size < 1 << 13:
-        return np.ascontiguousarray(a)
-    copy, (columns, rows) = empty(a.shape, a.dtype), a.shape
-    threads = threads_for(8 * a.size)
-    run(threads, _transpose, flat(a.T), copy.reshape(-1), rows, columns, threads)
-    return copy
+def _columns_first(at: Array) -> tuple[Array, Array, int, bool]:
+    """Do the same for a factor that is the transpose of a contiguous matrix."""
+    k, m = at.shape
+    if m < NEIGHBOURS:
+        return flat(at), row_offsets(m, 1), m, False
+    return flat(at), step_pairs(k, m), 1, True
 
 
 def matmul(a: Array, b: Array, bias: Array | None = None, relu: bool = False) -> Array:
@@ -134,17 +137,21 @@ def matmul(a: Array, b: Array, bias: Array | None = None, relu: bool = False) ->
     (m, k), n = a.shape, b.shape[1]
     if m * k * n == 0:
         return definition.matmul(a, b, rest[0] if rest else None, relu)
-    if not b.flags.c_contiguous and b.size > a.size + m * n and not rest and not relu:
-        return _row_by_row(matmul(b.T, a.T).T)  # b is the largest: do not copy it
-    if a.flags.f_contiguous and not a.flags.c_contiguous:
-        a, rows, step = a.T, row_offsets(m, 1), m
-    else:
-        rows, step = row_offsets(m, k), 1
-    c = empty((m, n), a.dtype)
-    threads = threads_for(m * k * n)
+    turned = b.flags.f_contiguous and not b.flags.c_contiguous
+    if turned and m < min(n, NEIGHBOURS) and not rest and not relu:
+        return matmul(b.T, a.T).T  # b is the largest: its rows as they lie
+    publish(a.dtype)
+    c, c_rows = empty((m, n), a.dtype), row_offsets(m, n)
+    a, a_rows, a_step, neighbours = _factor(a)
+    if a_step > 1 and turned:  # the blocked product's rows are contiguous
+        a, a_rows, a_step = flat(np.ascontiguousarray(a.reshape(k, m).T)), row_offsets(m, k), 1
+    threads = threads_for(m * k * n, _matmul)
+    copied = is_hard(a.size, m if neighbours else k, n, neighbours)
     run(
-        threads, _matmul, flat(a), rows, step, flat(_row_by_row(b)), flat(rest[0] if rest else c[:0]),
-        c.reshape(-1), row_offsets(m, n), 0.0 if relu else -np.inf, *_cut(m, n, threads),
+        threads, _matmul, a, a_rows, a_step, neighbours, copied,
+        flat(b.T if turned else b), *((1, k) if turned else (n, 1)),
+        flat(rest[0] if rest else c[:0]), c.reshape(-1), c_rows, k, 0.0 if relu else -np.inf,
+        empty((threads, room_for(m, n, copied)), c.dtype),
     )  # fmt: skip
     return c
 
@@ -162,16 +169,20 @@ def linear_backward(
         return definition.linear_backward(g, x, w, y, wants)
     g, x, w, *rest = same_numbers(g, x, w) if y is None else same_numbers(g, x, w, y)
     (m, k), n = x.shape, g.shape[1]
+    publish(g.dtype)
     gx = empty((m, k) if wants[0] else (0,), g.dtype)
     gw = empty((k, n) if wants[1] else (0,), g.dtype)
     gb = np.empty(n if wants[2] else 0, g.dtype)
     none = flat(gb[:0])
-    threads = threads_for(m * k * n)
+    threads = threads_for(m * k * n, _gradients)
+    g = where_positive(g, rest[0]) if rest else flat(g)
+    x, x_rows, x_step, beside = _columns_first(np.ascontiguousarray(x))
+    copied = wants[1] and is_hard(x.size, k, n, beside)
+    most = max(room_for(m, k), room_for(k, n, copied))
     run(
-        threads, _linear_backward,
-        flat(g), flat(rest[0]) if rest else none, flat(x), flat(w) if wants[0] else none,
-        gx.reshape(-1), gw.reshape(-1), gb,
-        empty((m * n if rest else 0,), g.dtype), empty((k * n if wants[0] else 0,), g.dtype),
-        row_offsets(k, 1), row_offsets(m, n), row_offsets(m, k), row_offsets(k, n), threads, none,
+        threads, _gradients, g, x, flat(w) if wants[0] else none,
+        gx.reshape(-1), gw.reshape(-1), gb, m, k, n,
+        row_offsets(m, n), row_offsets(m, k), x_rows, x_step, beside, copied, row_offsets(k, n),
+        empty((threads, most), g.dtype), none,
     )  # fmt: skip
     return gx if wants[0] else None, gw if wants[1] else None, gb if wants[2] else None

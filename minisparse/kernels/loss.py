@@ -47,7 +47,7 @@ def cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
     (x,) = same_numbers(x)
     losses, gradient = np.empty(len(x), x.dtype), np.empty(x.shape, x.dtype)
     run(
-        threads_for(16 * x.size),
+        threads_for(16 * x.size, _cross_entropy),
         _cross_entropy,
         flat(x),
         flat(labels.astype(np.int64)),

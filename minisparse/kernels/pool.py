@@ -113,7 +113,8 @@ def max_pool2d(
     shape = pool_output_shape(x.shape, kernel, stride, padding)
     (x,) = same_numbers(x)
     y, argmax = empty(shape, x.dtype), empty(shape, np.int32)
-    run(threads_for(8 * x.size), _max, contiguous(x), y, argmax, *kernel, *stride, *padding)
+    threads = threads_for(8 * x.size, _max)
+    run(threads, _max, contiguous(x), y, argmax, *kernel, *stride, *padding)
     return y, argmax
 
 
@@ -130,7 +131,8 @@ def max_pool2d_backward(
     (g,) = same_numbers(g)
     gx = empty(x_shape, g.dtype)
     geometry = *kernel, *stride, *padding
-    run(threads_for(8 * gx.size), _max_backward, contiguous(g), contiguous(argmax), gx, *geometry)
+    threads = threads_for(8 * gx.size, _max_backward)
+    run(threads, _max_backward, contiguous(g), contiguous(argmax), gx, *geometry)
     return gx
 
 
@@ -146,7 +148,8 @@ def max_pool2d_gather(
     (x,) = same_numbers(x)
     y = empty(argmax.shape, x.dtype)
     geometry = *kernel, *stride, *padding
-    run(threads_for(8 * x.size), _max_gather, contiguous(x), contiguous(argmax), y, *geometry)
+    threads = threads_for(8 * x.size, _max_gather)
+    run(threads, _max_gather, contiguous(x), contiguous(argmax), y, *geometry)
     return y
 
 
@@ -157,7 +160,8 @@ def avg_pool2d(
     shape = pool_output_shape(x.shape, kernel, stride, padding)
     (x,) = same_numbers(x)
     y = empty(shape, x.dtype)
-    run(threads_for(8 * x.size), _mean, contiguous(x), y, *kernel, *stride, *padding)
+    threads = threads_for(8 * x.size, _mean)
+    run(threads, _mean, contiguous(x), y, *kernel, *stride, *padding)
     return y
 
 
@@ -172,5 +176,6 @@ def avg_pool2d_backward(
     definition.check_pooled(x_shape, kernel, stride, padding, gradient=g)
     (g,) = same_numbers(g)
     gx = empty(x_shape, g.dtype)
-    run(threads_for(8 * gx.size), _mean_backward, contiguous(g), gx, *kernel, *stride, *padding)
+    threads = threads_for(8 * gx.size, _mean_backward)
+    run(threads, _mean_backward, contiguous(g), gx, *kernel, *stride, *padding)
     return gx

@@ -17,11 +17,12 @@ from minisparse.definitions.conv import padded_shape
 from minisparse.definitions.program import Layer, Program, check_images
 from minisparse.definitions.shapes import conv_output_shape
 from minisparse.kernels import simd
+from minisparse.kernels.blocked import is_hard, multiply_part, publish, room_for
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.conv_loops import Geometry
 from minisparse.kernels.copying import copy
 from minisparse.kernels.jit import jit
-from minisparse.kernels.product import multiply_one_row, multiply_rows, row_offsets
+from minisparse.kernels.product import multiply_rows, row_offsets
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
@@ -32,11 +33,12 @@ IMAGES = 128  # at a time through the linear layers: the weights are read once f
 
 # Its columns: where weights and bias begin in `numbers`, and what to do behind; the numbers that an
 # image has before and after; columns of the weights; where patches (or rows) and pixels (or rows)
-# begin in `places`, and how many; the geometry of a convolution; the padding.
+# begin in `places`, and how many; the geometry of a convolution; the padding; whether a blocked product
+# should copy the rows.
 (
     W, B, RELU, POOL, IN, OUT, N, FROM, TO, COUNT, KH, RUN, LINE, HO, WO,
-    TOP, LEFT, HEIGHT, WIDTH,
-) = range(19)  # fmt: skip
+    TOP, LEFT, HEIGHT, WIDTH, HARD,
+) = range(20)  # fmt: skip
 
 
 def build_program(layers: Sequence[Layer], in_shape: tuple[int, ...]) -> Program:
@@ -66,7 +68,7 @@ def build_program(layers: Sequence[Layer], in_shape: tuple[int, ...]) -> Program
         w, bias = layer.w, layer.bias
         if {w.dtype, (w if bias is None else bias).dtype} != {dtype}:
             raise ValueError(f"all layers must be {dtype}, got {w.dtype}")
-        row = np.zeros(19, np.int64)
+        row = np.zeros(20, np.int64)
         row[IN], row[N] = np.prod(shape), w.shape[-1]
         row[RELU], row[POOL] = layer.relu, layer.pool
         row[W] = sum(a.size for a in parts)
@@ -96,6 +98,7 @@ def build_program(layers: Sequence[Layer], in_shape: tuple[int, ...]) -> Program
                 raise ValueError(
                     f"a linear layer of {w.shape[0]} inputs cannot read {row[IN]} numbers"
                 )
+            row[HARD] = is_hard(0, w.shape[0], w.shape[1], neighbours=False)
             places += [row_offsets(IMAGES, w.shape[0]), row_offsets(IMAGES, w.shape[1])]
             shape = (w.shape[1],)
             wide = max(wide, *w.shape)
@@ -177,22 +180,16 @@ def pad(x, x0, row, padded):
 
 
 @jit()
-def multiply(x, x0, count, row, numbers, places, y, y0):
-    """Take some images through a linear layer and its relu."""
+def multiply(x, x0, count, total, row, numbers, places, y, y0, room):
+    """Take some images, of so many in all, through a linear layer and its relu."""
     n, bias = row[N], numbers[row[B] : row[B] + row[N]]
     floor = 0.0 if row[RELU] else -np.inf
     rows_in = places[row[FROM] : row[FROM] + count]
     rows_out = places[row[TO] : row[TO] + count]
-    if count == 1:
-        multiply_one_row(
-            0, 1, n, 1, row[IN], x, x0, rows_in, 0, 1, numbers, row[W], 0, n,
-            y, y0, rows_out, False, bias, floor,
-        )  # fmt: skip
-    else:
-        multiply_rows(
-            0, count, n, 1, row[IN], x, x0, rows_in, 0, 1, numbers, row[W], 0, n,
-            y, y0, rows_out, False, bias, floor,
-        )  # fmt: skip
+    multiply_part(
+        0, count, 0, n, total, row[IN], x, x0, rows_in, 1, False, row[HARD] > 0,
+        numbers, row[W], n, 1, y, y0, rows_out, bias, floor, room,
+    )  # fmt: skip
 
 
 @jit()
@@ -215,8 +212,8 @@ def _take_images(x, i0, count, numbers, table, places, y, maps, z, padded, targe
 
 
 @jit()
-def _take(x, first, last, numbers, table, places, y, scratch, wide, maps):
-    """Take images first ... last - 1 through all layers.
+def _take(x, first, last, total, numbers, table, places, y, scratch, wide, maps, room):
+    """Take images first ... last - 1 of so many through all layers.
 
     `maps` are the sizes that convolutions need, or None where there are none: Numba compiles a
     function for None by itself, and leaves out what it would not run.
@@ -240,17 +237,17 @@ def _take(x, first, last, numbers, table, places, y, scratch, wide, maps):
                 target, t0 = y, i0 * table[layer, OUT]
             elif (layer - done) % 2:
                 target = here
-            multiply(source, s0, count, table[layer], numbers, places, target, t0)
+            multiply(source, s0, count, total, table[layer], numbers, places, target, t0, room)
             source, s0 = target, t0
 
 
 @jit(parallel=True)
-def _take_on_threads(x, n, numbers, table, places, y, scratch, threads, wide, maps):
+def _take_on_threads(x, n, numbers, table, places, y, scratch, threads, wide, maps, room):
     size = scratch.size // threads
     for t in prange(threads):
         first, last = t * n // threads, (t + 1) * n // threads
         own = scratch[t * size : (t + 1) * size]
-        _take(x, first, last, numbers, table, places, y, own, wide, maps)
+        _take(x, first, last, n, numbers, table, places, y, own, wide, maps, room[t])
 
 
 def run_program(x: Array, program: Program) -> Array:
@@ -262,14 +259,16 @@ def run_program(x: Array, program: Program) -> Array:
         return np.empty((0, *program.out_shape), x.dtype)
     if not (x.flags.c_contiguous and x.flags.writeable):  # one type of array: compiled once
         x = np.array(x)
-    threads = min(threads_for(n * program.work), n)
+    threads = min(threads_for(n * program.work, _take_on_threads), n)
     between, before_pool, padding, wide = program.sizes
     maps = (between, before_pool, padding) if between else None
     size = 2 * (between + min(IMAGES, -(-n // threads)) * wide) + before_pool + padding
     y, scratch = empty((n, *program.out_shape), x.dtype), empty((threads * size,), x.dtype)
     args = program.numbers, program.table, program.places, y.reshape(-1), scratch
-    if threads == 1:
-        _take(x.reshape(-1), 0, n, *args, wide, maps)
+    publish(x.dtype)
+    if n == 1:  # needs no room
+        _take(x.reshape(-1), 0, 1, 1, *args, wide, maps, scratch)
     else:
-        run(threads, _take_on_threads, x.reshape(-1), n, *args, threads, wide, maps)
+        room = empty((threads, room_for(IMAGES, 0, copied=True)), x.dtype)
+        run(threads, _take_on_threads, x.reshape(-1), n, *args, threads, wide, maps, room)
     return y

@@ -2,11 +2,13 @@
 """Loss and gradients of a whole program in one compiled call; see program.py.
 
 All of a, z and delta (see the definition) belong to single images: each thread takes its own images
-forward and back without waiting for anybody.  Then the threads meet once, and share the rows of the
-linear layers' dL/dW_l.  Convolutions have few weights: each thread sums their gradients over its
-own images, and these sums are added in order.  The same number of threads gives the same bits.
+forward and back without waiting for anybody.  Then the threads meet once, and share the linear
+layers' dL/dW_l.  Convolutions have few weights: their gradients are summed over slices of the
+batch, always the same ones, and these sums are added in order.  Any number of threads gives the
+same bits.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +16,17 @@ from numba import prange, typeof, types
 
 from minisparse.definitions.program import Program, check_images
 from minisparse.definitions.program_step import Step
+from minisparse.kernels.blocked import (
+    NEIGHBOURS,
+    is_hard,
+    multiply_part,
+    part_of,
+    publish,
+    room_for,
+)
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.conv_loops import (
+    SLICES,
     Geometry,
     WeightGrad,
     pool_image,
@@ -24,10 +35,11 @@ from minisparse.kernels.conv_loops import (
 )
 from minisparse.kernels.conv_winners import gradients_of_image
 from minisparse.kernels.copying import copy
+from minisparse.kernels.csr_panel import transpose_block
 from minisparse.kernels.jit import jit
-from minisparse.kernels.linear import share, transpose_rows
+from minisparse.kernels.linear import add_rows, share
 from minisparse.kernels.loss import softmax_of_row
-from minisparse.kernels.product import BLOCK, multiply_rows, row_offsets
+from minisparse.kernels.product import BLOCK, multiply_rows, row_offsets, step_pairs
 from minisparse.kernels.program import (
     COUNT,
     FROM,
@@ -54,13 +66,13 @@ from minisparse.kernels.program import (
     pad,
 )
 from minisparse.kernels.symbol import Symbol
-from minisparse.kernels.threads import run, threads_for
+from minisparse.kernels.threads import here, run, threads_for
 
 Array = Any
 
 
 # Columns of its table: see `WeightGrad`; where rows begin in `places`; whether the gradients are
-# those of winners alone; where a thread's sums for this convolution begin; stride.
+# those of winners alone; where a slice's sums for this convolution begin; stride.
 (_BY_CHANNEL, _PASSES, _COLUMNS, _ROWS, _ROWS_IN, _ROWS_OUT, _WINNERS, _SUMS, _DOWN, _ACROSS) = (
     range(10)
 )
@@ -150,43 +162,32 @@ def _own(conv, t):
     )  # fmt: skip
 
 
-@jit(parallel=True)
-def _transpose_weights(numbers, wt, table, threads):
-    """Fill wt, as long as `numbers`, with [out, in], and [kh, O, kw C] of convolutions."""
-    for t in prange(threads):
-        for layer in range(1, table.shape[0]):
-            row = table[layer]
-            if row[KH]:
-                o, run, w0 = row[N], row[RUN], row[W]
-                for r in range(row[KH]):
-                    at = w0 + r * o * run
-                    for c in range(*share(o, t, threads, 1)):
-                        for k in range(run):
-                            wt[at + c * run + k] = numbers[at + k * o + c]
-            else:
-                a, b = numbers[row[W] : row[B]], wt[row[W] : row[B]]
-                transpose_rows(a, b, row[IN], row[N], *share(row[IN], t, threads, 16))
+@jit()
+def _transpose_filters(numbers, wt, table):
+    """Fill wt, as long as `numbers`, with [kh, O, kw C] of convolutions."""
+    for layer in range(1, table.shape[0]):
+        row = table[layer]
+        for r in range(row[KH]):
+            o, run, at = row[N], row[RUN], row[W] + r * row[N] * row[RUN]
+            transpose_block(numbers, at, o, run, o, wt, at, run)
 
 
 @jit()
-def _loss(z, labels, first, last, classes, scale, delta):
-    """Return the sum of the losses of some images, and how many are not recognised.
+def _loss(z, labels, first, last, classes, scale, delta, results):
+    """Write to `results` the loss of each of some images, and 1 where it is not recognised.
 
     delta becomes the gradient of the losses' sum times `scale`.
     """
-    loss, wrong = 0.0, 0
     for i in range(first, last):
         z_, d_ = z[i * classes : (i + 1) * classes], delta[i * classes : (i + 1) * classes]
         top, where = z_[0], 0
         for j in range(1, classes):
             if z_[j] > top or (z_[j] != z_[j] and top == top):  # noqa: PLR0124 (a NaN wins)
                 top, where = z_[j], j
-        wrong += where != labels[i]
-        loss += softmax_of_row(z_, labels[i], d_)
+        results[i, 0], results[i, 1] = softmax_of_row(z_, labels[i], d_), where != labels[i]
         d_[labels[i]] -= 1
         for j in range(classes):
             d_[j] *= scale
-    return loss, wrong
 
 
 @jit()
@@ -198,7 +199,7 @@ def _geometry(row, more):
 
 
 @jit()
-def _forward(x, first, last, numbers, places, table, a, ends, own):
+def _forward(x, first, last, total, numbers, places, table, a, ends, own, room):
     """Fill a with the results of all layers; layer l's begin at ends[l]."""
     z0 = np.int64(0)  # for the constant 0 Numba would compile `convolve` once more
     for layer in range(table.shape[0]):
@@ -220,20 +221,23 @@ def _forward(x, first, last, numbers, places, table, a, ends, own):
             continue
         for i in range(first, last, IMAGES):
             m = min(IMAGES, last - i)
-            multiply(source, s0 + i * row[IN], m, row, numbers, places, a, t0 + i * out)
+            multiply(
+                source, s0 + i * row[IN], m, total, row, numbers, places, a, t0 + i * out, room
+            )
 
 
 @jit()
-def _backward_linear(first, last, row, before, wt, places, a, a0, delta, d0, e0, masked):
+def _backward_linear(
+    first, last, total, row, numbers, places, a, a0, delta, d0, e0, masked, room
+):  # fmt: skip
     """Take delta at d0 back through a linear layer to e0, and the relu of the layer before."""
     k, n = row[IN], row[N]
     for i in range(first, last, IMAGES):
         m = min(IMAGES, last - i)
-        rows_in, rows_out = row[TO], row[FROM]
-        multiply_rows(
-            0, m, k, 1, n, delta, d0 + i * n, places[rows_in : rows_in + m], 0, 1,
-            wt, row[W], 0, k, delta, e0 + i * k, places[rows_out : rows_out + m],
-            False, before, -np.inf,
+        multiply_part(
+            0, m, 0, k, total, n, delta, d0 + i * n, places[row[TO] : row[TO] + m], 1,
+            False, False, numbers, row[W], 1, n,
+            delta, e0 + i * k, places[row[FROM] : row[FROM] + m], a[:0], -np.inf, room,
         )  # fmt: skip
     if masked:
         _mask(a, a0 + first * k, delta, e0 + first * k, (last - first) * k)
@@ -248,9 +252,11 @@ def _mask(a, a0, delta, d0, count):
 
 
 @jit()
-def _backward_conv(source, s0, e, e0, row, more, spots, places, wt, delta, d0, own, wanted):
+def _backward_conv(
+    source, s0, e, e0, row, more, spots, places, wt, delta, d0, own, sums, wanted
+):  # fmt: skip
     """Add one image's gradients to the sums, and write that of its input to e, if `wanted`."""
-    sums, z, padded, padded_grad = own.sums, own.z, own.padded, own.padded_grad
+    z, padded, padded_grad = own.z, own.padded, own.padded_grad
     winner = own.winners[d0 : d0 + row[OUT]]
     geometry, o, none = _geometry(row, more), row[N], sums[:0]
     size = geometry.kh * geometry.run * o
@@ -304,85 +310,39 @@ def _backward_conv(source, s0, e, e0, row, more, spots, places, wt, delta, d0, o
 
 
 def _images(
-    first, last, x, labels, numbers, wt, table, places, more, spots, a, ends, delta, conv, t
+    first, last, x, labels, numbers, wt, table, places, more, spots, a, ends, delta, results, conv,
+    slices, t, room,
 ):  # fmt: skip
-    """Take some images forward, through the loss and back; return what `_loss` does."""
-    layers, own = table.shape[0], _own(conv, t)
-    _forward(x, first, last, numbers, places, table, a, ends, own)
-    classes, d0, none = table[layers - 1, OUT], ends[layers - 1], a[:0]
-    one, n = a.dtype.type(1), a.dtype.type(labels.size)
-    loss, wrong = _loss(a[d0:], labels, first, last, classes, one / n, delta[d0:])
+    """Take slices first ... last - 1 of the images forward, through the loss and back."""
+    layers, own, total = table.shape[0], _own(conv, t), labels.size
+    i0, i1 = first * total // slices, last * total // slices
+    _forward(x, i0, i1, total, numbers, places, table, a, ends, own, room)
+    classes, d0 = table[layers - 1, OUT], ends[layers - 1]
+    one, n = a.dtype.type(1), a.dtype.type(total)
+    _loss(a[d0:], labels, i0, i1, classes, one / n, delta[d0:], results)
     if table[layers - 1, RELU] and not table[layers - 1, POOL]:
-        _mask(a, d0 + first * classes, delta, d0 + first * classes, (last - first) * classes)
+        _mask(a, d0 + i0 * classes, delta, d0 + i0 * classes, (i1 - i0) * classes)
     for layer in range(layers - 1, -1, -1):
         row, e0, masked = table[layer], 0, False
         if layer:
             e0 = ends[layer - 1]
             masked = table[layer - 1, RELU] and not table[layer - 1, POOL]
         if conv is not None and row[KH]:
-            for i in range(first, last):
-                source, s0, e, at = x, i * row[IN], delta, 0
-                if layer:
-                    source, s0, at = a, e0 + i * row[IN], e0 + i * row[IN]
-                _backward_conv(
-                    source, s0, e, at, row, more[layer], spots, places, wt,
-                    delta, ends[layer] + i * row[OUT], own, layer > 0,
-                )  # fmt: skip
-                if layer and masked:
-                    _mask(a, at, delta, at, row[IN])
+            for part in range(first, last):
+                for i in range(part * total // slices, (part + 1) * total // slices):
+                    source, s0, e, at = x, i * row[IN], delta, 0
+                    if layer:
+                        source, s0, at = a, e0 + i * row[IN], e0 + i * row[IN]
+                    _backward_conv(
+                        source, s0, e, at, row, more[layer], spots, places, wt,
+                        delta, ends[layer] + i * row[OUT], own, conv.sums[part], layer > 0,
+                    )  # fmt: skip
+                    if layer and masked:
+                        _mask(a, at, delta, at, row[IN])
         elif layer:
             _backward_linear(
-                first, last, row, none, wt, places, a, e0, delta, ends[layer], e0, masked
+                i0, i1, total, row, numbers, places, a, e0, delta, ends[layer], e0, masked, room
             )
-    return loss, wrong
-
-
-_symbol = Symbol(_images, types.Tuple((types.float64, types.int64)))
-_call_images: Any = _symbol.call
-_published: set[tuple[Any, bool]] = set()
-
-
-@jit(parallel=True)
-def _there_and_back(
-    x, labels, numbers, wt, table, places, more, spots, a, ends, delta, conv, results
-):  # fmt: skip
-    threads, n = results.shape[0], labels.size
-    for t in prange(threads):
-        first, last = t * n // threads, (t + 1) * n // threads
-        loss, wrong = _call_images((
-            np.int64(first), np.int64(last), x, labels, numbers, wt, table, places, more, spots,
-            a, ends, delta, conv, np.int64(t),
-        ))  # fmt: skip
-        results[t, 0], results[t, 1] = loss, wrong
-
-
-@jit(parallel=True)
-def _gradients(x, table, more, spots, a, ends, delta, conv, gradients, n, threads):
-    none = a[:0]
-    for t in prange(threads):
-        for layer in range(table.shape[0]):
-            row, rows = table[layer], more[layer, _ROWS]
-            k, o, w0, b0, d0 = row[IN], row[N], row[W], row[B], ends[layer]
-            if conv is not None and row[KH]:
-                _add_up(conv.sums, row, more[layer], gradients, *share(o, t, threads, 1))
-                continue
-            source, s0 = x, 0
-            if layer:
-                source, s0 = a, ends[layer - 1]
-            first, last = share(k, t, threads, BLOCK[0])
-            start_in, start_out = more[layer, _ROWS_IN], more[layer, _ROWS_OUT]
-            multiply_rows(
-                first, last, o, 1, n, source, s0, spots[start_in : start_in + rows], 0, k,
-                delta, d0, 0, o, gradients, w0, spots[start_out : start_out + rows],
-                False, none, -np.inf,
-            )  # fmt: skip
-            j0, j1 = share(o, t, threads, 16)
-            gb = gradients[b0 + j0 : b0 + j1]
-            gb[:] = 0
-            for i in range(n):
-                d_ = delta[d0 + i * o + j0 : d0 + i * o + j1]
-                for j in range(gb.size):
-                    gb[j] += d_[j]
 
 
 @jit()
@@ -404,6 +364,70 @@ def _add_up(sums, row, more, gradients, c0, c1):
         gradients[row[B] + c] = total
 
 
+def _gradients(
+    x, table, more, spots, a, ends, delta, conv, gradients, steps, hard, t, threads, room
+):  # fmt: skip
+    """Fill thread t's part of the gradients."""
+    none, n = a[:0], steps.shape[1] // 2
+    for layer in range(table.shape[0]):
+        row, rows = table[layer], more[layer, _ROWS]
+        k, o, w0, b0, d0 = row[IN], row[N], row[W], row[B], ends[layer]
+        if conv is not None and row[KH]:
+            _add_up(conv.sums, row, more[layer], gradients, *share(o, t, threads, 1))
+            continue
+        source, s0 = x, 0
+        if layer:
+            source, s0 = a, ends[layer - 1]
+        i0, i1, j0, j1 = part_of(k, o, t, threads)
+        start_in, start_out = more[layer, _ROWS_IN], more[layer, _ROWS_OUT]
+        beside, places = k >= NEIGHBOURS, spots[start_in : start_in + rows]
+        if beside:
+            places = steps[layer]
+        if i0 < i1 and j0 < j1:
+            multiply_part(
+                i0, i1, j0, j1, k, n, source, s0, places, k, beside, hard[layer], delta, d0, o, 1,
+                gradients, w0, spots[start_out : start_out + rows], none, -np.inf, room,
+            )  # fmt: skip
+        add_rows(delta, d0, n, o, gradients, b0, *share(o, t, threads, 16))
+
+
+_images_symbol, _gradients_symbol = Symbol(_images), Symbol(_gradients)
+_call_images: Any = _images_symbol.call
+_call_gradients: Any = _gradients_symbol.call
+_published: set[tuple[Any, bool]] = set()
+
+
+# Two functions: Numba takes two loops in one to be independent, and runs both at once.
+@jit(parallel=True)
+def _images_on_threads(
+    x, labels, numbers, wt, table, places, more, spots, a, ends, delta, results, conv, slices, room
+):  # fmt: skip
+    threads = room.shape[0]
+    for t in prange(threads):
+        _call_images((
+            np.int64(t * slices // threads), np.int64((t + 1) * slices // threads),
+            x, labels, numbers, wt, table, places, more, spots, a, ends, delta, results, conv,
+            np.int64(slices), np.int64(t), room[t],
+        ))  # fmt: skip
+
+
+@jit(parallel=True)
+def _gradients_on_threads(
+    x, table, more, spots, a, ends, delta, conv, gradients, steps, hard, room
+):
+    threads = room.shape[0]
+    for t in prange(threads):
+        _call_gradients((
+            x, table, more, spots, a, ends, delta, conv, gradients, steps, hard,
+            np.int64(t), np.int64(threads), room[t],
+        ))  # fmt: skip
+
+
+def _there_and_back(images: tuple[Any, ...], gradients: tuple[Any, ...]) -> None:
+    here(_images_on_threads)(*images)
+    here(_gradients_on_threads)(*gradients)
+
+
 def run_step(
     x: Array, labels: Array, step: Step, given: list[Any] | None = None
 ) -> tuple[float, Array, Array, int]:
@@ -423,14 +447,16 @@ def run_step(
     ends = np.cumsum(outs) * n - outs * n
     total = int(outs.sum()) * n
     a, delta = empty((total,), x.dtype), empty((total,), x.dtype)
-    wt, gradients = (empty(program.numbers.shape, x.dtype) for _ in range(2))
-    threads = min(threads_for(3 * n * program.work), n)
-    results = np.zeros((threads, 2))
-    conv = None
+    gradients = empty(program.numbers.shape, x.dtype)
+    wt = empty(program.numbers.shape if sums else (0,), x.dtype)
+    threads = min(threads_for(3 * n * program.work, _there_and_back), n)
+    slices, results, conv = threads, np.empty((n, 2)), None
     if sums:
+        slices = min(n, SLICES)
+        threads = min(threads, slices)
         conv = _Convolving(
             empty((total if before_pool else 0,), np.uint8),
-            np.zeros((threads, sums), x.dtype),
+            np.zeros((slices, sums), x.dtype),
             empty((threads, before_pool + 2 * padded), x.dtype),
             np.empty((threads, entries), x.dtype),
             np.empty((threads, entries), np.int64),
@@ -438,21 +464,26 @@ def run_step(
             before_pool,
             padded,
         )
+    publish(x.dtype)
+    steps, hard, size = _for_batch(n, tuple(layer.w.shape for layer in program.layers))
+    room = empty((threads, size), x.dtype)
     x = x.reshape(-1)
     shared = (
         x, labels, program.numbers, wt, program.table, program.places, step.table, step.places,
-        a, ends, delta, conv,
+        a, ends, delta, results, conv,
     )  # fmt: skip
     kind = x.dtype, conv is None
-    if kind not in _published:  # finding out the types takes longer than a small step
-        _symbol.publish(types.int64, types.int64, *map(typeof, shared), types.int64)
-        _published.add(kind)
-    run(threads, _transpose_weights, program.numbers, wt, program.table, threads)
-    run(threads, _there_and_back, *shared, results)
-    run(
-        threads, _gradients,
-        x, program.table, step.table, step.places, a, ends, delta, conv, gradients, n, threads,
+    last = (
+        x, program.table, step.table, step.places, a, ends, delta, conv, gradients, steps, hard,
     )  # fmt: skip
+    if kind not in _published:  # finding out the types takes longer than a small step
+        index, own = types.int64, typeof(room[0])
+        _images_symbol.publish(index, index, *map(typeof, shared), index, index, own)
+        _gradients_symbol.publish(*map(typeof, last), index, index, own)
+        _published.add(kind)
+    if sums:
+        _transpose_filters(program.numbers, wt, program.table)
+    run(threads, _there_and_back, (*shared, slices, room), (*last, room))
     if given is not None:
         values = x
         for row, layer, start in zip(program.table, program.layers, ends, strict=True):
@@ -465,3 +496,16 @@ def run_step(
             values = a[start:end]
     loss, wrong = results.sum(axis=0)
     return loss / n, a[ends[-1] :].reshape(n, classes), gradients, int(wrong)
+
+
+@lru_cache(maxsize=64)
+def _for_batch(n: int, shapes: tuple[tuple[int, ...], ...]) -> tuple[Array, Array, int]:
+    """Return for each linear layer where a batch's images begin, whether to copy them, and room."""
+    steps, hard = np.zeros((len(shapes), 2 * n), np.int64), np.zeros(len(shapes), np.bool_)
+    size = 0
+    for layer, (k, o) in enumerate(shape[-2:] for shape in shapes):
+        if len(shapes[layer]) == 2:
+            steps[layer] = step_pairs(n, k)
+            hard[layer] = is_hard(n * k, k, o, neighbours=True)
+            size = max(size, room_for(max(k, IMAGES), max(k, o), copied=True))
+    return steps, hard, size

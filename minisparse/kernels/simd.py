@@ -50,8 +50,10 @@ def _vector_bytes() -> int:
 
 VECTOR_BYTES = _vector_bytes()
 
-# Rows of the tile that is 1, 2, ... vectors wide: AVX-512 has 32 registers, AVX2 has 16.
-TILE_ROWS = {64: (9, 9, 8, 5), 32: (8, 6), 0: ()}[VECTOR_BYTES]
+# Rows of the tile that is 1, 2, ... vectors wide: AVX-512 has 32 registers, AVX2 has 16.  Rows that
+# lie anywhere need a register each for their places too, and there are 16 of those.
+TILE_ROWS = {64: (9, 9, 8, 6), 32: (8, 6), 0: ()}[VECTOR_BYTES]
+NEIGHBOUR_ROWS = {64: (16, 12, 8, 6), 32: (12, 6), 0: ()}[VECTOR_BYTES]
 
 _BIT, _INT32, _INT64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 
@@ -121,39 +123,44 @@ def _loop(builder: Any, count: Any) -> Iterator[Any]:
     last_block.terminator.set_metadata("llvm.loop", identity)
 
 
-def make_tile(rows: int, vectors: int) -> Any:
+def make_tile(rows: int, vectors: int, neighbours: bool = False) -> Any:
     """Return a function for Numba code that computes a tile of up to rows x (vectors * lanes).
 
-    ``tile(i, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows, add,
+    ``tile(i, i1, n, q_count, k_count, a, a0, places, aq, ak, b, b0, bq, bk, c, c0, c_rows, add,
     bias, bias0, has_bias, floor)`` computes, for the rows from i to min(i + rows, i1) - 1 and the
     columns j < n, where the last of the `vectors` may be partial::
 
-        s = sum_{q < q_count} sum_{k < k_count}
-              a[a0 + a_rows[i] + q aq + k ak]  b[b0 + q bq + k bk + j]
-        c[c0 + c_rows[i] + j] = max(s + bias[bias0 + j] + c[...], floor)
+        s = sum_{q < q_count} sum_{k < k_count}  A[i, q, k]  b[b0 + q bq + k bk + j]
+        c[c0 + c_rows[i] + j] = max(bias[bias0 + j] + s + c[...], floor)
 
-    with the bias if `has_bias` and the old c if `add`. Rows of c may overlap: they are finished one
-    after the other. A NaN stays. All arrays are flat; nothing checks their bounds.
+    with the bias if `has_bias` and the old c if `add`.  The products are added one by one, in the
+    order of (q, k), whatever the tile: a number has the same bits in any.  Rows of c may overlap:
+    they are finished one after the other.
+
+    ``A[i, q, k]`` is ``a[a0 + places[i] + q aq + k ak]``.  With `neighbours`, for rows that lie side
+    by side, it is ``a[a0 + i + places[2 k]]``, q_count is 1, i1 at least `rows`, and ``places[2 k +
+    1]`` is counted instead of k to find the row of b.  A NaN stays. All arrays are flat; nothing
+    checks their bounds.
     """
 
     @intrinsic
     def tile(
         typing_context,
         i, i1, n, q_count, k_count,
-        a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
+        a, a0, places, aq, ak, b, b0, bq, bk, c, c0, c_rows,
         add, bias, bias0, has_bias, floor,
     ):  # fmt: skip
         index, flag = types.intp, types.boolean
         signature = types.void(
             index, index, index, index, index,
-            a, index, a_rows, index, index, b, index, index, index, c, index, c_rows,
+            a, index, places, index, index, b, index, index, index, c, index, c_rows,
             flag, bias, index, flag, a.dtype,
         )  # fmt: skip
 
         def generate(context, builder, signature, args):
             (i, i1, n, q_count, k_count, _, a0, _, aq, ak, _, b0, bq, bk, _, c0, _,
              add, _, bias0, has_bias, floor) = args  # fmt: skip
-            a, a_rows, b, c, c_rows, bias = (
+            a, places, b, c, c_rows, bias = (
                 context.make_array(signature.args[p])(context, builder, args[p]).data
                 for p in (5, 7, 10, 14, 16, 18)
             )
@@ -169,13 +176,23 @@ def make_tile(rows: int, vectors: int) -> Any:
             whole = ir.Constant(v.mask_type, [True] * v.lanes)
             partial = v.first(builder.sub(n, _integer((vectors - 1) * v.lanes)))
             masks = [whole] * (vectors - 1) + [partial]
-            # A row beyond the last is the last one again, computed but not stored.
-            last = builder.sub(i1, _integer(1))
-            a_row, c_row = [], []
+            # A row beyond the last is the last one again, computed but not stored; neighbours begin
+            # earlier instead, with rows that are not stored.
+            a, a_row, c_row, fresh = at(a, a0), [], [], []
+            last, low = builder.sub(i1, _integer(1)), i
+            if neighbours:
+                first = builder.sub(i1, _integer(rows))
+                low = builder.select(builder.icmp_signed("<", i, first), i, first)
+                a = at(a, low)
             for r in range(rows):
-                row = builder.add(i, _integer(r))
-                row = builder.select(builder.icmp_signed("<", row, last), row, last)
-                a_row.append(at(a, builder.add(a0, builder.load(at(a_rows, row)))))
+                row = builder.add(low, _integer(r))
+                if neighbours:
+                    fresh.append(builder.icmp_signed(">=", row, i))
+                    a_row.append(at(a, _integer(r)))
+                else:
+                    fresh.append(builder.icmp_signed("<=", row, last))
+                    row = builder.select(builder.icmp_signed("<", row, last), row, last)
+                    a_row.append(at(a, builder.load(at(places, row))))
                 c_row.append(at(c, builder.add(c0, builder.load(at(c_rows, row)))))
 
             sums = {}
@@ -188,7 +205,11 @@ def make_tile(rows: int, vectors: int) -> Any:
                     builder.store(start, sums[r, j])
 
             with _loop(builder, q_count) as q, _loop(builder, k_count) as k:
-                a_step = builder.add(builder.mul(q, aq), builder.mul(k, ak))
+                if neighbours:
+                    pair = at(places, builder.mul(k, _integer(2)))
+                    a_step, k = builder.load(pair), builder.load(at(pair, _integer(1)))
+                else:
+                    a_step = builder.add(builder.mul(q, aq), builder.mul(k, ak))
                 b_step = builder.add(builder.mul(q, bq), builder.mul(k, bk))
                 b_row = at(b, builder.add(b0, b_step))
                 bs = [v.load(column(b_row, j), masks[j]) for j in range(vectors)]
@@ -201,22 +222,23 @@ def make_tile(rows: int, vectors: int) -> Any:
             lowest = v.splat(floor)
 
             def finish(r, add):
-                fresh = v.splat(builder.icmp_signed("<", builder.add(i, _integer(r)), i1))
                 for j in range(vectors):
-                    place, mask = column(c_row[r], j), builder.and_(masks[j], fresh)
-                    value = builder.load(sums[r, j])
+                    place, value = column(c_row[r], j), builder.load(sums[r, j])
                     if add:
-                        value = builder.fadd(value, v.load(place, mask))
+                        value = builder.fadd(value, v.load(place, masks[j]))
                     low = builder.fcmp_ordered("<", value, lowest)
-                    v.store(builder.select(low, lowest, value), place, mask)
+                    v.store(builder.select(low, lowest, value), place, masks[j])
+
+            def finish_all(add):
+                for r in range(rows):
+                    with builder.if_then(fresh[r], likely=True):
+                        finish(r, add)
 
             with builder.if_else(add) as (adding, storing):
                 with adding:
-                    for r in range(rows):
-                        finish(r, add=True)
+                    finish_all(add=True)
                 with storing:
-                    for r in range(rows):
-                        finish(r, add=False)
+                    finish_all(add=False)
             return context.get_dummy_value()
 
         return signature, generate

@@ -24,10 +24,12 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from minisparse.kernels.jit import OPTIONS, keep_on_disk
+from minisparse.kernels.cache import keep_on_disk
+from minisparse.kernels.jit import OPTIONS, overlook_late_changes
 
 _config: Any = numba.config
 
@@ -56,11 +58,15 @@ class Symbol:
         """Compile it for arguments of these types, unless that has been done, and tell its name."""
         if arguments in self._compiled or _config.DISABLE_JIT:
             return
-        compiled: Any = CFunc(self.function, (arguments, self.returns), {}, dict(OPTIONS))
-        keep_on_disk(compiled)
-        compiled.compile()
-        llvmlite.binding.add_symbol(_symbol(self.function, arguments), compiled.address)
-        self._compiled[arguments] = compiled
+        with global_compiler_lock:  # one name, one code: two threads may come at once
+            if arguments in self._compiled:
+                return
+            overlook_late_changes()
+            compiled: Any = CFunc(self.function, (arguments, self.returns), {}, dict(OPTIONS))
+            keep_on_disk(compiled, self.function)
+            compiled.compile()
+            llvmlite.binding.add_symbol(_symbol(self.function, arguments), compiled.address)
+            self._compiled[arguments] = compiled
 
 
 def _make_call(function: Any, returns: Any) -> Any:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE
+from ..arrays import DEFAULT_DTYPE, check_shape
 from ..autodiff import Tensor, as_tensor, batch_norm
 from .module import Module, Parameter
 
 
-class _BatchNorm(Module):
+class BatchNorm(Module):
     """Normalize each channel; batch statistics while training, running ones in evaluation.
 
     Parameters
@@ -38,6 +38,7 @@ class _BatchNorm(Module):
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         if not eps > 0 or not 0 < momentum <= 1:
             raise ValueError(f"eps > 0 and 0 < momentum <= 1 expected, got {eps} and {momentum}")
+        check_shape((channels,))
         self.eps, self.momentum = eps, momentum
         self.weight = Parameter(np.ones(channels, DEFAULT_DTYPE), name="weight")
         self.bias = Parameter(np.zeros(channels, DEFAULT_DTYPE), name="bias")
@@ -46,14 +47,15 @@ class _BatchNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Normalize over all axes but the last."""
+        x = as_tensor(x)
         if x.ndim != self.axes or x.shape[-1] != self.weight.size:
             raise ValueError(
                 f"{type(self).__name__} takes {self.axes} axes, the last of length "
                 f"{self.weight.size}, got shape {x.shape}"
             )
         if not self.training:
-            sigma = as_tensor((self.running_var + self.eps) ** 0.5)
-            return (x - as_tensor(self.running_mean)) / sigma * self.weight + self.bias
+            running = self.running_mean, self.running_var
+            return batch_norm(x, self.weight, self.bias, self.eps, running)[0]
         y, mean, var = batch_norm(x, self.weight, self.bias, self.eps)
         m = x.size // x.shape[-1]
         keep = 1 - self.momentum
@@ -65,13 +67,13 @@ class _BatchNorm(Module):
         return f"{self.weight.size}"
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(BatchNorm):
     """Batch normalization of [n, channels]."""
 
     axes = 2
 
 
-class BatchNorm2d(_BatchNorm):
+class BatchNorm2d(BatchNorm):
     """Batch normalization of images [n, height, width, channels]."""
 
     axes = 4

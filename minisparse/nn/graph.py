@@ -25,7 +25,7 @@ from ..autodiff.ops import activations, arithmetic, broadcast, elementwise, pool
 from ..autodiff.ops._pair import AsType
 from ..kernels.dispatch import by_definition
 from .batchnorm import BatchNorm1d, BatchNorm2d
-from .module import Module, Parameter, in_mode, observe
+from .module import Module, Parameter, in_mode, observe, refuse_many
 from .weighted import Layer
 
 INPUT = "(input)"  # what the model is given
@@ -232,10 +232,16 @@ def follow(model: Module, example: Any) -> Graph:
 
     def note(module: Module, given: Tensor, result: Tensor) -> None:
         if isinstance(module, Layer | BatchNorm1d | BatchNorm2d) and id(module) in names:
+            refuse_many(names[id(module)], module, result)
             calls.append((names[id(module)], module, given, result))
 
     with in_mode(model, training=False), enable_grad(), observe(note), by_definition():
         output = model(x)
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"{type(model).__name__} returned a {type(output).__name__}: units can be followed to one "
+            "Tensor; put the model into a Module that returns the one that counts"
+        )
 
     tracer = _Tracer(x, calls)
     nodes: dict[str, Node] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE
+from ..arrays import DEFAULT_DTYPE, check_shape
 
 Initializer = Callable[[np.random.Generator, Sequence[int]], np.ndarray]
 
@@ -98,11 +98,15 @@ def initialize(kind: str | Initializer, rng: Any, shape: Sequence[int]) -> np.nd
             f"layers draw their weights from rng, a np.random.Generator; got {rng!r}. "
             "Create one for the whole run: rng = np.random.default_rng(seed)"
         )
+    check_shape(shape)
     if not callable(kind):
         if kind not in INITIALIZERS:
             raise ValueError(f"unknown initializer {kind!r}; there are {', '.join(INITIALIZERS)}")
         kind = INITIALIZERS[kind]
-    weight = kind(rng, shape)
+    try:
+        weight = kind(rng, shape)
+    except ZeroDivisionError as error:
+        raise ValueError(f"a weight of shape {tuple(shape)} has no inputs to count") from error
     if np.shape(weight) != tuple(shape):
         raise ValueError(f"the initializer returned shape {np.shape(weight)}, expected {shape}")
     return weight

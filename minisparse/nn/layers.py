@@ -55,6 +55,7 @@ class Linear(Weighted):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map [..., n_in] to [..., n_out]."""
+        x = ad.as_tensor(x)
         if x.ndim == 0 or x.shape[-1] != self.weight.shape[0]:
             raise ValueError(
                 f"this Linear layer takes {self.weight.shape[0]} inputs in the last axis, "

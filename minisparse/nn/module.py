@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import DEFAULT_DTYPE, array_module, is_array, to_numpy
+from ..arrays import DEFAULT_DTYPE, array_module, as_dtype, is_array, to_numpy
 from ..autodiff import Tensor, as_tensor, fusing
+from ..doors import door, open_door
 from ..switches import Setting, observer
 
 Observer = Callable[["Module", Tensor, Tensor], None]
@@ -20,7 +21,7 @@ class Parameter(Tensor):
     """A tensor that is learned.  It owns a copy of its values."""
 
     def __init__(self, data: Any, dtype: Any = None, name: str | None = None) -> None:
-        if dtype is None and not hasattr(data, "dtype"):
+        if dtype is None and not hasattr(data, "dtype") and _is_numeric(data):
             dtype = DEFAULT_DTYPE
         own = data.copy() if is_array(data) else data
         super().__init__(own, dtype=dtype, requires_grad=True, name=name)
@@ -69,18 +70,33 @@ class Module(metaclass=_Sealing):
     _buffers: list[str]
     _sealed: bool
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        open_door(cls)
+
     def forward(self, *inputs: Tensor) -> Tensor:
         """Compute the result; a subclass says how."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def __call__(self, *inputs: Any) -> Tensor:
-        """Apply the module; arrays become tensors."""
-        tensors = [x if isinstance(x, Tensor) else as_tensor(x) for x in inputs]
-        y: Tensor = fusing.call(self.forward, *tensors)
+    def __call__(self, *inputs: Any, **named: Any) -> Tensor:
+        """Apply the module, with the arguments of its `forward`.
+
+        Arrays become tensors, and so do numbers that are given by position (by name they are
+        settings).  What holds tensors, or no numbers, is handed on: None, a tuple, a dict, a text.
+        """
+        given = [x if isinstance(x, Tensor) else _given(x) for x in inputs]
+        if named:
+            settings = bool | int | float
+            named = {k: x if isinstance(x, settings) else _given(x) for k, x in named.items()}
+        y: Tensor = fusing.call(self.forward, *given, **named)
         told = observer.get().value
-        if told is not None and tensors:
-            y._array  # noqa: B018 - what is observed is computed, and not merged with what follows
-            told(self, tensors[0], y)
+        if told is not None:
+            for part in _parts(y, Tensor):
+                part._array  # noqa: B018 - what is observed is computed, not merged with what follows
+            for x in (*given, *named.values()):
+                if isinstance(x, Tensor):
+                    told(self, x, y)
+                    break
         return y
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -97,10 +113,7 @@ class Module(metaclass=_Sealing):
         if isinstance(value, list | tuple | dict):
             parts = value.values() if isinstance(value, dict) else value
             if any(isinstance(part, Module | Parameter) for part in parts):
-                raise TypeError(
-                    f"nothing inside the {type(value).__name__} '{name}' would be found, let alone "
-                    "trained: make each module or parameter an attribute, or use Sequential"
-                )
+                raise TypeError(_hidden(name, value))
         super().__setattr__(name, value)
 
     def register_buffer(self, name: str, array: Any) -> None:
@@ -123,7 +136,14 @@ class Module(metaclass=_Sealing):
         return (m for _, m in self.named_modules())
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield (dotted name, parameter) in the order of definition, a shared one once."""
+        """Yield (dotted name, parameter) in the order of definition, a shared one once.
+
+        Raises
+        ------
+        TypeError
+            A module or parameter stands only in a list, tuple, set or dict: it would not be trained.
+        """
+        self._refuse_what_is_hidden()
         seen: set[int] = set()
 
         def walk(module: Module, prefix: str) -> Iterator[tuple[str, Parameter]]:
@@ -139,6 +159,15 @@ class Module(metaclass=_Sealing):
     def parameters(self) -> list[Parameter]:
         """Return the parameters in the order of their definition."""
         return [p for _, p in self.named_parameters()]
+
+    def _refuse_what_is_hidden(self) -> None:
+        """Complain of what was put into a list after the list had become an attribute."""
+        holders = [vars(module) for module in self.modules()]
+        seen = {id(value) for values in holders for value in values.values()} | {id(self)}
+        for values in holders:
+            for name, value in values.items():
+                if any(id(part) not in seen for part in _parts(value, Module | Parameter)):
+                    raise TypeError(_hidden(name, value))
 
     def _named_buffers(self) -> Iterator[tuple[str, Module, str]]:
         for prefix, module in self.named_modules():
@@ -162,6 +191,7 @@ class Module(metaclass=_Sealing):
         for p in self.parameters():
             p.grad = None
 
+    @door
     def to(self, dtype: Any = None, array_module: Any = None) -> Self:
         """Convert parameters and buffers in place, to a float dtype or to another array library.
 
@@ -177,7 +207,7 @@ class Module(metaclass=_Sealing):
         TypeError
             The dtype is not a floating-point one: parameters are learned by small steps.
         """
-        if dtype is not None and np.dtype(dtype).kind != "f":
+        if dtype is not None and as_dtype(dtype).kind != "f":
             raise TypeError(f"parameters are floating-point numbers, got dtype {dtype}")
 
         def convert(array: Any) -> Any:
@@ -203,6 +233,7 @@ class Module(metaclass=_Sealing):
         }
         return state
 
+    @door
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Copy values into all parameters and buffers; all of them, or none if one does not fit.
 
@@ -254,7 +285,10 @@ class Sequential(Module):
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
             if not isinstance(module, Module):
-                raise TypeError(f"part {i} of a Sequential is {module!r}, expected a Module")
+                raise TypeError(
+                    f"part {i} of a Sequential is {module!r}, expected a Module; of a list or a "
+                    "generator write Sequential(*modules)"
+                )
             setattr(self, str(i), module)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
@@ -295,8 +329,48 @@ def is_observed() -> bool:
     return observer.now() is not None
 
 
+def refuse_many(name: str, module: Module, y: Any) -> None:
+    """Complain of a layer that returns anything but one tensor, where it is watched."""
+    if not isinstance(y, Tensor):
+        raise TypeError(
+            f"layer '{name}', a {type(module).__name__}, returned a {type(y).__name__}: a layer that "
+            "is recorded or followed returns one Tensor; return more from a Module that has layers"
+        )
+
+
+def _given(x: Any) -> Any:
+    """Return numbers as a tensor, anything else as it is: `forward` may know what to do with it."""
+    if x is not None and not any(True for _ in _parts(x, Tensor)):
+        with suppress(TypeError, ValueError):
+            return as_tensor(x)
+    return x
+
+
+def _is_numeric(data: Any) -> bool:
+    try:
+        return np.asarray(data).dtype.kind in "fiub"
+    except ValueError:  # rows of several lengths
+        raise TypeError(f"a Parameter holds an array of numbers, got {data!r}") from None
+
+
+def _parts(value: Any, kind: Any) -> Iterator[Any]:
+    """Yield what there is of a kind in a value, or inside its lists, tuples, sets and dicts."""
+    if isinstance(value, kind):
+        yield value
+    elif isinstance(value, list | tuple | set | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _parts(part, kind)
+
+
+def _hidden(name: str, value: Any) -> str:
+    return (
+        f"nothing inside the {type(value).__name__} '{name}' would be found, let alone trained: make "
+        "each module or parameter an attribute, or use Sequential"
+    )
+
+
 def _like(value: Any, array: Any) -> Any:
     return array_module(array).asarray(to_numpy(np.asarray(value)), dtype=array.dtype)
 
 
-__all__ = ["Module", "Parameter", "Sequential", "in_mode", "is_observed", "observe"]
+__all__ = ["Module", "Parameter", "Sequential", "in_mode", "is_observed", "observe", "refuse_many"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from ..autodiff import Tensor
+from ..doors import door
 from .layers import Conv2d, Linear
-from .module import Module, observe
+from .module import Module, observe, refuse_many
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class LayerRecord:
     output: Tensor
 
 
-@contextlib.contextmanager
-def record_layers(model: Module) -> Iterator[list[LayerRecord]]:
+@door
+def record_layers(model: Module) -> AbstractContextManager[list[LayerRecord]]:
     """Collect a `LayerRecord` for every Linear and Conv2d of `model` that is applied inside.
 
     Examples
@@ -48,10 +50,16 @@ def record_layers(model: Module) -> Iterator[list[LayerRecord]]:
     names: dict[int, str] = {}
     for name, m in model.named_modules():
         names.setdefault(id(m), name)  # a shared layer has the name of its parameters: the first
+    return _recording(names)
+
+
+@contextlib.contextmanager
+def _recording(names: dict[int, str]) -> Iterator[list[LayerRecord]]:
     records: list[LayerRecord] = []
 
     def note(module: Module, x: Tensor, y: Tensor) -> None:
         if isinstance(module, Linear | Conv2d) and id(module) in names:
+            refuse_many(names[id(module)], module, y)
             records.append(LayerRecord(names[id(module)], module, x, y))
 
     with observe(note):

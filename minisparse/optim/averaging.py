@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door
+from ..kernels.dispatch import kernel
 from ..nn import Module
 
 
@@ -29,6 +31,7 @@ class EMA:
         d in [0, 1); the average remembers about 1 / (1 - d) steps.
     """
 
+    @door
     def __init__(self, model: Module, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"the decay of a moving average lies in [0, 1), got {decay}")
@@ -44,14 +47,21 @@ class EMA:
                 f"{len(parameters)} now: make it after the last change to the model"
             )
         self.steps += 1
+        self._follow(parameters)
         for s, p in zip(self.sums, parameters, strict=True):
-            s *= self.decay
-            s += (1 - self.decay) * p._array
+            kernel("average_step", s)(s, p._array, self.decay)
+
+    def _follow(self, parameters: list[Any]) -> None:
+        """Bring the sums to where the parameters are: ``model.to`` may have moved them."""
+        for i, (s, p) in enumerate(zip(self.sums, parameters, strict=True)):
+            if s.dtype != p.dtype or type(s) is not type(p._array):
+                self.sums[i] = array_module(p._array).asarray(to_numpy(s), dtype=p.dtype)
 
     def average(self) -> list[Any]:
         """Return the averaged parameters, in the order of ``model.parameters()``."""
         if self.steps == 0:
             raise RuntimeError("the average is empty: call update() after each step")
+        self._follow(self.model.parameters())
         scale = 1 / (1 - self.decay**self.steps)
         return [(s * scale).astype(s.dtype) for s in self.sums]
 

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..autodiff import Tensor
+from ..doors import door, open_door
 from ..kernels.dispatch import kernel
 from ..nn import Module, Parameter
 
@@ -30,6 +32,11 @@ class Optimizer:
 
     slots: ClassVar[tuple[str, ...]] = ()  # names of the state arrays
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        open_door(cls)
+
+    @door
     def __init__(self, params: NamedParameters, lr: float) -> None:
         if isinstance(params, Module):
             params = params.named_parameters()
@@ -57,6 +64,11 @@ class Optimizer:
         self.steps += 1
         for i, (_, p) in enumerate(self.params):
             if p.grad is not None:
+                if not isinstance(p.grad, Tensor):
+                    raise TypeError(
+                        f"a gradient is a Tensor, and that of '{p.name}' is a "
+                        f"{type(p.grad).__name__}: assign Tensor(array)"
+                    )
                 p.memory.version += 1  # what `p.writing()` does, without its price
                 self._update(p._array, p.grad._array, *self._state_beside(i, p._array))
 

@@ -8,7 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from ..doors import door
+
 Schedule = Callable[[float], float]
+
+
+def planned_until(schedule: Schedule | None) -> float:
+    """Return the time of the last change that a schedule has planned; 0 where that is not known."""
+    return float(getattr(schedule, "planned_until", 0.0))
+
+
+def _until(time: float, schedule: Schedule) -> Schedule:
+    schedule.planned_until = time  # type: ignore[attr-defined]
+    return schedule
 
 
 def constant() -> Schedule:
@@ -16,6 +28,7 @@ def constant() -> Schedule:
     return lambda t: 1.0  # noqa: ARG005
 
 
+@door
 def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     """Return gamma^(number of milestones passed).
 
@@ -23,18 +36,25 @@ def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     >>> [f(t) for t in (0, 10, 25)]
     [1.0, 0.1, 0.010000000000000002]
     """
-    if list(milestones) != sorted(milestones):
-        raise ValueError(f"milestones must increase, got {list(milestones)}")
-    return lambda t: float(gamma ** sum(t >= m for m in milestones))
+    gamma = float(gamma)  # what is no number fails here, not in the middle of a training
+    milestones = list(milestones)
+    if [m + 0.0 for m in milestones] != sorted(milestones):
+        raise ValueError(f"milestones must increase, got {milestones}")
+    return _until(
+        max(milestones, default=0.0), lambda t: float(gamma ** sum(t >= m for m in milestones))
+    )
 
 
+@door
 def exponential(gamma: float) -> Schedule:
     """Return gamma^t: a factor gamma per epoch."""
+    gamma = float(gamma)
     if not gamma > 0:
         raise ValueError(f"gamma > 0 expected, got {gamma}")
     return lambda t: float(gamma**t)
 
 
+@door
 def cosine(epochs: float, final: float = 0.0, start: float = 0.0) -> Schedule:
     """Return half a cosine wave from 1 at `start` to `final` at `epochs` (Loshchilov 2017).
 
@@ -42,16 +62,17 @@ def cosine(epochs: float, final: float = 0.0, start: float = 0.0) -> Schedule:
     >>> f(0), round(f(5), 3), f(10)
     (1.0, 0.5, 0.0)
     """
-    if not epochs > start:
+    if not epochs + 0 * final > start:
         raise ValueError(f"the last epoch, {epochs}, must come after the start, {start}")
 
     def factor(t: float) -> float:
         s = min(max((t - start) / (epochs - start), 0.0), 1.0)
         return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * s))
 
-    return factor
+    return _until(epochs, factor)
 
 
+@door
 def geometric(start: float, end: float, final: float) -> Schedule:
     """Return 1 until `start`, then fall by a constant ratio to `final` at `end`.
 
@@ -61,4 +82,4 @@ def geometric(start: float, end: float, final: float) -> Schedule:
     """
     if not (end > start and final > 0):
         raise ValueError(f"expected start < end and final > 0, got {start}, {end}, {final}")
-    return lambda t: float(final ** min(max((t - start) / (end - start), 0.0), 1.0))
+    return _until(end, lambda t: float(final ** min(max((t - start) / (end - start), 0.0), 1.0)))

@@ -38,6 +38,7 @@ ABOUT = (
         code="ACDC",
         removes="weights, and all come back",
         when="in turns; compressed at the end",
+        chapter="13",
     ),
     About(
         "dsd",
@@ -50,6 +51,7 @@ ABOUT = (
         code="DSD",
         removes="weights, and all come back",
         when="once; dense at the end",
+        chapter="13",
     ),
 )
 

@@ -27,6 +27,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Op, Tensor, as_tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization
 from ..nn.weighted import Weighted
 from .about import About
@@ -129,6 +130,7 @@ class Switches(Parametrization):
         return f"{self.m.size} switches"
 
 
+@door
 def add_switches(model: Module, names: Iterable[str], *, initial: float = 0.1) -> None:
     """Give the weights of layers switches, before the model's optimizer and average are made.
 
@@ -192,7 +194,6 @@ class AutoPrune(ParametrizedTraining[Switches]):
         run.metrics["weights_left"] = self.mask().kept
 
 
-__no_gradient__ = ("add_switches",)
 __all__ = [
     "AutoPrune",
     "Switch",

@@ -38,6 +38,7 @@ import numpy as np
 from .. import autodiff as ad
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
+from ..doors import door
 from ..nn import Module, Parameter
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -57,6 +58,7 @@ ABOUT = (
         code="BayesianCompression",
         removes="inputs and filters",
         when="learned at each step",
+        chapter="12",
         published=(
             Figure("LeNet-300-100", 1.8, "278-98-13", "recalled", "Louizos et al. 2017, Table 1"),
             Figure("LeNet-5", 1.0, "8-13-88-13", "read", "Louizos et al. 2017, Table 1"),
@@ -72,6 +74,7 @@ ABOUT = (
         code="BayesianCompression",
         removes="inputs and filters",
         when="learned at each step",
+        chapter="12",
         published=(
             Figure("LeNet-300-100", 1.8, "311-86-14", "recalled", "Louizos et al. 2017, Table 1"),
             Figure("LeNet-5", 1.0, "5-10-76-16", "read", "Louizos et al. 2017, Table 1"),
@@ -263,6 +266,7 @@ def _log_root_of_product(factors: Tensor) -> tuple[Tensor, Tensor]:
     return 0.5 * factors[0].sum(axis=0), 0.25 * ad.exp(factors[1]).sum(axis=0)
 
 
+@door
 def add_normal_scales(
     model: Module,
     names: Iterable[str],
@@ -289,6 +293,7 @@ def add_normal_scales(
     put_noise(model, names, lambda layer: NormalScales(layer, rng, initial, threshold))
 
 
+@door
 def add_horseshoe_scales(
     model: Module,
     names: Iterable[str],
@@ -320,7 +325,6 @@ class BayesianCompression(GroupNoiseTraining[ScaledWeights]):
     kind, put_in_by = ScaledWeights, "add_normal_scales or add_horseshoe_scales"
 
 
-__no_gradient__ = ("add_horseshoe_scales", "add_normal_scales")
 __all__ = [
     "BayesianCompression",
     "HorseshoeScales",

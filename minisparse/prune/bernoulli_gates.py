@@ -39,6 +39,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Op, Tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -57,6 +58,7 @@ ABOUT = (
         code="GeneralizedDropout",
         removes="units and filters",
         when="learned at each step",
+        chapter="12",
         published=(
             Figure(
                 *("LeNet-5", 1.1, "7-13-208-16", "quoted", "Srinivas and Babu 2016"),
@@ -74,6 +76,7 @@ ABOUT = (
         code="SparseGates",
         removes="weights",
         when="learned at each step",
+        chapter="12",
     ),
 )
 
@@ -157,6 +160,7 @@ class UnitGates(GroupNoise):
         return total
 
 
+@door
 def add_unit_gates(
     model: Module,
     names: Iterable[str],
@@ -226,6 +230,7 @@ class WeightGates(Parametrization):
         return to_numpy(self.p._array) > 0.5, None
 
 
+@door
 def add_weight_gates(
     model: Module, names: Iterable[str], rng: np.random.Generator, *, initial: float = 0.75
 ) -> None:
@@ -289,7 +294,6 @@ class SparseGates(ParametrizedTraining[WeightGates]):
         run.metrics["weights_left"] = self.mask().kept
 
 
-__no_gradient__ = ("add_unit_gates", "add_weight_gates")
 __all__ = [
     "Drawn",
     "GeneralizedDropout",

@@ -53,8 +53,9 @@ def least_squares(w: np.ndarray, h: np.ndarray, kept: np.ndarray) -> np.ndarray:
 class CompensatedPruning(ScorePruning):
     """Prune to a given sparsity at given times, and change the weights that stay.
 
-    A subclass says `solve`.  Single weights are removed.  The systems of equations are solved in main
-    memory, in double precision, wherever the model is.
+    A subclass says `solve`, and if it ranks, in `score` what it ranks by while nothing is removed.
+    Single weights are removed.  The systems of equations are solved in main memory, in double
+    precision, wherever the model is.
 
     Parameters
     ----------

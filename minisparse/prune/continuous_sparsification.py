@@ -29,6 +29,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, as_tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization
 from ..nn.weighted import Weighted
 from .about import About
@@ -115,6 +116,7 @@ class SoftMask(Parametrization):
         return f"s0={self.s0}"
 
 
+@door
 def add_soft_masks(model: Module, names: Iterable[str], *, s0: float = 0.0) -> None:
     """Give the weights of layers soft masks, before the model's optimizer and average are made.
 
@@ -225,7 +227,7 @@ class ContinuousSparsification(ParametrizedTraining[SoftMask]):
         self._set(float(state["beta"]))
 
 
-__no_gradient__ = ("add_soft_masks", "next_round", "temperature")
+__no_gradient__ = ("next_round", "temperature")
 __all__ = [
     "ContinuousSparsification",
     "SoftMask",

@@ -29,12 +29,11 @@ from ..arrays import array_module, to_numpy
 from ..nn import Module
 from ..optim import Optimizer
 from .about import About, Figure
-from .dynamic import SparseFromStart, at_random
+from .dynamic import COMPARISON, SparseFromStart, at_random
 from .mask import Mask
 from .method import Run
 from .scope import Scope
 
-COMPARISON = "a comparison of SET, DEEP-R and DSR"
 ABOUT = (
     About(
         "deep-r",
@@ -46,9 +45,14 @@ ABOUT = (
         code="DeepR",
         removes="weights, and as many come back",
         when="at each step",
+        chapter="13",
         published=(
-            Figure("LeNet-300-100", 1.94, 5, "quoted", "DEEP-R, no table known to us", COMPARISON),
-            Figure("LeNet-300-100", 1.79, 2, "quoted", "DEEP-R, no table known to us", COMPARISON),
+            Figure(
+                "LeNet-300-100", 1.94, 5, "quoted", "DEEP-R, whose runs is not said", COMPARISON
+            ),
+            Figure(
+                "LeNet-300-100", 1.79, 2, "quoted", "DEEP-R, whose runs is not said", COMPARISON
+            ),
         ),
     ),
 )
@@ -159,5 +163,4 @@ def _places(mask: np.ndarray) -> Any:
     return np.unravel_index(np.flatnonzero(mask), mask.shape)  # np.nonzero is ten times slower
 
 
-__no_gradient__ = ("walk",)
 __all__ = ["AWAKE", "DeepR", "walk"]

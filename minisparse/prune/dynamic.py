@@ -28,6 +28,9 @@ from .masked import MaskedTraining
 from .method import Run
 from .scope import Scope, keep_largest
 
+# Who quotes errors of SET, DEEP-R and DSR on LeNet-300-100: the data of a figure of theirs.
+COMPARISON = "Dettmers and Zettlemoyer 2019, results/MNIST_sparse_summary.csv of their code"
+
 # ---- formulas -----------------------------------------------------------------------------------
 
 
@@ -126,4 +129,4 @@ class SparseFromStart(MaskedTraining):
 
 
 __no_gradient__ = ("allocate", "at_random")
-__all__ = ["SparseFromStart", "allocate", "at_random"]
+__all__ = ["COMPARISON", "SparseFromStart", "allocate", "at_random"]

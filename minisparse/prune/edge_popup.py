@@ -26,6 +26,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Op, Tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization
 from ..nn.init import uniform_fan_in
 from .about import About
@@ -43,6 +44,7 @@ ABOUT = (
         code="EdgePopup",
         removes="weights, a given share of each layer",
         when="learned at each step; weights never change",
+        chapter="13",
     ),
 )
 
@@ -110,6 +112,7 @@ class Scores(Parametrization):
         return f"{'x'.join(map(str, self.scores.shape))} scores, density={self.density}"
 
 
+@door
 def add_scores(model: Module, densities: Mapping[str, float], rng: np.random.Generator) -> None:
     """Give the weights of layers scores, and freeze all other parameters of the model.
 
@@ -160,5 +163,4 @@ class EdgePopup(ParametrizedTraining[Scores]):
     kind, put_in_by, instead_of_decay = Scores, "add_scores", None
 
 
-__no_gradient__ = ("add_scores",)
 __all__ = ["EdgePopup", "Largest", "Scores", "add_scores", "largest"]

@@ -39,6 +39,7 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, gradients, softmax
+from ..doors import door
 from ..nn import Conv2d, Linear, Module, Parametrization, parametrize, parametrized
 from ..nn.names import joined
 from ..nn.weighted import Weighted
@@ -62,6 +63,7 @@ ABOUT = (
         code="EigenDamagePruning",
         removes="directions of a layer's inputs and outputs; single weights in the rotated basis",
         when="any schedule, after training to a minimum",
+        chapter="",
     ),
     About(
         "kronecker-obd",
@@ -73,6 +75,7 @@ ABOUT = (
         code="KroneckerOBDPruning",
         removes="units",
         when="any schedule, after training to a minimum",
+        chapter="",
     ),
 )
 
@@ -197,6 +200,7 @@ class Rotation(Parametrization):
         self.q_out = xp.asarray(q_out.astype(dtype))
 
 
+@door
 def add_rotations(model: Module, names: list[str] | None = None) -> None:
     """Let layers compute with rotated weights: all Linear and Conv2d, or the named ones."""
     layers = [n for n, m in model.named_modules() if isinstance(m, Linear | Conv2d)]
@@ -304,14 +308,7 @@ class KroneckerOBDPruning(ScorePruning):
         }
 
 
-__no_gradient__ = (
-    "bottleneck",
-    "eigenbasis",
-    "kronecker_factors",
-    "kronecker_saliency",
-    "layer_factors",
-    "saliency",
-)
+__no_gradient__ = ("bottleneck", "eigenbasis", "kronecker_factors", "layer_factors", "saliency")
 __all__ = [
     "EigenDamagePruning",
     "KroneckerOBDPruning",

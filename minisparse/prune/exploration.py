@@ -33,6 +33,7 @@ ABOUT = (
         code="Exploration",
         removes="nothing: a measure of what others do",
         when="at each step",
+        chapter="13",
     ),
 )
 

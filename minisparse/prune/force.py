@@ -45,6 +45,7 @@ ABOUT = (
         code="IterativeSNIP",
         removes="any granularity",
         when="in T rounds, before the first step",
+        chapter="13",
     ),
     About(
         "force",
@@ -56,6 +57,7 @@ ABOUT = (
         code="FORCE",
         removes="any granularity; weights may return until the last round",
         when="in T rounds, before the first step",
+        chapter="13",
     ),
 )
 
@@ -181,5 +183,5 @@ class FORCE(IterativeSNIP):
     may_return = True
 
 
-__no_gradient__ = ("foresight", "geometric_density", "progressive_masks")
+__no_gradient__ = ("geometric_density", "progressive_masks")
 __all__ = ["FORCE", "IterativeSNIP", "foresight", "geometric_density", "progressive_masks"]

@@ -26,6 +26,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door
 from ..nn import Module
 from ..nn.graph import INPUT, follow
 from .granularity import Granularity, ungroup
@@ -231,6 +232,7 @@ def layers_in_chain(
     return layers
 
 
+@door
 def gate_counts(
     model: Module,
     presence: Presence = "expected",
@@ -249,6 +251,7 @@ def gate_counts(
     return count_chain(layers_in_chain(model, presence, image_shape), coupled)
 
 
+@door
 def authors_counts(
     model: Module,
     presence: Presence = "expected",

@@ -36,6 +36,7 @@ ABOUT = (
         code="GraNet",
         removes="weights, and some come back",
         when="every dT steps until the end of a schedule",
+        chapter="13",
     ),
 )
 

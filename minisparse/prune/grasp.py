@@ -36,6 +36,7 @@ ABOUT = (
         code="GraSP",
         removes="any granularity, the largest S first",
         when="once, before the first step",
+        chapter="13",
     ),
 )
 TEMPERATURE = 200.0
@@ -103,5 +104,5 @@ class GraSP(ScorePruning):
         return {name: -s for name, s in flow_without(weights, hg).items()}
 
 
-__no_gradient__ = ("cooled", "flow_without")
+__no_gradient__ = ("cooled",)
 __all__ = ["TEMPERATURE", "GraSP", "cooled", "flow_without"]

@@ -43,6 +43,7 @@ ABOUT = (
         code="KarninPruning",
         removes="any granularity",
         when="any schedule, after training; summed up at each step",
+        chapter="13",
     ),
 )
 

@@ -39,6 +39,7 @@ import numpy as np
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Conv2d, Module, Parameter, Parametrization
 from ..nn.names import Model
 from ..nn.weighted import Weighted
@@ -254,6 +255,7 @@ class Gates(Parametrization):
 # ---- gates of a model ---------------------------------------------------------------------------
 
 
+@door
 def add_gates(model: Module, gates: Mapping[str, Gate | float], rng: np.random.Generator) -> None:
     """Put gates into layers of a model, before its optimizer and its average are made.
 

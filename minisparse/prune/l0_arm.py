@@ -30,6 +30,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
+from ..doors import door
 from ..nn import Conv2d, Module, Parameter, Parametrization
 from ..nn.weighted import Weighted
 from .about import About
@@ -49,6 +50,7 @@ ABOUT = (
         code="L0ARM",
         removes="inputs and filters",
         when="learned at each step, with two forwards",
+        chapter="12",
     ),
 )
 
@@ -127,6 +129,7 @@ class BinaryGates(Parametrization):
         return f"{self.phi.size} {self.group}s"
 
 
+@door
 def add_binary_gates(
     model: Module, names: Iterable[str], rng: np.random.Generator, *, initial: float = 0.8
 ) -> None:
@@ -206,5 +209,5 @@ class L0ARM(ParametrizedTraining[BinaryGates]):
         run.metrics["architecture"] = "-".join(map(str, counts))
 
 
-__no_gradient__ = ("add_binary_gates", "arm_gradient", "two_samples")
+__no_gradient__ = ("two_samples",)
 __all__ = ["L0ARM", "BinaryGates", "add_binary_gates", "arm_gradient", "two_samples"]

@@ -24,7 +24,8 @@ was pruned.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def damped(h: np.ndarray, share: float) -> np.ndarray:
 
 
 class LayerwisePruning(CompensatedPruning):
-    """Prune the layers one by one; a subclass says `reconstruct`.
+    """Prune the layers one by one; a subclass says `reconstruct`, and `saliency`, what it begins with.
 
     Parameters
     ----------
@@ -148,6 +149,32 @@ class LayerwisePruning(CompensatedPruning):
                 f"layers are reconstructed on their inputs: expected some of {known}, got {unknown}"
             )
         return chosen
+
+    def saliency(self, w: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """Return what the weights of a layer are ranked by while all of them are there.
+
+        Parameters
+        ----------
+        w : float64 array, [in, out]
+            Without the biases.
+        h : float64 array
+            See `reconstruct`.
+
+        Returns
+        -------
+        array, [in, out]
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what it ranks by")
+
+    def score(self, weights: Mapping[str, Any], batch: Batch) -> Mapping[str, Any]:
+        """Return `saliency` of each layer; all see what the network sends now."""
+        found = {}
+        for name, records in self._records(batch).items():
+            if name in weights:
+                w = to_numpy(weights[name]).astype(np.float64)
+                h = hessian(records, self.ones and records[0].module.bias is not None)
+                found[name] = self.saliency(w.reshape(-1, w.shape[-1]), h).reshape(w.shape)
+        return found
 
     def reconstruct(
         self, w: np.ndarray, h: np.ndarray, kept: np.ndarray, k: int

@@ -40,6 +40,7 @@ ABOUT = (
         code="LayerwiseOBSPruning",
         removes="weights; those of their unit change",
         when="any schedule, after training",
+        chapter="",
         published=(
             Figure("LeNet-300-100", 2.0, 1.5, "quoted", _SOURCE, _QUOTED),
             Figure("LeNet-5", 2.1, 1, "quoted", _SOURCE, _QUOTED),
@@ -96,6 +97,11 @@ class LayerwiseOBSPruning(LayerwisePruning):
 
     sequential: ClassVar[bool] = False
     ones: ClassVar[bool] = True
+
+    def saliency(self, w: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """Return s."""
+        inverse = np.linalg.inv(damped(h, self.damping))
+        return saliency(w, np.diag(inverse)[: len(w), None])
 
     def reconstruct(
         self, w: np.ndarray, h: np.ndarray, kept: np.ndarray, k: int

@@ -27,6 +27,7 @@ import numpy as np
 from .. import nn
 from ..arrays import array_module
 from ..autodiff import Op, Tensor
+from ..doors import door
 from ..nn import Module, Parametrization
 from ..nn.weighted import Weighted
 from .about import About
@@ -103,6 +104,7 @@ class Bregman(Parametrization):
         return f"strength={self.strength}"
 
 
+@door
 def add_bregman(
     model: Module,
     names: Iterable[str],

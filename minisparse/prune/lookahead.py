@@ -39,6 +39,7 @@ ABOUT = (
         code="LookaheadPruning",
         removes="any granularity",
         when="any schedule",
+        chapter="",
     ),
 )
 

@@ -53,6 +53,7 @@ ABOUT = (
         code="find_tickets",
         removes="weights",
         when="after each of many trainings from the same start",
+        chapter="13",
     ),
 )
 

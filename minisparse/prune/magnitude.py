@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door
 from ..nn import Module
 from ..optim import Optimizer
 from .about import About, Figure
@@ -81,6 +82,7 @@ def han_threshold(w: Any, quality: float) -> float:
     return float(quality * kept.std()) if kept.size else 0.0
 
 
+@door
 def magnitude_mask(
     model: Module,
     density: float,

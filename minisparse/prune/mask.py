@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door
 from ..nn import Module, Parameter
 
 
@@ -42,6 +43,7 @@ class Mask:
     (3, 6, 0.5)
     """
 
+    @door
     def __init__(self, entries: Mapping[str, Any]) -> None:
         if not entries:
             raise ValueError("a mask needs at least one parameter")
@@ -154,6 +156,7 @@ class Mask:
                 )
             yield name, parameters[name], m
 
+    @door
     def apply(self, model: Module) -> None:
         """Set removed weights of the model to exactly zero, whatever they are now.
 
@@ -225,6 +228,7 @@ def _unpack(bits: np.ndarray, shape: np.ndarray) -> np.ndarray:
     return np.unpackbits(bits, count=n).reshape(lengths)
 
 
+@door
 def prunable(model: Module, names: list[str] | None = None) -> dict[str, Parameter]:
     """Return the parameters that a mask acts on: the named ones, or all with two axes or more.
 

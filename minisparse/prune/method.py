@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -12,6 +13,7 @@ from ..autodiff import Tensor, cross_entropy
 from ..checkpoint import State, plain
 from ..data import Split, batches, count_batches
 from ..data.batching import Normalization
+from ..doors import open_door
 from ..evaluation import Evaluation, Loss, home
 from ..nn import LayerRecord, Module
 from ..nn.chain import Chain
@@ -70,6 +72,10 @@ class Method:
     wants_layers: bool = False
     reads_chain: bool = False
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        open_door(cls, kept=True)
+
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Check names, shapes and settings against the model, and make what depends on them.
 
@@ -116,6 +122,12 @@ class Method:
         """Restore what `state_dict` returned."""
         if state:
             raise KeyError(f"{type(self).__name__} keeps no state, got {sorted(state)}")
+
+
+def _whole(images: Any) -> int:
+    if not hasattr(images, "__index__") or images < 1:
+        raise TypeError(f"a number of images is a whole number >= 1, got {images!r}")
+    return operator.index(images)
 
 
 @dataclass
@@ -226,7 +238,7 @@ class Run:
             Whether the model is to be in training mode when it is asked; see `Batch`.
         """
         return Batch(
-            self.model, partial(self._draw, images), loss=self.loss_function, training=training
+            self.model, partial(self._draw, _whole(images)), loss=self.loss_function, training=training
         )
 
     def _draw(self, images: int) -> tuple[Any, Any]:

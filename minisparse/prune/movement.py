@@ -35,13 +35,14 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Op, Tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization, parametrized
 from ..nn.names import joined
 from ..optim import SGD, Optimizer
 from .about import About
 from .mask import Mask
 from .method import Run
-from .parametrized import ParametrizedTraining
+from .parametrized import ParametrizedTraining, require_parametrized
 from .schedule import Sparsity, end_of, wanted
 from .scope import Scope, keep_largest, top_k
 
@@ -56,6 +57,7 @@ ABOUT = (
         code="Movement",
         removes="weights, which may come back",
         when="at each step, to a sparsity that is cubic in time",
+        chapter="13",
     ),
     About(
         "soft-movement",
@@ -67,6 +69,7 @@ ABOUT = (
         code="SoftMovement",
         removes="weights, which may come back",
         when="learned at each step",
+        chapter="13",
     ),
 )
 LEAST = 0.005  # of a layer's weights, what a soft mask keeps at least
@@ -154,6 +157,7 @@ class Scores(Parametrization):
         return to_numpy(self.mask) != 0, None
 
 
+@door
 def add_scores(model: Module, names: Iterable[str]) -> None:
     """Give layers scores of 0, before the model's average is made.
 
@@ -213,6 +217,7 @@ class Movement(ParametrizedTraining[Scores]):
             The model has no scores, or they are the given optimizer's.
         """
         self.model = model
+        self._layers = require_parametrized(model, self.kind, self.put_in_by)
         trained = {id(p) for _, p in optimizer.params}
         scores = [(joined(n, "scores"), held.scores) for n, (_, held) in self.layers.items()]
         if any(id(p) in trained for _, p in scores):
@@ -306,7 +311,7 @@ def _require_rate(lr: float) -> None:
         raise ValueError(f"the learning rate of the scores is > 0, got {lr}")
 
 
-__no_gradient__ = ("above", "add_scores", "all_but_scores")
+__no_gradient__ = ("above", "all_but_scores")
 __all__ = [
     "LEAST",
     "Movement",

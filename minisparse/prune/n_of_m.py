@@ -121,5 +121,4 @@ class SRSTE(MaskedForward):
         )
 
 
-__no_gradient__ = ("sr_ste",)
 __all__ = ["SRSTE", "sr_ste"]

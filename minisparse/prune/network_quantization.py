@@ -28,6 +28,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module, Parameter
 from .about import About, Figure
 from .posterior import PosteriorTraining
@@ -44,6 +45,7 @@ ABOUT = (
         code="NetworkQuantization",
         removes="weights; the others become +-a",
         when="learned at each step, from a trained network on",
+        chapter="12",
         published=(Figure("LeNet-5", 0.83, 24.5, "read", "Achterhold et al. 2018, 2 bits"),),
     ),
 )
@@ -118,6 +120,7 @@ class Spikes(Variances):
         return ad.absolute(self.a) * Tensor(xp.sign(weight._array) * kept), bias
 
 
+@door
 def add_spikes(
     model: Module,
     names: Iterable[str],
@@ -166,5 +169,4 @@ class NetworkQuantization(PosteriorTraining[Spikes]):
     kind, put_in_by = Spikes, "add_spikes"
 
 
-__no_gradient__ = ("add_spikes",)
 __all__ = ["NetworkQuantization", "Spikes", "add_spikes", "spike_divergence"]

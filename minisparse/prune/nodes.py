@@ -30,6 +30,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door
 from ..nn import Conv2d, Module
 from ..nn.graph import Graph, Node, follow
 from ..nn.hardening import refuse_parametrizations
@@ -245,6 +246,7 @@ def nodes_left(model: Module, hidden: list[HiddenUnits]) -> dict[str, int]:
     return left
 
 
+@door
 def remove_dead_nodes(model: Module, x: Any) -> dict[str, int]:
     """Take every removed node out of a trained model without changing what it computes.
 

@@ -27,7 +27,7 @@ import numpy as np
 from .about import About
 from .compensation import least_squares
 from .layerwise import LayerwisePruning, damped
-from .obs import eliminate
+from .obs import eliminate, saliency
 
 ABOUT = (
     About(
@@ -40,6 +40,7 @@ ABOUT = (
         code="OBCPruning",
         removes="weights, one at a time; those of their unit change",
         when="once, after training; any schedule",
+        chapter="",
     ),
 )
 
@@ -79,6 +80,11 @@ class OBCPruning(LayerwisePruning):
     """Prune each unit by OBS on its inputs, exactly; the settings are `LayerwisePruning`'s."""
 
     sequential: ClassVar[bool] = False
+
+    def saliency(self, w: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """Return s."""
+        inverse = np.linalg.inv(damped(h, self.damping))
+        return saliency(w, np.diag(inverse)[: len(w), None])
 
     def reconstruct(
         self, w: np.ndarray, h: np.ndarray, kept: np.ndarray, k: int

@@ -14,7 +14,8 @@ diag(p) - p p^T, and
 
 For a linear layer J_k = x Delta_k: one matrix product, h = (1/B) (X^2)^T V with
 V = sum_k p_k Delta_k^2 - (sum_k p_k Delta_k)^2.  For the last layer this is exact, since the logits
-are linear in its weights.
+are linear in its weights.  With relus and maxima it is exact in every layer but at their kinks: as
+functions of one weight alone the logits are piecewise linear.  (The rest of the matrix is not.)
 
 The paper's own recursion, for losses that are sums over outputs, goes backwards from layer to layer
 with one number for each unit, and drops the terms between two units as well:
@@ -236,11 +237,9 @@ class OBDPruning(ScorePruning):
 
 __no_gradient__ = (
     "conv_curvature",
-    "curvatures",
     "linear_curvature",
     "output_curvature",
     "recursion",
-    "recursion_curvatures",
     "saliency",
 )
 __all__ = [

@@ -28,10 +28,12 @@ schedule, and in between it is reduced as above.  n^2 numbers are kept for n wei
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import to_numpy
 from ..nn import Module
 from ..optim import Optimizer
 from .about import About
@@ -53,6 +55,7 @@ ABOUT = (
         code="OBSPruning",
         removes="weights, one at a time; the others change",
         when="any schedule, after training to a minimum",
+        chapter="",
     ),
 )
 
@@ -201,14 +204,32 @@ class OBSPruning(CompensatedPruning):
                 "its layers (layerwise_obs, obc, sparsegpt)"
             )
 
+    def score(self, weights: Mapping[str, Any], batch: Batch) -> Mapping[str, Any]:
+        """Return s, what the first weight to go is chosen by."""
+        read = {n: to_numpy(w).astype(np.float64) for n, w in weights.items()}
+        left = np.ones(sum(w.size for w in read.values()), bool)
+        diagonal = np.diag(self._inverse(batch, list(read), left))
+        parts = np.split(diagonal, np.cumsum([w.size for w in read.values()])[:-1])
+        return {
+            n: saliency(w, d.reshape(w.shape))
+            for (n, w), d in zip(read.items(), parts, strict=True)
+        }
+
+    def _inverse(self, batch: Batch, names: list[str], left: np.ndarray) -> np.ndarray:
+        factors = curvature_factors(batch, names)
+        parts = [f.rows().reshape(-1, f.x.shape[-1] * f.delta.shape[-1]) for f in factors.values()]
+        rows = np.concatenate(parts, axis=1)[:, left]
+        live = rows.any(axis=0)  # for the others, such as those at black pixels, H is alpha I
+        inverse = np.eye(rows.shape[1]) / self.alpha
+        inverse[np.ix_(live, live)] = woodbury_inverse(rows[:, live], self.alpha, len(batch), 256)
+        return inverse
+
     def solve(self, density: float, batch: Batch) -> Mask:
         """Delete one weight after another, of those that are left."""
         weights, kept = self.read(), dict(self.mask().items())
         left = np.concatenate([m.ravel() for m in kept.values()])
         w = np.concatenate([v.ravel() for v in weights.values()])
-        factors = curvature_factors(batch, list(weights))
-        rows = [f.rows().reshape(-1, weights[n].size) for n, f in factors.items()]
-        inverse = woodbury_inverse(np.concatenate(rows, axis=1)[:, left], self.alpha, len(batch))
+        inverse = self._inverse(batch, list(weights), left)
         count = int(left.sum()) - count_for(density, len(left))
         gone = eliminate(w[left], inverse, count)
         w[left] = gone.w

@@ -37,6 +37,7 @@ from ..arrays import array_module, to_numpy
 from ..autodiff import cross_entropy
 from ..data import Split, batches
 from ..data.batching import Normalization
+from ..doors import door
 from ..evaluation import Loss, measure
 from ..nn import Module
 from .mask import Mask
@@ -67,6 +68,7 @@ class Found:
     evaluations: int
 
 
+@door
 def largest_threshold(loss_of: Callable[[float], float], magnitudes: Any, limit: float) -> Found:
     """Return the largest T with loss_of(T) <= limit, by bisection over the sorted magnitudes.
 
@@ -176,6 +178,7 @@ class Plateau:
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def thresholded_loss(
     model: Module, mask: Mask, loss_of: Callable[[], float]
 ) -> tuple[Callable[[float], float], np.ndarray]:

@@ -27,6 +27,7 @@ from typing import Any
 from .. import nn
 from ..arrays import array_module
 from ..autodiff import Op, Tensor
+from ..doors import door
 from ..nn import Module, Parametrization
 from ..nn.weighted import Weighted
 from .about import About
@@ -107,6 +108,7 @@ class Powers(Parametrization):
         return power(weight, self.alpha), bias
 
 
+@door
 def add_powers(model: Module, names: Iterable[str], alpha: float) -> None:
     """Replace weights by their roots, before the model's optimizer and average are made.
 
@@ -130,5 +132,5 @@ def add_powers(model: Module, names: Iterable[str], alpha: float) -> None:
     nn.parametrize(model, dict.fromkeys(names, lambda layer: Powers(layer, alpha)))
 
 
-__no_gradient__ = ("add_powers", "root")
+__no_gradient__ = ("root",)
 __all__ = ["Power", "Powers", "add_powers", "power", "root"]

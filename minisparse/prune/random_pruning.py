@@ -34,6 +34,7 @@ ABOUT = (
         code="RandomPruning",
         removes="any granularity",
         when="any schedule: once, before the first step",
+        chapter="13",
     ),
 )
 

@@ -37,7 +37,7 @@ ABOUT = (
         code="RigL",
         removes="weights, and as many come back",
         when="every dT steps until T_end",
-        chapter="",
+        chapter="13",
         published=(
             Figure(
                 "LeNet-300-100",

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..doors import door
 from .about import About
 
 Sparsity = Callable[[float], float]
@@ -102,6 +103,7 @@ class Schedule:
         return self.sparsity(t)
 
 
+@door
 def one_shot(sparsity: float, at: float = 0.0) -> Schedule:
     """Return the schedule that prunes once, when `at` epochs are finished."""
     if not 0 <= sparsity <= 1:
@@ -109,6 +111,7 @@ def one_shot(sparsity: float, at: float = 0.0) -> Schedule:
     return Schedule(lambda t: sparsity if t >= at else 0.0, at)
 
 
+@door
 def gradual(sparsity: float, start: float, end: float, initial: float = 0.0) -> Schedule:
     """Return the cubic schedule of Zhu and Gupta from epoch `start` to `end`."""
     cubic_sparsity(start, start, end, sparsity, initial)  # complains about bad settings now

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arrays import to_numpy
+from ..doors import door
 from .about import About
 from .granularity import Granularity, group_scores, ungroup
 from .mask import Mask
@@ -35,6 +36,7 @@ ABOUT = (
         code="keep_largest",
         removes="a scope: goes with any score",
         when="any schedule",
+        chapter="13",
     ),
     About(
         "erk",
@@ -46,6 +48,7 @@ ABOUT = (
         code="keep_largest",
         removes="a scope: goes with any score",
         when="any schedule",
+        chapter="13",
     ),
 )
 
@@ -216,6 +219,7 @@ def uniform_plus(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[
     return {n: fixed.get(n, min(equal, 1.0)) for n in shapes}
 
 
+@door
 def keep_largest(
     scores: Mapping[str, np.ndarray],
     density: float,

@@ -15,7 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..arrays import to_numpy
+from ..optim import SGD
 from .batch import Batch
 from .granularity import Granularity
 from .mask import Mask
@@ -81,6 +84,41 @@ class ScorePruning(MaskedTraining):
         """
         raise NotImplementedError(f"{type(self).__name__} says no score")
 
+    def ask(self, batch: Batch, rng: np.random.Generator | None = None) -> dict[str, np.ndarray]:
+        """Return the scores of a model that is not in training; it stays as it is.
+
+        The method is attached to the model anew, so that what it has noted while training is gone.
+
+        Parameters
+        ----------
+        batch : Batch
+            The model and some images.
+        rng : np.random.Generator, optional
+            For scores that are drawn; a new one with seed 0 if left out.
+
+        Returns
+        -------
+        dict from parameter name to array in main memory
+
+        Examples
+        --------
+        >>> from minisparse.nn import Linear
+        >>> from minisparse.prune.schedule import one_shot
+        >>> from minisparse.prune.snip import SNIP
+        >>> model = Linear(2, 2, rng=np.random.default_rng(0))
+        >>> batch = Batch(model, (np.array([[1, 0]], np.float32), np.array([0])))
+        >>> s = SNIP(one_shot(0.5)).ask(batch)["weight"]
+        >>> float(s[0].sum().round(6)), s[1].tolist()  # nothing comes in at the second input
+        (1.0, [0.0, 0.0])
+        """
+        rng = np.random.default_rng(0) if rng is None else rng
+        self.attach(batch.model, SGD(batch.model, 1.0), rng)
+        return {name: to_numpy(s) for name, s in self._scores(batch).items()}
+
+    def _scores(self, batch: Batch) -> Mapping[str, Any]:
+        weights = {name: p._array for name, p, _ in self.mask().parameters(self.model)}
+        return self.score(weights, batch)
+
     def planned_until(self) -> float:
         """Return the end of the schedule, if it says one."""
         return end_of(self.sparsity)
@@ -113,8 +151,7 @@ class ScorePruning(MaskedTraining):
 
     def choose(self, density: float, batch: Batch) -> Mask:
         """Return the mask with the highest scores of what the present mask keeps."""
-        weights = {name: p._array for name, p, _ in self.mask().parameters(self.model)}
-        scores = {name: to_numpy(s) for name, s in self.score(weights, batch).items()}
+        scores = {name: to_numpy(s) for name, s in self._scores(batch).items()}
         return keep_largest(scores, density, self.scope, self.granularity, within=self.mask())
 
 

@@ -31,6 +31,7 @@ from typing import Any
 
 from ..arrays import array_module
 from ..autodiff import Tensor, softmax
+from ..doors import door
 from ..kernels.dispatch import kernel
 from ..nn import Conv2d, LayerRecord, Linear, Module, record_layers
 from ..nn.chain import Chain
@@ -216,6 +217,7 @@ def softmax_cotangents(y: Any, seeds: Any) -> Any:
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def sensitivity(
     logits: Tensor,
     layers: Sequence[LayerRecord],

@@ -29,6 +29,7 @@ import numpy as np
 from ..arrays import array_module
 from ..autodiff import Tensor
 from ..definitions.shapes import conv_output_shape
+from ..doors import door
 from ..nn import LayerRecord
 from ..nn.chain import Chain
 from ..nn.names import joined
@@ -79,6 +80,7 @@ def neuron_sensitivity(delta: Any) -> Any:
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def neuron_sensitivities(
     logits: Tensor, layers: Sequence[LayerRecord], output: str = "logits"
 ) -> dict[str, Any]:

@@ -150,5 +150,5 @@ def _known(names: Sequence[str], found: Mapping[str, object]) -> Sequence[str]:
     return names
 
 
-__no_gradient__ = ("class_seeds", "curvature_factors", "unrolled")
+__no_gradient__ = ("class_seeds", "unrolled")
 __all__ = ["Factors", "class_seeds", "curvature_factors", "loss_factors", "unrolled"]

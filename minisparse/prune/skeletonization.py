@@ -46,6 +46,7 @@ ABOUT = (
         code="Skeletonization",
         removes="units, by their outgoing weights",
         when="any schedule, after training",
+        chapter="13",
     ),
 )
 
@@ -106,5 +107,4 @@ class Skeletonization(ScorePruning):
         return {name: relevance(w, g[name]) for name, w in weights.items()}
 
 
-__no_gradient__ = ("relevance",)
 __all__ = ["Skeletonization", "linear_error", "relevance"]

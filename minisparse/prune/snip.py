@@ -32,7 +32,7 @@ ABOUT = (
         code="SNIP",
         removes="any granularity",
         when="once, before the first step",
-        chapter="",
+        chapter="13",
         published=(
             Figure("LeNet-300-100", 1.6, 5, "read", "Lee et al. 2019, Table 1"),
             Figure("LeNet-300-100", 2.4, 2, "read", "Lee et al. 2019, Table 1"),
@@ -76,5 +76,4 @@ class SNIP(ScorePruning):
         return connection_sensitivity(weights, batch.gradients(list(weights)))
 
 
-__no_gradient__ = ("connection_sensitivity",)
 __all__ = ["SNIP", "connection_sensitivity"]

@@ -23,6 +23,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module
 from ..autodiff import Tensor, as_tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization
 from ..nn.weighted import Weighted
 from .about import About
@@ -92,6 +93,7 @@ class SoftThreshold(Parametrization):
         return f"threshold {1 / (1 + math.exp(-self.s.item())):.4g}"
 
 
+@door
 def add_soft_thresholds(model: Module, names: Iterable[str], *, initial: float = -6.0) -> None:
     """Give layers a threshold each, before the model's optimizer and average are made.
 

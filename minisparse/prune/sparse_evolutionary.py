@@ -23,11 +23,10 @@ import numpy as np
 
 from ..arrays import to_numpy
 from .about import About, Figure
-from .dynamic import SparseFromStart, at_random
+from .dynamic import COMPARISON, SparseFromStart, at_random
 from .method import Run
 from .scope import Scope, top_k
 
-COMPARISON = "a comparison of SET, DEEP-R and DSR"
 ABOUT = (
     About(
         "set",
@@ -40,9 +39,10 @@ ABOUT = (
         code="SET",
         removes="weights, and as many come back",
         when="after each epoch",
+        chapter="13",
         published=(
-            Figure("LeNet-300-100", 1.86, 5, "quoted", "SET, no table known to us", COMPARISON),
-            Figure("LeNet-300-100", 2.26, 2, "quoted", "SET, no table known to us", COMPARISON),
+            Figure("LeNet-300-100", 1.86, 5, "quoted", "SET, whose runs is not said", COMPARISON),
+            Figure("LeNet-300-100", 2.26, 2, "quoted", "SET, whose runs is not said", COMPARISON),
         ),
     ),
 )

@@ -44,6 +44,7 @@ ABOUT = (
         code="SparseMomentum",
         removes="weights, and as many come back",
         when="after each epoch",
+        chapter="13",
         published=(
             Figure("LeNet-300-100", 1.53, 5, "read", SOURCE),
             Figure("LeNet-300-100", 1.99, 2, "read", SOURCE),

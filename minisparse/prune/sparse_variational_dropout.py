@@ -39,6 +39,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module, Parameter
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -56,6 +57,7 @@ ABOUT = (
         code="SparseVariationalDropout",
         removes="weights",
         when="learned at each step",
+        chapter="12",
         published=(
             Figure(
                 "LeNet-300-100", 1.92, 1.47, "read", "Molchanov et al. 2017 (the authors' table)"
@@ -157,6 +159,7 @@ class Variances(Posterior):
         return f"{shape} variances, threshold={self.threshold}"
 
 
+@door
 def add_variances(
     model: Module,
     names: Iterable[str],

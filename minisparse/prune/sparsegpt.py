@@ -41,6 +41,7 @@ ABOUT = (
         code="SparseGPTPruning",
         removes="weights; those of later inputs change",
         when="once, after training; any schedule",
+        chapter="",
     ),
 )
 
@@ -127,6 +128,11 @@ def shares(kept: np.ndarray, used: np.ndarray, k: int, block: int = BLOCK) -> np
 
 class SparseGPTPruning(LayerwisePruning):
     """Prune by one sweep over the inputs of each layer; the settings are `LayerwisePruning`'s."""
+
+    def saliency(self, w: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """Return W^2 / U_jj^2."""
+        s: np.ndarray = (w / np.diag(upper_factor(damped(h, self.damping)))[:, None]) ** 2
+        return s
 
     def reconstruct(
         self, w: np.ndarray, h: np.ndarray, kept: np.ndarray, k: int

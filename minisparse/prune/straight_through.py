@@ -33,6 +33,7 @@ import numpy as np
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Op, Tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization
 from ..nn.names import joined
 from ..nn.weighted import Weighted
@@ -132,6 +133,7 @@ class Masked(Parametrization):
         return to_numpy(self.mask) != 0, None
 
 
+@door
 def add_masks(model: Module, names: Iterable[str]) -> None:
     """Give layers masks that keep everything, before the model's optimizer and average are made.
 
@@ -235,7 +237,6 @@ class DPF(StraightThroughPruning):
         super().__init__(sparsity, every, scope)
 
 
-__no_gradient__ = ("add_masks",)
 __all__ = [
     "DPF",
     "Masked",

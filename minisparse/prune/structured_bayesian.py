@@ -23,6 +23,7 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module
 from ..nn.weighted import Weighted
 from . import truncated_log_normal as law
@@ -41,6 +42,7 @@ ABOUT = (
         code="StructuredBayesianPruning",
         removes="units and filters",
         when="learned at each step, from a trained network on",
+        chapter="12",
         published=(
             Figure("784-500-300-10", 1.55, "245-160-55", "read", "Neklyudov et al. 2017, table"),
             Figure("LeNet-5", 0.86, "3-18-284-283", "read", "Neklyudov et al. 2017, table"),
@@ -85,6 +87,7 @@ class LogNormalNoise(GroupNoise):
         return kl
 
 
+@door
 def add_log_normal_noise(
     model: Module, names: Iterable[str], rng: np.random.Generator, *, initial: float = -5.0
 ) -> None:
@@ -130,5 +133,4 @@ class StructuredBayesianPruning(GroupNoiseTraining[LogNormalNoise]):
                 law.clip_parameters(mu, log_s)
 
 
-__no_gradient__ = ("add_log_normal_noise",)
 __all__ = ["LogNormalNoise", "StructuredBayesianPruning", "add_log_normal_noise"]

@@ -31,6 +31,7 @@ import numpy as np
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module, Parametrization
 from ..nn.weighted import Weighted
 from ..optim import Optimizer
@@ -137,6 +138,7 @@ class Probabilistic(Parametrization):
         return f"{self.probabilities.size} groups, ratio={self.ratio}"
 
 
+@door
 def add_probabilities(
     model: Module,
     names: Iterable[str],

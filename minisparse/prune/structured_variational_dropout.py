@@ -23,6 +23,7 @@ import numpy as np
 from .. import autodiff as ad
 from ..arrays import to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -41,7 +42,9 @@ ABOUT = (
         code="StructuredVariationalDropout",
         removes="units and filters",
         when="learned at each step",
+        chapter="12",
         published=(
+            Figure("LeNet-300-100", 1.8, "512-114-72", "recalled", "Louizos et al. 2017, Table 1"),
             Figure("LeNet-5", 0.75, "17-32-329-75", "read", "Neklyudov et al. 2017, table"),
         ),
     ),
@@ -92,6 +95,7 @@ class UnitAlphas(GroupNoise):
         return kl
 
 
+@door
 def add_unit_alphas(
     model: Module,
     names: Iterable[str],
@@ -127,5 +131,4 @@ class StructuredVariationalDropout(GroupNoiseTraining[UnitAlphas]):
     kind, put_in_by = UnitAlphas, "add_unit_alphas"
 
 
-__no_gradient__ = ("add_unit_alphas",)
 __all__ = ["StructuredVariationalDropout", "UnitAlphas", "add_unit_alphas", "gaussian_factor"]

@@ -52,6 +52,7 @@ ABOUT = (
         code="SynFlow",
         removes="any granularity",
         when="in 100 rounds, before the first step, without data",
+        chapter="13",
     ),
 )
 
@@ -127,6 +128,11 @@ class SynFlow(ScorePruning):
         self._image = run.split.images.shape[1:]
         super().update(run)
 
+    def score(self, weights: Mapping[str, Any], batch: Batch) -> Mapping[str, Any]:
+        """Return S of the first round."""
+        twin = absolute_model(batch.model)
+        return synaptic_flow(twin, batch.x.shape[1:], list(weights))[1]
+
     def choose(self, density: float, batch: Batch) -> Mask:
         """Return the mask of the last round."""
         twin, names = absolute_model(self.model), list(self.mask())
@@ -141,5 +147,5 @@ class SynFlow(ScorePruning):
         return last
 
 
-__no_gradient__ = ("absolute_model", "synaptic_flow")
+__no_gradient__ = ("absolute_model",)
 __all__ = ["SynFlow", "absolute_model", "synaptic_flow"]

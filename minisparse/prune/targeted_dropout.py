@@ -23,6 +23,7 @@ import numpy as np
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module, Parametrization
 from ..nn.weighted import Weighted
 from .about import About
@@ -123,6 +124,7 @@ class Targeted(Parametrization):
         return f"gamma={self.gamma}, alpha={self.alpha}, {self.granularity}"
 
 
+@door
 def add_targeted_dropout(
     model: Module,
     names: Iterable[str],

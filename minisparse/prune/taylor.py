@@ -188,7 +188,7 @@ def _split(batch: Batch, size: int) -> Iterator[Batch]:
         yield Batch(batch.model, (batch.x[part], batch.y[part]), loss=batch.loss)
 
 
-__no_gradient__ = ("activation_form", "gate_form", "normalized", "products", "weight_form")
+__no_gradient__ = ("normalized", "weight_form")
 __all__ = [
     "TaylorPruning",
     "activation_form",

@@ -24,6 +24,7 @@ import numpy as np
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module
 from ..optim import Optimizer
 from .about import About
@@ -43,6 +44,7 @@ ABOUT = (
         code="TopKAST",
         removes="weights, which may come back from near",
         when="every so many steps",
+        chapter="13",
     ),
 )
 
@@ -88,6 +90,7 @@ class Explored(Masked):
         return through_mask(weight, self.mask, self.reach), bias
 
 
+@door
 def add_explored(model: Module, names: Iterable[str]) -> None:
     """Give layers both masks, before the model's optimizer and average are made.
 
@@ -192,5 +195,4 @@ class TopKAST(MaskedForward):
             held.reach = array_module(held.mask).asarray(m.astype(held.mask.dtype))
 
 
-__no_gradient__ = ("add_explored",)
 __all__ = ["Explored", "TopKAST", "add_explored", "exploration_penalty"]

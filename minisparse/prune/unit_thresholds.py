@@ -30,6 +30,7 @@ from .. import autodiff as ad
 from .. import nn
 from ..arrays import array_module, to_numpy
 from ..autodiff import Op, Tensor, as_tensor
+from ..doors import door
 from ..nn import Module, Parameter, Parametrization
 from .about import About, Figure
 from .method import Run
@@ -153,6 +154,7 @@ class UnitThresholds(Parametrization):
         return f"{self.t.size} thresholds"
 
 
+@door
 def add_unit_thresholds(model: Module, names: Iterable[str]) -> None:
     """Give each unit of layers a threshold, 0 at first, before optimizer and average are made.
 
@@ -218,7 +220,6 @@ class DST(ParametrizedTraining[UnitThresholds]):
         run.metrics["weights_left"] = self.mask().kept
 
 
-__no_gradient__ = ("add_unit_thresholds",)
 __all__ = [
     "DST",
     "RESET_AT",

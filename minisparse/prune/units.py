@@ -171,7 +171,10 @@ class UnitScorePruning(ScorePruning):
         """
         xp, dtype = home(run.model)
         image, _ = next(batches(run.split, 1, normalize=run.normalize, dtype=dtype))
-        hidden = {joined(u.layer, "weight"): u for u in hidden_units(run.model, xp.asarray(image))}
+        return self._hidden(run.model, xp.asarray(image))
+
+    def _hidden(self, model: Module, image: Any) -> dict[str, HiddenUnits]:
+        hidden = {joined(u.layer, "weight"): u for u in hidden_units(model, image)}
         if wrong := [name for name in self.names or () if name not in hidden]:
             raise ValueError(
                 f"only hidden layers have units to remove, {list(hidden)}; not {wrong}"
@@ -194,14 +197,18 @@ class UnitScorePruning(ScorePruning):
         """
         raise NotImplementedError(f"{type(self).__name__} says no score of units")
 
+    def _scores(self, batch: Batch) -> Mapping[str, Any]:
+        if not self.units:  # asked outside of a training
+            self.units = self._hidden(self.model, batch.x[:1])
+        return self.unit_scores(self.units, batch)
+
     def alive(self) -> dict[str, np.ndarray]:
         """Return which units of each layer are left, bool [units]."""
         return {name: has_incoming(self.mask()[name]) for name in self.units}
 
     def choose(self, density: float, batch: Batch) -> Mask:
         """Return the mask with the highest scores of what the present mask keeps."""
-        found = self.unit_scores(self.units, batch)
-        scores = {name: to_numpy(s) for name, s in found.items()}
+        scores = {name: to_numpy(s) for name, s in self._scores(batch).items()}
         return self.mask_of(best_units(scores, density, self.scope, self.alive()))
 
     def mask_of(self, kept: Mapping[str, np.ndarray]) -> Mask:

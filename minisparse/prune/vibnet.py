@@ -27,6 +27,7 @@ import numpy as np
 from .. import autodiff as ad
 from ..arrays import to_numpy
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module
 from ..nn.weighted import Weighted
 from .about import About, Figure
@@ -45,6 +46,7 @@ ABOUT = (
         code="VIBNet",
         removes="units and filters",
         when="learned at each step",
+        chapter="12",
         published=(Figure("LeNet-300-100", 1.6, "97-71-33", "read", "Dai et al. 2018"),),
     ),
 )
@@ -110,6 +112,7 @@ class Bottleneck(GroupNoise):
         return information(ratio).sum() * float(self.positions)
 
 
+@door
 def add_bottlenecks(
     model: Module, names: Iterable[str], rng: np.random.Generator, *, initial: float = -9.0
 ) -> None:
@@ -138,5 +141,4 @@ class VIBNet(GroupNoiseTraining[Bottleneck]):
     kind, put_in_by = Bottleneck, "add_bottlenecks"
 
 
-__no_gradient__ = ("add_bottlenecks",)
 __all__ = ["Bottleneck", "VIBNet", "add_bottlenecks", "information"]

@@ -32,6 +32,7 @@ ABOUT = (
         code="WandaPruning",
         removes="weights, of each output as many",
         when="once, after training; any schedule",
+        chapter="",
     ),
 )
 
@@ -75,11 +76,15 @@ class WandaPruning(LayerwisePruning):
 
     usual_damping: ClassVar[float] = 0.0
 
+    def saliency(self, w: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """Return S; norms that are all too large by one factor rank the same."""
+        return weight_times_input(w, np.sqrt(np.diag(h)))
+
     def reconstruct(
         self, w: np.ndarray, h: np.ndarray, kept: np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Leave the weights as they are; norms that are all too large by one factor rank the same."""
-        return w, keep_of_each_output(weight_times_input(w, np.sqrt(np.diag(h))), kept, k)
+        """Leave the weights as they are."""
+        return w, keep_of_each_output(self.saliency(w, h), kept, k)
 
 
 __no_gradient__ = ("keep_of_each_output", "weight_times_input")

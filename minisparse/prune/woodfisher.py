@@ -31,10 +31,12 @@ the matrix itself is inverted, which gives the same numbers with less work.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import to_numpy
 from .about import About
 from .batch import Batch
 from .compensation import CompensatedPruning
@@ -55,6 +57,7 @@ ABOUT = (
         code="WoodFisherPruning",
         removes="weights; those of their block change",
         when="any schedule, in many small steps",
+        chapter="",
     ),
     About(
         "woodtaylor",
@@ -66,6 +69,7 @@ ABOUT = (
         code="WoodTaylorPruning",
         removes="weights; those of their block change",
         when="any schedule, in many small steps",
+        chapter="",
     ),
 )
 
@@ -149,6 +153,18 @@ def rows_in_blocks(
         yield in_blocks(flat[:, lo - skip : hi - skip], block)
 
 
+class Blocks(NamedTuple):
+    """The weights of a layer in blocks, [blocks, b], each block's F^-1, and its v."""
+
+    w: np.ndarray
+    inverse: np.ndarray
+    newton: np.ndarray
+
+    def saliency(self) -> np.ndarray:
+        """Return s of each weight, [blocks, b]."""
+        return saliency(self.w - self.newton, _diagonal(self.inverse))
+
+
 def _diagonal(inverse: np.ndarray) -> np.ndarray:
     return np.diagonal(inverse, axis1=-2, axis2=-1)
 
@@ -194,27 +210,35 @@ class WoodFisherPruning(CompensatedPruning):
     def solve(self, density: float, batch: Batch) -> Mask:
         """Rank all weights, delete, and add up what each deletion asks of its block."""
         before = self.mask()
-        factors = loss_factors(batch, list(before))
-        weights, inverses, newton, scores = {}, {}, {}, {}
-        for name, w in self.read().items():
-            block = min(self.block, w.size)
-            weights[name] = in_blocks(by_unit(w), block)
-            parts = [
-                (inverse := inverse_fisher(g, self.damping), inverse @ g.mean(axis=0)[..., None])
-                for g in rows_in_blocks(factors[name], before[name], block)
-            ]
-            inverses[name] = np.concatenate([inverse for inverse, _ in parts])
-            v = np.concatenate([v[..., 0] for _, v in parts])
-            newton[name] = self.newton(v, weights[name])
-            s = saliency(weights[name] - newton[name], _diagonal(inverses[name]))
-            scores[name] = from_blocks(s, w.shape)
+        blocks = self._blocks(self.read(), batch)
+        scores = {n: from_blocks(b.saliency(), before[n].shape) for n, b in blocks.items()}
         after = keep_largest(scores, density, self.scope, within=before)
-        for name, w in weights.items():
+        for name, b in blocks.items():
             gone = before[name] & ~after[name]
-            there = in_blocks(by_unit(gone), w.shape[-1]) != 0
-            new = deletion(w, inverses[name], there, newton[name])
+            there = in_blocks(by_unit(gone), b.w.shape[-1]) != 0
+            new = deletion(b.w, b.inverse, there, b.newton)
             self.write(name, from_blocks(new, gone.shape))
         return after
+
+    def score(self, weights: Mapping[str, Any], batch: Batch) -> Mapping[str, Any]:
+        """Return s."""
+        read = {n: to_numpy(w).astype(np.float64) for n, w in weights.items()}
+        blocks = self._blocks(read, batch)
+        return {n: from_blocks(b.saliency(), read[n].shape) for n, b in blocks.items()}
+
+    def _blocks(self, weights: Mapping[str, np.ndarray], batch: Batch) -> dict[str, Blocks]:
+        kept, factors, found = self.mask(), loss_factors(batch, list(weights)), {}
+        for name, value in weights.items():
+            block = min(self.block, value.size)
+            w = in_blocks(by_unit(value), block)
+            parts = [
+                (inverse := inverse_fisher(g, self.damping), inverse @ g.mean(axis=0)[..., None])
+                for g in rows_in_blocks(factors[name], kept[name], block)
+            ]
+            v = np.concatenate([v[..., 0] for _, v in parts])
+            inverse = np.concatenate([inverse for inverse, _ in parts])
+            found[name] = Blocks(w, inverse, self.newton(v, w))
+        return found
 
     def newton(self, v: np.ndarray, w: np.ndarray) -> np.ndarray:
         """Return the step that is taken for v = F^-1 gbar of a layer: none."""
@@ -249,6 +273,7 @@ __no_gradient__ = (
     "rows_in_blocks",
 )
 __all__ = [
+    "Blocks",
     "WoodFisherPruning",
     "WoodTaylorPruning",
     "by_unit",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..autodiff import Tensor
+from ..autodiff import Tensor, as_tensor
 from ..autodiff.ops import flatten, relu
 from ..definitions.csr import layer_table, padded_bias
 from ..kernels.arguments import flat
@@ -94,6 +94,7 @@ class Chain(PastTheTape):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Take the layers one after another."""
+        x = as_tensor(x)
         if self.flat and x.ndim != 2:
             x = flatten(x)
         for layer, rectified in zip(self.layers, self.relus, strict=True):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..doors import door
 from ..nn import Conv2d, Linear, Module
 from ..nn.names import copied, joined
 from ..prune.mask import Mask
@@ -77,6 +78,7 @@ class Choice:
         return f"{table(head, rows)}\n{self.protocol}"
 
 
+@door
 def choose(
     target: Module,
     batch: int = 100,
@@ -136,6 +138,7 @@ def choose(
     return measure(type(target).__name__, models, x, rounds)
 
 
+@door
 def measure(what: str, models: Mapping[str, Module], x: Any, rounds: int = 15) -> Choice:
     """Time models on one batch, in evaluation mode and without gradients."""
     times = times_of({name: (model, x) for name, model in models.items()}, rounds)
@@ -176,6 +179,7 @@ class BreakEven:
         return f"{table(head, rows)}\nbreak-even: {found}\nmicroseconds; {self.protocol}"
 
 
+@door
 def break_even(
     target: Module,
     batch: int = 100,

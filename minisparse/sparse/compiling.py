@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import kernels
 from ..autodiff import Tensor
+from ..doors import door
 from ..nn import Module, Selected
 from ..nn.graph import example_for
 from .past_the_tape import PastTheTape
@@ -53,6 +54,7 @@ class Compiled(PastTheTape):
         return self.model(x)
 
 
+@door
 def compiled(model: Module, example: Any = None) -> Module:
     """Return a model whose forward without gradients is one compiled call.
 

@@ -11,6 +11,7 @@ from ..arrays import array_module
 from ..autodiff import Tensor
 from ..autodiff.ops.activations import ReLU as ReLUOp
 from ..autodiff.ops.shape import Reshape
+from ..doors import door
 from ..nn import Conv2d, Flatten, LeNet300, Linear, Module, Parameter, ReLU, Selected, Sequential
 from ..nn.graph import INPUT, example_for, follow
 from ..nn.hardening import refuse_parametrizations
@@ -23,6 +24,7 @@ from .layers import SparseConv2d, SparseLayer, chain_layer, sparse_layer
 FORMATS = ("dense", "csr", "blocked")
 
 
+@door
 def sparsify(
     model: Module,
     masks: Mask | None = None,
@@ -108,6 +110,7 @@ def _inside(masks: Mask) -> Iterator[tuple[str, np.ndarray]]:
     return ((name.removeprefix("model."), m) for name, m in masks.items())
 
 
+@door
 def densify(model: Module) -> Module:
     """Return a copy with dense layers: the inverse of `sparsify`, zeros and all.
 

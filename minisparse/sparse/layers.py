@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..arrays import array_module
-from ..autodiff import Tensor
+from ..autodiff import Tensor, as_tensor
 from ..autodiff.ops import reshape
 from ..autodiff.ops.conv import as_pair
 from ..nn import Conv2d, Linear, Parameter
@@ -132,11 +132,12 @@ class CSRLinear(SparseLayer):
         weight, kept = _kept(layer, mask)
         pattern = Pattern.of_mask(kept, cls.block)
         bias = None if layer.bias is None else layer.bias._array
-        values = array_module(layer.weight._array).asarray(pattern.gather(weight * kept))
+        values = array_module(layer.weight._array).asarray(pattern.gather(weight))
         return cls(pattern, values, bias)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map [..., n_in] to [..., n_out]."""
+        x = as_tensor(x)
         if x.ndim == 0 or x.shape[-1] != self.n_in:
             raise ValueError(
                 f"this {type(self).__name__} layer takes {self.n_in} inputs in the last axis, got "
@@ -201,7 +202,7 @@ class BlockedLinear(CSRLinear):
         pattern = Pattern.of_mask(np.ones_like(kept) if full else kept, cls.block)
         bias = None if layer.bias is None else layer.bias._array
         xp = array_module(layer.weight._array)
-        values, holes = pattern.gather(weight * kept), pattern.gather(kept)
+        values, holes = pattern.gather(weight), pattern.gather(kept)
         return cls(pattern, xp.asarray(values), bias, xp.asarray(holes))
 
     @property
@@ -256,7 +257,7 @@ class SparseConv2d(SparseLayer):
         kh, kw, _, c_out = weight.shape
         pattern = Pattern.of_mask(kept.reshape(-1, c_out))
         bias = None if layer.bias is None else layer.bias._array
-        values = pattern.gather((weight * kept).reshape(-1, c_out))
+        values = pattern.gather(weight.reshape(-1, c_out))
         values = array_module(layer.weight._array).asarray(values)
         return cls(pattern, values, bias, (kh, kw), layer.stride, layer.padding)
 
@@ -300,13 +301,13 @@ def chain_layer(layer: Any, mask: np.ndarray | None, format: str) -> CSRLinear:
 
 
 def _kept(layer: Linear | Conv2d, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of a layer and which of them are kept, in main memory."""
+    """Return the weights of a layer, zeros where none is kept, and which are; in main memory."""
     refuse_parametrizations(layer)
     weight = on_host(layer.weight._array)
     kept = weight != 0 if mask is None else np.asarray(mask, bool)
     if kept.shape != weight.shape:
         raise ValueError(f"the mask is {kept.shape}, but the weight is {weight.shape}")
-    return weight, kept
+    return np.where(kept, weight, weight.dtype.type(0)), kept
 
 
 __all__ = [

@@ -18,10 +18,11 @@ class PastTheTape(Module):
     For a single image the tape's doors cost as much as the arithmetic behind them.
     """
 
-    def __call__(self, *inputs: Any) -> Tensor:
-        """Apply the module; arrays become tensors."""
-        y = None if is_recording() or is_observed() else self._past_the_tape(*inputs)
-        return super().__call__(*inputs) if y is None else wrap(y)
+    def __call__(self, *inputs: Any, **named: Any) -> Tensor:
+        """Apply the module; see `Module`."""
+        by_tape = named or is_recording() or is_observed()
+        y = None if by_tape else self._past_the_tape(*inputs)
+        return super().__call__(*inputs, **named) if y is None else wrap(y)
 
     def _past_the_tape(self, x: Any) -> np.ndarray | None:
         """Return the result for an array or a Tensor, or None where `forward` has to do it."""

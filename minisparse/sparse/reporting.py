@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import to_numpy
+from ..doors import door
 from ..nn import Module
 from ..nn.graph import Node, example_for, follow
 from ..nn.hardening import refuse_parametrizations
@@ -79,6 +80,7 @@ class SparsityReport:
         return text if self.latency is None else f"{text}\n\n{self.latency}"
 
 
+@door
 def report(
     model: Module,
     masks: Mask | None = None,

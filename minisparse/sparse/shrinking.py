@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import Tensor, no_grad
+from ..doors import door
 from ..nn import Conv2d, Linear, Module, num_parameters
 from ..nn.graph import Graph, example_for, follow
 from ..nn.hardening import refuse_parametrizations
@@ -61,6 +63,7 @@ class ShrinkReport:
         return "\n".join(lines)
 
 
+@door
 def shrink(
     model: Model,
     masks: Mask | None = None,
@@ -165,6 +168,11 @@ def _check_equal(small: Module, x: Any, graph: Graph) -> None:
     # Rounding is relative to the numbers on the way, of which the outputs may be small differences.
     seen = (graph.output, *(node.input for node in graph.nodes.values()))
     scale = max(float(np.abs(a).max(initial=0.0)) for a in seen)
+    if not math.isfinite(scale):
+        raise ValueError(
+            "the model computes NaN or infinity on the example, so that nothing can be compared: "
+            "find the weight or the input that is not finite"
+        )
     far = float(np.abs(found - graph.output).max(initial=0.0))
     if not far <= 1e3 * np.finfo(found.dtype).eps * scale:
         raise ValueError(f"the small model computes something else (difference {far:g}): {advice}")

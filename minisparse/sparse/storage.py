@@ -24,6 +24,7 @@ import numpy as np
 
 from .. import checkpoint, nn
 from ..autodiff.ops.conv import as_pair
+from ..doors import door
 from ..nn import Module, Parameter, Selected
 from ..nn.hardening import refuse_parametrizations
 from .chain import Chain
@@ -38,6 +39,7 @@ class SparseFileError(ValueError):
     """A file that is no readable sparse model of this version."""
 
 
+@door
 def save(model: Module, path: str | os.PathLike[str]) -> None:
     """Write a model in its small form.
 
@@ -80,6 +82,7 @@ def size_on_disk(model: Module) -> int:
     return len(checkpoint.encode(encode(model)))
 
 
+@door
 def load(path: str | os.PathLike[str], rng: np.random.Generator | None = None) -> Module:
     """Read what `save` wrote.
 

@@ -7,6 +7,7 @@ from minisparse import gradcheck
 from minisparse.autodiff import (
     Tensor,
     WriteError,
+    batch_norm,
     conv2d,
     enable_grad,
     fusing,
@@ -22,6 +23,7 @@ from minisparse.autodiff.fusing import Unfused
 from minisparse.autodiff.fusing import fusing as fused
 from minisparse.autodiff.ops.affine import Affine
 from minisparse.autodiff.ops.conv_block import ConvBlock
+from minisparse.autodiff.ops.norm import BatchNorm
 from minisparse.nn import Conv2d, LeNet5, LeNet300, Linear, Module, Parameter, record_layers
 
 
@@ -42,6 +44,8 @@ def small_results_wait_too(monkeypatch):
 CHAINS = {  # name: (kind, what follows, the operation that they become)
     "linear": ("linear", (), Affine),
     "linear relu": ("linear", (relu,), Affine),
+    "norm": ("norm", (), BatchNorm),
+    "norm relu": ("norm", (relu,), BatchNorm),
     "conv": ("conv", (), ConvBlock),
     "conv relu": ("conv", (relu,), ConvBlock),
     "conv pool": ("conv", (max_pool2d,), ConvBlock),
@@ -63,11 +67,16 @@ def make(rng, name, geometry, bias):
     kind, followers, _ = CHAINS[name]
     if kind == "linear":
         args = leaf(rng, 6, 5), leaf(rng, 5, 4), leaf(rng, 4)
+    elif kind == "norm":
+        args = leaf(rng, 3, 3, 2, 4), leaf(rng, 4), leaf(rng, 4)
     else:
         args = leaf(rng, 3, 9, 8, 2), leaf(rng, 3, 3, 2, 4), *((leaf(rng, 4),) if bias else ())
 
     def f(x, w, b=None):
-        y = linear(x, w, b) if kind == "linear" else conv2d(x, w, *geometry, bias=b)
+        if kind == "norm":
+            y = batch_norm(x, w, b)[0]
+        else:
+            y = linear(x, w, b) if kind == "linear" else conv2d(x, w, *geometry, bias=b)
         for g in followers:
             y = g(y)
         return y

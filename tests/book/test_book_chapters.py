@@ -8,6 +8,8 @@ import pytest
 
 from minisparse.book.chapters import chapters
 
+pytestmark = pytest.mark.long  # `minisparse book --check` runs them too, and whole
+
 
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda c: c.name)
 def test_a_quick_run(chapter, tmp_path):
@@ -18,7 +20,7 @@ def test_a_quick_run(chapter, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

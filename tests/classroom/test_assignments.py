@@ -154,7 +154,7 @@ def test_a_class_may_be_graded_with_any_seed(name, seed):
     assert trouble(name, seed) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_class_may_be_graded_with_any_of_many_seeds(name):
     found = {seed: trouble(name, seed) for seed in range(1000, 1200)}
@@ -261,7 +261,7 @@ FORGED = {
         "linear",
         """
 import sys
-def _order(y):
+def order(y):
     sys.modules["driver"].order = lambda student, program: list(range(len(program)))
     return list(y.inputs)
 """,

@@ -133,6 +133,119 @@ def test_without_it_the_user_s_cache_is_searched(monkeypatch, tmp_path):
     assert folder.parts[-2:] == ("minisparse", "cifar-10")
 
 
+# Under the names that people have
+
+
+def shuffled(contents, folder, name_of):
+    for name, content in contents.items():
+        path = folder / name_of(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name_of",
+    [
+        lambda name: name.replace("-idx", ".idx"),
+        lambda name: f"MNIST/raw/{name}",
+        lambda name: f"{name.replace('-idx', '.idx')}/{name.replace('-idx', '.idx')}",
+        lambda name: f"{name}/{name}",  # each in a folder of its own name
+        lambda name: f"{name} (1)",
+        lambda name: f"{name}.gz",  # unpacked by a browser, which left the name
+        lambda name: f"{name[::-1]}.bin",
+    ],
+    ids=["dot", "below", "folder with a dot", "folder", "second", "unpacked", "any"],
+)
+@pytest.mark.parametrize("how", ["plain", "gz"])
+def test_files_are_found_by_their_content(define, tmp_path, name_of, how):
+    define("fashion-mnist", DIGITS)
+    contents = DIGITS if how == "plain" else {n: gzip.compress(c) for n, c in DIGITS.items()}
+    shuffled(contents, tmp_path, name_of)
+    check_digits(data.load("fashion-mnist", folder=tmp_path))
+    assert data.describe("fashion-mnist", folder=tmp_path).available
+
+
+def test_sets_with_the_same_names_and_sizes_are_told_apart(define, tmp_path, monkeypatch):
+    """As torchvision lays them out, below the folder that the environment variable names."""
+    others = {name: content[:-1] + b"\5" for name, content in DIGITS.items()}
+    shuffled(others, tmp_path, lambda name: f"AMNIST/raw/{name}")
+    shuffled(DIGITS, tmp_path, lambda name: f"FashionMNIST/raw/{name}")
+    define("fashion-mnist", DIGITS)
+    monkeypatch.setenv("MINISPARSE_DATA", str(tmp_path))
+    check_digits(data.load("fashion-mnist"))
+
+
+@pytest.mark.parametrize("name", ["cifar-10-binary (1).tar.gz", "below/cifar10.tgz", "c.tar"])
+def test_an_archive_under_another_name(define, tmp_path, name):
+    define("cifar-10", PHOTOS)
+    (tmp_path / "below").mkdir()
+    content = tar_bytes(PHOTOS)
+    (tmp_path / name).write_bytes(gzip.decompress(content) if name == "c.tar" else content)
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(tar_bytes({"data_batch_1": b"other"}))
+    (tmp_path / "a.tar.gz").write_bytes(content[:-30])
+    check_photos(data.load("cifar-10", folder=tmp_path))
+
+
+def test_what_lies_there_instead_is_told(define, tmp_path):
+    define("fashion-mnist", DIGITS)
+    write_all(tmp_path, {"train-images-idx3-ubyte": TRAIN_IMAGES})
+    for name in ("mnist.npz", "raw/mnist_train.csv", *(f"z{i:02}" for i in range(12))):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(data.MissingDataError) as caught:
+        data.load("fashion-mnist", folder=tmp_path)
+    (line,) = [line for line in str(caught.value).splitlines() if "lies there" in line]
+    assert line.startswith("What lies there is something else: mnist.npz, z00, ")
+    assert line.endswith(" and 4 more")
+    assert "train-images" not in line
+
+
+def test_a_search_goes_neither_too_deep_nor_on_for_ever(define, tmp_path, monkeypatch):
+    define("fashion-mnist", DIGITS)
+    shuffled(DIGITS, tmp_path, lambda name: f"a/b/c/d/{name}")
+    check_digits(data.load("fashion-mnist", folder=tmp_path))
+    with pytest.raises(data.MissingDataError):
+        data.load(
+            "fashion-mnist", folder=shuffled(DIGITS, tmp_path / "z", lambda n: f"a/b/c/d/e/{n}")
+        )
+    monkeypatch.setattr("minisparse.data.files._MANY", 3)
+    with pytest.raises(data.MissingDataError):
+        data.load("fashion-mnist", folder=tmp_path)
+
+
+def test_a_web_page_instead_of_a_file_is_called_that(define, tmp_path):
+    define("fashion-mnist", DIGITS)
+    write_all(tmp_path, DIGITS, "gz")
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(b"\n<!DOCTYPE html><html>404</html>")
+    with pytest.raises(data.DataError, match=r"t10k-labels-idx1-ubyte\.gz: .* a web page"):
+        data.load("fashion-mnist", folder=tmp_path)
+
+
+# The constants
+
+
+def test_every_hash_is_one():
+    """Of what length they are is checked where they are made; here, that none is a copy of another."""
+    digests = [
+        item.sha256
+        for source in catalogue.SOURCES.values()
+        for item in (*source.files, *source.downloads)
+    ]
+    assert len(set(digests)) == len(digests) == 19
+    good = "0123456789abcdef" * 4
+    for bad in (good + "0", good[:-1], good.upper(), good[:-1] + "g", ""):
+        for make in (lambda d: DataFile("name", 1, d), lambda d: Download("https://x/name", d)):
+            with pytest.raises(ValueError, match="name: a SHA-256 has 64 hexadecimal digits"):
+                make(bad)
+
+
+def test_the_archive_of_cifar_10_is_the_published_one():
+    """As three independent loaders of the binary version have it; its MD5 is on the author's page."""
+    (archive,) = catalogue.SOURCES["cifar-10"].downloads
+    assert archive.sha256 == "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+
+
 # Damaged
 
 

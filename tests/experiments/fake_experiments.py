@@ -33,6 +33,8 @@ class Fake(Recipe):
         for step in range(first, self.steps):
             progress(step / self.steps, f"step {step}")
             time.sleep(self.pause)
+            while step >= 3 and os.environ.get("FAKE_HOLD"):
+                time.sleep(0.01)  # until it is interrupted
             self.take(seed, step, checkpoint)
         if self.crash:
             raise ValueError(self.crash)

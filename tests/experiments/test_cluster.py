@@ -232,7 +232,7 @@ def test_nobody_at_the_address(plan, monkeypatch):
 def test_a_worker_of_another_version(dask, plan):
     dask.worker_of_another_version()
     with distributed.Client(dask.address) as client:
-        client.wait_for_workers(1, timeout=60)
+        client.wait_for_workers(1, timeout=600)
     with pytest.raises(ClusterError, match=r"has another minisparse, .*; here it is .*Install"):
         list(plan.do(1, dask.address))
     assert not plan.steps()

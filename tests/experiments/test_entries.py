@@ -35,11 +35,13 @@ EXTRAS = {
     "l0-flops": L0,
     "l0-reimplementations": L0,
     "stochastic-nodes": {"nodes_left": {"fc1": 150, "fc2": 40}},
+    "sparse-start": {"exploration": 0.3},
     "large-weights-fashion": {"stability": 90.0},
     "large-weights-cifar10": {"stability": 90.0},
 }
 EPOCH = {
     "l0-table1": {"expected_flops_authors": 9e4, "expected_flops_ours": 8e4},
+    "sparse-start": {"exploration": 0.2},
     "stochastic-nodes": {"weights_left": 9000, "nodes_left_fc1": 200, "nodes_left_fc2": 70},
 }
 EPOCH["l0-flops"] = EPOCH["l0-reimplementations"] = EPOCH["l0-table1"]

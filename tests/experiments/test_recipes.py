@@ -102,7 +102,7 @@ def test_an_arm_by_filters_and_nodes(run):
 
 def test_arms_without_pruning(run):
     for model in ("small-cnn", "small-cnn-dropout", "small-cnn-norm"):
-        found = run(replace(FEW_CNN, model=model, epochs=1))
+        found = run(replace(FEW_CNN, model=model, epochs=1, drop_lr=1))
         assert "stability" not in found.extra
         assert found.compression() == pytest.approx(1, abs=1e-3)
 

@@ -275,3 +275,16 @@ def test_a_quick_run_judges_no_control(reproduce):
 )
 def test_durations(seconds, text):
     assert tables.duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{", '{"id": "a", "settings": {"quick": false}, "rows": []}', "[" * 100_000, "\udcff",
+     '{"id": "a", "settings": {"quick": false}, "rows": [{"verdict": "", "ours": {"n_seeds": "3"}}]}'],
+    ids=["empty", "a list", "cut", "without rows", "deep", "no UTF-8", "a text for a number"],
+)  # fmt: skip
+def test_a_damaged_results_file_is_named(content, tmp_path):
+    path = tmp_path / "results.json"
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=r"results\.json is not the results of an experiment"):
+        results.read(path)

@@ -223,3 +223,23 @@ def test_outcomes_with_points_keep_their_own_counts(store):
     run = save(store)
     assert run.outcome.points["b"].kept["fc1.weight"] == run.outcome.kept["fc1.weight"] + 2
     assert isinstance(run.outcome.points["a"], Outcome)
+
+
+@pytest.mark.parametrize("what", ["a folder", "bytes", "deep", "a list of points", "counts in a list"])
+def test_a_file_of_any_content_is_done_again(store, warnings, what):
+    recipe = Fake(points=("a",))
+    save(store, recipe)
+    path = store.path(recipe.key(0))
+    record = json.loads(path.read_text())
+    if what == "a folder":
+        path.unlink()
+        path.mkdir()
+    elif what == "bytes":
+        path.write_bytes(b"\xff\xfe" + path.read_bytes())
+    elif what == "deep":
+        path.write_text("[" * 100_000)
+    else:
+        changed = {"points": ["a"]} if what == "a list of points" else {"kept": [1, 2]}
+        path.write_text(json.dumps(record | changed))
+    assert store.load(recipe, 0) is None
+    assert "not the result of this run" in warnings[0]

@@ -22,7 +22,9 @@ MUTANTS = [(kind, case) for kind, source in SOURCES.items() for case in source.M
 INNOCENTS = [(kind, case) for kind, source in SOURCES.items() for case in source.INNOCENTS]
 # Every case with two seeds, and over all cases with six.
 SEEDED = [
-    pytest.param(case, seed, id=f"{kind}: {case.name} ({seed})")
+    pytest.param(
+        *(case, seed), id=f"{kind}: {case.name} ({seed})", marks=pytest.mark.long if seed else ()
+    )
     for cases in (MUTANTS, INNOCENTS)
     for k, (kind, case) in enumerate(cases)
     for seed in (0, 1 + k % 5)

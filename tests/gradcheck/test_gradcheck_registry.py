@@ -48,6 +48,18 @@ def test_every_formula_is_checked_or_has_no_gradient(module):
     assert without <= public - checked
 
 
+def test_every_change_of_a_layer_is_checked_as_it_runs():
+    """``add_gates`` and its like: the forward of the layer, noise and divergence included."""
+    found = {
+        f"{module.name}.{name}"
+        for module in pkgutil.iter_modules(prune.__path__)
+        for name, thing in vars(importlib.import_module(f"minisparse.prune.{module.name}")).items()
+        if name.startswith("add_") and thing.__module__ == f"minisparse.prune.{module.name}"
+    }
+    assert found <= {e.name for e in ENTRIES.values() if e.kind == "formula"}
+    assert len(found) > 20
+
+
 def test_every_stochastic_form_with_a_density_is_checked():
     from minisparse.prune import stochastic
 
@@ -92,6 +104,42 @@ def test_a_wrong_operation_is_found(monkeypatch):
     assert not registry.run_all(lines.append)
     assert lines[0].startswith("FAILS")
     assert "THE GRADIENT IS WRONG" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "deep_r.walk",
+        "eigendamage.kronecker_saliency",
+        "force.foresight",
+        "grasp.flow_without",
+        "l0_arm.arm_gradient",
+        "n_of_m.sr_ste",
+        "obd.curvatures",
+        "obd.recursion_curvatures",
+        "skeletonization.relevance",
+        "snip.connection_sensitivity",
+        "synflow.synaptic_flow",
+        "taylor.activation_form",
+        "taylor.gate_form",
+        "taylor.products",
+    ],
+)
+def test_a_score_with_a_wrong_factor_is_found(monkeypatch, name):
+    module = importlib.import_module(f"minisparse.prune.{name.split('.')[0]}")
+    right = getattr(module, name.split(".")[1])
+
+    def wrong(*given):
+        found = right(*given)
+        if isinstance(found, tuple):
+            return found[0], {key: 1.1 * value for key, value in found[1].items()}
+        if isinstance(found, dict):
+            return {key: 1.1 * value for key, value in found.items()}
+        return 1.1 * found
+
+    monkeypatch.setattr(module, name.split(".")[1], wrong)
+    entry = registry.find(name)  # a sample may hold the formula itself
+    assert not all(registry.check_entry(entry))
 
 
 def test_a_backward_that_mixes_cotangents_is_found(monkeypatch):

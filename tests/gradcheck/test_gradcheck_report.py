@@ -233,7 +233,7 @@ def test_the_command_of_a_file_reruns_and_fails(tmp_path):
     def python(*arguments):
         return subprocess.run(
             [sys.executable, *arguments],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60,
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
 
     command = python("homework.py").stdout.strip()

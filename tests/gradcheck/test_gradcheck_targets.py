@@ -229,7 +229,7 @@ def test_the_exit_status_of_a_process(homework, arguments, status):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == status, done.stderr
     if status == 2:

@@ -21,7 +21,7 @@ def python(code, **environment):
         env={k: v for k, v in os.environ.items() if k != VARIABLE} | environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -153,11 +153,36 @@ print(p.tolist())
 
 def test_a_change_in_any_kernel_file_recompiles():
     """Numba itself looks only at the function's own file, and kernels are built of one another."""
-    from minisparse.kernels import conv_loops, jit
+    from minisparse.kernels import cache, conv_loops, program_step
 
-    stamps = [name for name, _, _ in jit._STAMP]
-    assert {"conv_loops.py", "product.py", "simd.py"} <= set(stamps)
-    assert conv_loops._forward._cache._cache_file._source_stamp == jit._STAMP
+    stamp = conv_loops._forward._cache._cache_file._source_stamp
+    assert stamp == program_step._gradients_on_threads._cache._cache_file._source_stamp == cache.source_stamp()
+
+
+def test_every_parallel_kernel_is_called_by_way_of_run():
+    """There it learns how many threads it has, and whether it may have any at all."""
+    trees = {
+        path.stem: [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+        for path in Path(kernels.__file__).parent.glob("*.py")
+    }
+    parallel = {
+        stem: {
+            node.name
+            for node in nodes
+            if isinstance(node, ast.FunctionDef)
+            and "jit(parallel=True)" in map(ast.unparse, node.decorator_list)
+        }
+        for stem, nodes in trees.items()
+    }
+    assert sum(map(len, parallel.values())) > 15
+    for stem, nodes in trees.items():
+        known = set(parallel[stem])
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                there = parallel.get((node.module or "").rpartition(".")[2], set())
+                known |= there & {name.name for name in node.names}
+        called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+        assert not known & called, stem
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

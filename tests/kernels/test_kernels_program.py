@@ -96,16 +96,15 @@ def test_blocks_of_images_meet_without_a_seam(n):
     np.testing.assert_allclose(got, definitions.run_program(x, program), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("n", [2, 5, 260])
-def test_the_split_among_threads_changes_rounding_at_most(n, monkeypatch):
+@pytest.mark.parametrize("n", [2, 5, 129, 260])
+def test_the_split_among_threads_does_not_change_a_bit(n, monkeypatch):
     program = build_program(lenet_like(), (20, 20, 1))
     x = rng(2).random((n, 20, 20, 1)).astype(np.float32)
     found = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(kernels.program, "threads_for", lambda _, t=threads: t)
+        monkeypatch.setattr(kernels.program, "threads_for", lambda *_, t=threads: t)
         found.append(kernels.run_program(x, program))
-        np.testing.assert_array_equal(kernels.run_program(x, program), found[-1])
-        np.testing.assert_allclose(found[-1], found[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(found[-1], found[0])
 
 
 def test_inputs_in_any_order_of_memory():

@@ -99,19 +99,18 @@ def test_the_tape_finds_the_same(net):
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 260])
-def test_the_split_among_threads_changes_rounding_at_most(n, monkeypatch):
-    step = build_step(build_program(lenet_like(np.float64), (20, 20, 1)))
-    x, labels = rng(2).random((n, 20, 20, 1)), labels_for(n, 10)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_split_among_threads_does_not_change_a_bit(n, dtype, monkeypatch):
+    step = build_step(build_program(lenet_like(dtype), (20, 20, 1)))
+    x, labels = rng(2).random((n, 20, 20, 1)).astype(dtype), labels_for(n, 10)
     found = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(kernels.program_step, "threads_for", lambda _, t=threads: t)
+        monkeypatch.setattr(kernels.program_step, "threads_for", lambda *_, t=threads: t)
         loss, logits, gradients, wrong = kernels.run_step(x, labels, step)
         found.append((loss, logits, gradients, wrong))
-        again = kernels.run_step(x, labels, step)
-        assert again[0] == loss
-        np.testing.assert_array_equal(again[2], gradients)
-        np.testing.assert_allclose(gradients, found[0][2], rtol=1e-9, atol=1e-12)
-        assert loss == pytest.approx(found[0][0], rel=1e-12)
+        assert loss == found[0][0]
+        np.testing.assert_array_equal(logits, found[0][1])
+        np.testing.assert_array_equal(gradients, found[0][2])
 
 
 def test_what_does_not_fit():

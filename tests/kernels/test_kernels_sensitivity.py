@@ -74,7 +74,7 @@ def test_the_split_among_threads_changes_no_bit(monkeypatch):
     found = []
     for threads in (1, 2, 3):
         for each in (module, conv_module):
-            monkeypatch.setattr(each, "threads_for", lambda _, t=threads: t)
+            monkeypatch.setattr(each, "threads_for", lambda *_, t=threads: t)
         found.append(
             [
                 kernels.magnitude_product(x, m),

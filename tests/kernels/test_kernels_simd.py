@@ -26,7 +26,7 @@ def check(name, *args):
     for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (found, expected)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4, err_msg=name)
     return found
-for m, k, n in [(1, 3, 1), (20, 30, 9), (13, 1100, 70)]:
+for m, k, n in [(1, 3, 1), (20, 30, 9), (13, 1100, 70), (250, 400, 75)]:
     check("matmul", draw(m, k), draw(k, n), draw(n), True)
     check("linear_backward", draw(m, n), draw(m, k), draw(k, n), draw(m, n))
 for x_shape, w_shape, padding in [((2, 9, 8, 3), (3, 3, 3, 21), (1, 0)),
@@ -34,6 +34,8 @@ for x_shape, w_shape, padding in [((2, 9, 8, 3), (3, 3, 3, 21), (1, 0)),
     x, w, bias = draw(*x_shape), draw(*w_shape), draw(w_shape[-1])
     y = check("conv2d", x, w, (1, 1), padding, bias, True)
     check("conv2d_backward", draw(*y.shape), x, w, (1, 1), padding, y)
+    y = check("conv2d", x, w, (2, 1), (1, 1))
+    check("conv2d_backward", draw(*y.shape), x, w, (2, 1), (1, 1))
     y, winner = check("conv2d_pool", x, w, (1, 1), padding, bias, True)
     check("conv2d_pool_backward", draw(*y.shape), winner, x, w, (1, 1), padding)
 print("right")

@@ -3,6 +3,7 @@ import pytest
 from brute import BOTH, run_elsewhere
 
 from minisparse import definitions, kernels
+from minisparse.threads import get_num_threads, set_num_threads
 
 SIZES = [(), (0,), (1,), (3, 5), (784, 300)]
 
@@ -73,6 +74,73 @@ def test_adam(home, dtype, shape, decay, decoupled, step):
     np.testing.assert_allclose(p, expected, **tolerance(dtype))
     np.testing.assert_allclose(m, mean, **tolerance(dtype))
     np.testing.assert_allclose(v, square, **tolerance(dtype))
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SIZES)
+def test_average(home, dtype, shape):
+    s, p = draw(shape, dtype, 2)
+    expected = 0.99 * s.astype(np.float64) + 0.01 * p.astype(np.float64)
+    home.average_step(s, p, 0.99)
+    np.testing.assert_allclose(s, expected, **tolerance(dtype))
+    with pytest.raises(ValueError, match="the average of a parameter of shape"):
+        home.average_step(s[..., None], p, 0.99)
+
+
+@BOTH
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("size", [10, 5000])
+def test_a_velocity_that_nothing_feeds_ends_at_zero_and_is_never_denormal(home, nesterov, size):
+    """0.9^830 is where float32 has no normal numbers left, and arithmetic gets slow."""
+    p, g, v = np.ones(size, np.float32), np.zeros(size, np.float32), np.ones(size, np.float32)
+    v[::2] = -1
+    tiny, last = np.finfo(np.float32).tiny, 0
+    assert 0 < np.float32(0.9**830) < tiny
+    for step in range(1, 900):
+        home.sgd_step(p, g, v, 1e-3, 0.9, 0.0, nesterov)
+        assert ((v == 0) | (abs(v) >= tiny)).all()
+        last = step if v.any() else last
+    assert last == 655  # 0.9^656 < 1e-30
+    assert abs(p[1] - (1 - 0.009 * (0.9 if nesterov else 1))) < 1e-6
+
+
+@BOTH
+@pytest.mark.parametrize("size", [10, 5000])
+def test_the_state_of_adam_and_an_average_end_at_zero(home, size):
+    p, g, m, v = (np.full(size, x, np.float32) for x in (1, 0, 1e-28, 1e-34))
+    s, nothing = np.full(size, -1e-28, np.float32), np.zeros(size, np.float32)
+    seen = []
+    for step in range(1, 60):
+        home.adam_step(p, g, m, v, step, 1e-3, 0.9, 0.9)
+        home.average_step(s, nothing, 0.9)
+        seen.append([float(abs(a).max()) for a in (m, v, s)])
+    for values, limit in zip(np.transpose(seen), (1e-30, 1e-36, 1e-30), strict=True):
+        kept = values[values > 0]
+        assert len(kept) == 43  # 0.9^43 > 1 / 100 > 0.9^44
+        assert (kept >= limit).all()
+        assert not values[43:].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_number_of_threads_changes_no_bit(dtype):
+    def steps():
+        p, g, v, m, s = draw((100_003,), dtype, 5)
+        np.abs(s, out=s)
+        for step in (1, 2):
+            kernels.sgd_step(p, g, v, 0.1, 0.9, 0.0, True, 1e-4)
+            kernels.adam_step(p, g, m, s, step, 0.1)
+            kernels.average_step(s, p, 0.9)
+        return p, v, m, s
+
+    before = get_num_threads()
+    try:
+        set_num_threads(1)
+        one = steps()
+    finally:
+        set_num_threads(before)
+    for a, b in zip(one, steps(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_parameter_that_is_a_view_is_changed_in_place():

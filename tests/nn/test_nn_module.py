@@ -335,3 +335,180 @@ def test_repr_shows_the_tree():
 def test_a_module_without_forward_says_so():
     with pytest.raises(NotImplementedError, match="Module has no forward"):
         nn.Module()(np.zeros(1))
+
+
+# ---- as people write them ---------------------------------------------------------------------
+
+
+class Two(nn.Module):
+    """Returns a layer's result and more, in a container of the kind it is told."""
+
+    def __init__(self, pack):
+        self.fc = nn.Linear(3, 2, rng=rng())
+        self.pack = pack
+
+    def forward(self, x):
+        return self.pack(self.fc(x))
+
+
+@pytest.mark.parametrize(
+    ("pack", "unpack"),
+    [
+        (lambda y: (y, 2.0 * y), lambda out: out[0] + out[1]),
+        (lambda y: [y, None, 2.0 * y], lambda out: out[0] + out[2]),
+        (
+            lambda y: {"one": y, "more": {"two": 2.0 * y}},
+            lambda out: out["one"] + out["more"]["two"],
+        ),
+        (lambda y: (t for t in (y, 2.0 * y)), sum),
+        (lambda y: (y, "text"), lambda out: 3.0 * out[0]),
+    ],
+    ids=["tuple", "list", "dict", "generator", "text"],
+)
+def test_a_part_may_return_several_things_also_while_it_is_watched(pack, unpack):
+    class Net(nn.Module):
+        def __init__(self):
+            self.two = Two(pack)
+
+        def forward(self, x):
+            return unpack(self.two(x))
+
+    model, x = Net(), np.ones((1, 3), np.float32)
+    plain = model(x)
+    with nn.record_layers(model) as layers:
+        watched = model(x)
+    assert [r.name for r in layers] == ["two.fc"]
+    np.testing.assert_array_equal(layers[0].input.numpy(), x)
+    np.testing.assert_allclose(watched.numpy(), 3 * layers[0].output.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(plain.numpy(), watched.numpy(), rtol=1e-6)
+    watched.sum().backward()
+    np.testing.assert_allclose(model.two.fc.bias.grad.numpy(), [3, 3])
+
+
+def test_a_layer_that_returns_several_things_is_named_where_it_is_watched():
+    class Pair(nn.Linear):
+        def forward(self, x):
+            y = super().forward(x)
+            return y, y
+
+    model = nn.Sequential(Pair(3, 2, rng=rng()))
+    x = np.ones((1, 3), np.float32)
+    assert len(model(x)) == 2
+    with pytest.raises(TypeError, match="layer '0', a Pair, returned a tuple"):  # noqa: SIM117
+        with nn.record_layers(model):
+            model(x)
+
+
+class Gate(nn.Module):
+    """Has what `forward` may have: an optional tensor, a setting, anything else."""
+
+    def forward(self, x, mask=None, *, power=1, names=(), parts=None):
+        self.seen = mask, power, names, parts
+        y = x if mask is None else x * mask
+        return y**power
+
+    def __init__(self):
+        self.seen = None
+
+
+def test_arguments_come_by_name_too_and_none_stays_none():
+    gate, x = Gate(), np.full((1, 2), 3, np.float32)
+    for y in (gate(x), gate(x=x), gate(x, None), gate(x, mask=None), gate(mask=None, x=x)):
+        assert y.numpy().tolist() == [[3, 3]]
+        assert gate.seen[0] is None
+    for y in (
+        gate(x, x),
+        gate(x, mask=x),
+        gate(mask=x, x=x),
+        gate(x, [[3, 3]]),
+        gate(x=x, power=2),
+    ):
+        assert y.numpy().tolist() == [[9, 9]]
+    assert gate.seen[1] == 2
+    assert type(gate.seen[1]) is int
+    gate(x, mask=x)
+    assert isinstance(gate.seen[0], Tensor)
+
+
+def test_what_holds_tensors_or_no_numbers_is_handed_on():
+    gate, x, t = Gate(), np.ones((1, 2), np.float32), Tensor([1.0], requires_grad=True)
+    for parts in ([t, t], (t, None), {"a": t}, "text", iter([1])):
+        gate(x, parts=parts)
+        assert gate.seen[3] is parts
+    gate(x, names=("a", "b"), parts=[t])
+    assert gate.seen[2] == ("a", "b")
+
+    class Apart(nn.Module):
+        def forward(self, pair):
+            a, b = pair
+            return (a * a).sum() + (b * b).sum()
+
+    Apart()((t, 2.0 * t)).backward()
+    np.testing.assert_allclose(t.grad.numpy(), [10])  # the graph goes through the tuple
+    ragged = np.ones((1, 2)), np.ones((1, 3))
+    assert Apart()(ragged) == 5
+
+
+def test_a_layer_called_by_name_is_recorded():
+    layer, x = nn.Linear(3, 2, rng=rng()), np.ones((1, 3), np.float32)
+    with nn.record_layers(layer) as layers:
+        y = layer(x=x)
+    assert layers[0].output is y
+    np.testing.assert_array_equal(layers[0].input.numpy(), x)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Linear(3, 2, rng=rng()),
+        nn.Conv2d(1, 2, 3, rng=rng()),
+        nn.BatchNorm1d(3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.MaxPool2d(2),
+        nn.Sequential(nn.Linear(3, 2, rng=rng())),
+        nn.LeNet300(rng=rng()),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+@pytest.mark.parametrize("wrong", [None, "text", {"x": 1}, object()], ids=type)
+def test_a_layer_says_what_it_was_given_instead_of_numbers(layer, wrong):
+    with pytest.raises(TypeError, match=f"real numbers, got {type(wrong).__name__}"):
+        layer(wrong)
+
+
+def test_what_nobody_would_find_is_told_when_the_parameters_are_asked_for():
+    class Late(nn.Module):
+        def __init__(self):
+            self.first = nn.Linear(2, 2, rng=rng())
+            self.more = []
+            self.by_name = {}
+            self.nested = {"blocks": []}
+
+        def forward(self, x):
+            return self.first(x)
+
+    hidden = nn.Linear(2, 2, rng=rng())
+    for hide in (
+        lambda model: model.more.append(hidden),
+        lambda model: model.by_name.update(a=hidden),
+        lambda model: model.nested["blocks"].append((hidden, 1)),
+        lambda model: model.more.append(hidden.weight),
+    ):
+        model = Late()
+        assert len(model.parameters()) == 2
+        hide(model)
+        outer = nn.Sequential(model)
+        for ask in (model.parameters, model.state_dict, outer.parameters, outer.zero_grad):
+            with pytest.raises(TypeError, match=r"nothing inside the .* would be found"):
+                ask()
+    model = Late()
+    model.more.extend([model.first, model.first.weight])  # found elsewhere
+    assert len(model.parameters()) == 2
+
+
+def test_a_list_of_parts_gets_a_hint():
+    with pytest.raises(TypeError, match=r"write Sequential\(\*modules\)"):
+        nn.Sequential([nn.ReLU()])
+    with pytest.raises(TypeError, match=r"write Sequential\(\*modules\)"):
+        nn.Sequential(nn.ReLU() for _ in range(2))

@@ -109,3 +109,16 @@ def test_a_float32_model_has_a_float32_average():
     average.update()
     assert all(a.dtype == np.float32 for a in average.average())
     np.testing.assert_allclose(average.average()[0], model.weight.numpy(), rtol=1e-6)
+
+
+def test_the_average_follows_a_model_that_is_converted():
+    model = nn.Linear(3, 2, rng=rng())
+    average = EMA(model, 0.5)
+    average.update()
+    model.to(np.float64)
+    wander(model, 1)
+    average.update()
+    assert all(a.dtype == np.float64 for a in average.average())
+    change = average.sums[0] - 0.5 * model.weight.numpy()  # what is left of the first weights
+    np.testing.assert_array_equal(change + 0.5 * model.weight.numpy(), average.sums[0])
+    assert not np.array_equal(average.sums[0], average.sums[0].astype(np.float32))

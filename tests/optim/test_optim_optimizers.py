@@ -305,3 +305,11 @@ def test_bad_settings():
         SGD([("a", p), ("b", p)], 0.1)
     with pytest.raises(TypeError, match="a set has no order"):
         SGD({p, parameter(1)}, 0.1)
+
+
+@pytest.mark.parametrize("gradient", [np.ones((3, 2)), 1.0, [[1.0, 1.0]] * 3], ids=type)
+def test_a_gradient_that_is_no_tensor_is_told(gradient):
+    model = nn.Linear(3, 2, rng=np.random.default_rng(0))
+    model.weight.grad = gradient
+    with pytest.raises(TypeError, match=r"that of 'weight' is a .*: assign Tensor\(array\)"):
+        SGD(model, 0.1).step()

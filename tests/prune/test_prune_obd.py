@@ -41,6 +41,20 @@ def test_h_of_the_last_layer_is_the_second_derivative(net):
         assert h[index] == pytest.approx(second_difference(batch, name, index), rel=1e-5, abs=1e-9)
 
 
+@pytest.mark.parametrize("net", ["mlp", "cnn"])
+def test_with_relus_and_maxima_h_is_the_hessians_diagonal_in_every_layer(net):
+    """As functions of one weight the logits are piecewise linear; of two weights they are not."""
+    model = model_of(net)
+    batch = Batch(model, images(6))
+    rng = np.random.default_rng(0)
+    for name, h in curvatures(batch).items():
+        for q in rng.permutation(h.size)[:20]:
+            e = np.zeros(h.shape)
+            e.flat[q] = 1
+            row = batch.hessian_vector({name: e})[name]
+            assert row.flat[q] == pytest.approx(h.flat[q], rel=1e-9, abs=1e-14)
+
+
 @pytest.mark.parametrize("net", ALL)
 def test_h_is_the_diagonal_of_the_gauss_newton_matrix(net):
     """J^T (diag(p) - p p^T) J, formed for single images and single weights."""

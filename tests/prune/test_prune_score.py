@@ -3,12 +3,34 @@ import pytest
 from every_method import NETS, data
 from hooks import after_epoch, after_step, begin
 
+from minisparse.data import batches
 from minisparse.optim import SGD
+from minisparse.prune.apoz import APoZPruning
+from minisparse.prune.batch import Batch
+from minisparse.prune.fisher import FisherPruning
+from minisparse.prune.fpgm import FPGM
 from minisparse.prune.granularity import group_scores
+from minisparse.prune.grasp import GraSP
+from minisparse.prune.lamp import LAMPPruning
+from minisparse.prune.layerwise_obs import LayerwiseOBSPruning
+from minisparse.prune.lookahead import LookaheadPruning
+from minisparse.prune.magnitude import MagnitudePruning
 from minisparse.prune.mask import Mask
+from minisparse.prune.obc import OBCPruning
+from minisparse.prune.obd import OBDPruning
+from minisparse.prune.obs import OBSPruning
+from minisparse.prune.random_pruning import RandomPruning
 from minisparse.prune.schedule import gradual, one_shot
-from minisparse.prune.scope import keep_largest
+from minisparse.prune.scope import keep_largest, top_k
 from minisparse.prune.score import ScorePruning
+from minisparse.prune.skeletonization import Skeletonization
+from minisparse.prune.snip import SNIP
+from minisparse.prune.sparsegpt import SparseGPTPruning
+from minisparse.prune.synflow import SynFlow
+from minisparse.prune.taylor import TaylorPruning
+from minisparse.prune.units import best_units
+from minisparse.prune.wanda import WandaPruning, keep_of_each_output
+from minisparse.prune.woodfisher import WoodFisherPruning, WoodTaylorPruning
 from minisparse.train import train
 
 
@@ -136,6 +158,89 @@ def test_units_are_scored_by_the_sum_over_their_weights():
         alive = kept.any(axis=0)
         assert kept.all(axis=0)[alive].all()
         assert units[alive].min() > units[~alive].max()
+
+
+SCORES = {
+    "magnitude": MagnitudePruning,
+    "LAMP": LAMPPruning,
+    "lookahead": LookaheadPruning,
+    "SNIP": SNIP,
+    "GraSP": GraSP,
+    "skeletonization": Skeletonization,
+    "OBD": OBDPruning,
+    "Fisher": FisherPruning,
+    "WoodFisher": WoodFisherPruning,
+    "WoodTaylor": WoodTaylorPruning,
+    "L-OBS": LayerwiseOBSPruning,
+    "SynFlow": lambda sparsity, images: SynFlow(sparsity, rounds=1),  # noqa: ARG005
+}
+
+
+def asked_and_trained(method, net):
+    """Return what a method says of a network outside of a training, and its mask in one."""
+    model = NETS[net](np.random.default_rng(3)).to(np.float64)
+    split = data(n=40)
+    x, y = next(batches(split, 40, dtype=np.float64))
+    scores = method.ask(Batch(model, (x, y)))
+    begin(method, model, SGD(model, 0.1), split)  # on the same images, in another order
+    return scores, method
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("name", SCORES)
+def test_what_a_model_is_asked_outside_of_a_training_is_what_training_goes_by(name, net):
+    scores, method = asked_and_trained(SCORES[name](one_shot(0.5), images=40), net)
+    names = list(method.mask())  # the order in which ties are broken
+    expected = keep_largest({n: scores[n] for n in names}, 0.5, method.scope, method.granularity)
+    assert method.mask() == expected
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("kind", [WandaPruning, SparseGPTPruning])
+def test_where_layers_are_treated_in_turn_the_first_goes_by_what_it_is_asked(kind, net):
+    scores, method = asked_and_trained(kind(one_shot(0.5), images=40), net)
+    name, m = next(iter(method.mask().items()))
+    s = scores[name].reshape(-1, m.shape[-1])
+    half = (s.size + 1) // 2
+    if kind is WandaPruning:
+        expected = keep_of_each_output(s, np.ones(s.shape, bool), half)
+    else:
+        expected = top_k(s, half)
+    np.testing.assert_array_equal(m.reshape(s.shape), expected)
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("kind", [OBSPruning, OBCPruning])
+def test_the_first_weight_that_a_surgeon_removes_has_the_least_score(kind, net):
+    size = sum(
+        p.size for _, p in NETS[net](np.random.default_rng(3)).named_parameters() if p.ndim > 1
+    )
+    scores, method = asked_and_trained(kind(one_shot(1 / size), images=40), net)
+    gone = {n: np.flatnonzero(~m) for n, m in method.mask().items()}
+    for name, at in gone.items():
+        assert set(at) <= {scores[name].argmin()}
+    assert sum(map(len, gone.values())) == 1
+
+
+def test_units_are_asked_for_as_training_does():
+    for kind in (APoZPruning, FPGM, TaylorPruning):
+        scores, method = asked_and_trained(kind(one_shot(0.5), images=40), "cnn")
+        alive = {n: np.ones(s.shape, bool) for n, s in scores.items()}
+        kept = best_units(scores, 0.5, method.scope, alive)
+        for name, units in method.alive().items():
+            np.testing.assert_array_equal(units, kept[name])
+
+
+def test_a_model_that_is_asked_stays_as_it_is():
+    model = NETS["mlp"](np.random.default_rng(0))
+    before = model.state_dict()
+    batch = Batch(model, next(batches(data(), 10)))
+    for kind in (OBSPruning, SynFlow, SNIP, APoZPruning):
+        kind(one_shot(0.9)).ask(batch)
+    assert all(np.array_equal(w, before[n]) for n, w in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    drawn = [RandomPruning(one_shot(0.9)).ask(batch)["1.weight"] for _ in range(2)]
+    np.testing.assert_array_equal(*drawn)
 
 
 def test_errors():

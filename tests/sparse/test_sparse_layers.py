@@ -292,3 +292,13 @@ def test_a_copy_is_a_copy(rng, name):
     other.values.data = 2 * other.values.numpy()
     np.testing.assert_array_equal(outputs(layer, x), before)
     assert np.abs(outputs(other, x) - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("cls", [CSRLinear, BlockedLinear])
+def test_what_a_mask_removes_is_zero_though_it_is_not_finite(rng, cls):
+    layer, mask = dense_layer(rng, 20, 24, 0.4)
+    with layer.weight.writing() as w:
+        w[~mask] = np.nan
+    found = cls.of(layer, mask)
+    right = np.where(mask, layer.weight.numpy(), 0)
+    np.testing.assert_array_equal(found.dense(), right)

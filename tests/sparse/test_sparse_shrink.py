@@ -517,3 +517,11 @@ def test_a_device(rng, device):
     y = there(Tensor(device.asarray(x)))
     assert isinstance(y.data, device.ndarray)
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-10)
+
+
+def test_weights_that_are_not_finite_are_told_as_what_they_are(rng):
+    model = Sequential(Linear(3, 4, rng=rng), ReLU(), Linear(4, 2, rng=rng))
+    with model[0].weight.writing() as w:
+        w[0, 0] = np.nan
+    with pytest.raises(ValueError, match="find the weight or the input that is not finite"):
+        shrink(model)

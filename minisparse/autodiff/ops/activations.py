@@ -6,6 +6,8 @@ from typing import Any
 
 from ...arrays import array_module
 from ..tape import Array, Op, Tensor, as_tensor, wrap
+from ._pair import floating
+from .broadcast import whole
 from .elementwise import exp
 from .reduce import sum_
 
@@ -109,32 +111,35 @@ def relu(x: Any) -> Tensor:
 
 def sigmoid(x: Any) -> Tensor:
     """Return the logistic function 1 / (1 + e^-x)."""
-    return Sigmoid()(as_tensor(x))
+    return Sigmoid()(floating(x))
 
 
 def tanh(x: Any) -> Tensor:
     """Return the hyperbolic tangent."""
-    return Tanh()(as_tensor(x))
+    return Tanh()(floating(x))
 
 
 def softplus(x: Any) -> Tensor:
     """Return log(1 + e^x), a smooth relu."""
-    return Softplus()(as_tensor(x))
+    return Softplus()(floating(x))
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """Return probabilities proportional to e^x along `axis`."""
-    x = as_tensor(x)
-    return Softmax(_one_axis(axis, x.ndim))(x)
+    x = floating(x)
+    return Softmax(_one_axis(axis, x.shape))(x)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """Return the logarithm of `softmax`, accurate for small probabilities."""
-    x = as_tensor(x)
-    return LogSoftmax(_one_axis(axis, x.ndim))(x)
+    x = floating(x)
+    return LogSoftmax(_one_axis(axis, x.shape))(x)
 
 
-def _one_axis(axis: int, ndim: int) -> int:
+def _one_axis(axis: int, shape: tuple[int, ...]) -> int:
+    axis, ndim = whole(axis), len(shape)
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis {axis} is out of range for {ndim} axes")
+    if not shape[axis]:
+        raise ValueError(f"softmax over an empty axis: shape {shape}, axis {axis}")
     return axis if axis < 0 else axis - ndim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..tape import Array, Op, Tensor, as_tensor, is_recording
-from ._pair import pair
+from ._pair import floating, pair
 from .elementwise import log, where
 
 
@@ -107,7 +107,10 @@ def add(a: Any, b: Any) -> Tensor:
 
 def sub(a: Any, b: Any) -> Tensor:
     """Return a - b, broadcasting."""
-    return Sub()(*pair(a, b))
+    a, b = pair(a, b)
+    if b._array.dtype.kind in "bu":  # there are no negative ones
+        a, b = floating(a), floating(b)
+    return Sub()(a, b)
 
 
 def mul(a: Any, b: Any) -> Tensor:
@@ -122,14 +125,16 @@ def div(a: Any, b: Any) -> Tensor:
 
 def neg(x: Any) -> Tensor:
     """Return -x."""
-    return Neg()(as_tensor(x))
+    x = as_tensor(x)
+    return Neg()(floating(x) if x._array.dtype.kind in "bu" else x)
 
 
 def power(a: Any, b: Any) -> Tensor:
     """Return a to the power b, elementwise; gradients with respect to both."""
     if isinstance(b, (int, float)):  # float(): a NumPy scalar would impose its own dtype
-        return PowConstant(b if isinstance(b, int) else float(b))(as_tensor(a))
+        return PowConstant(b if isinstance(b, int) else float(b))(floating(a))
     a, b = pair(a, b)
+    a, b = (a, b) if a._array.dtype.kind == "f" else (floating(a), floating(b))
     if not b.requires_grad and b.ndim == 0 and is_recording():
         return PowConstant(b.item())(a)
     return Pow()(a, b)

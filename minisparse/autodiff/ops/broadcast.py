@@ -8,6 +8,8 @@ many times, hence its transpose is a sum over the repeated axes:
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,29 @@ class Unbroadcast(Op):
         return broadcast_to(grad.reshape(lead + ones + self.shape), lead + full)
 
 
+def whole(n: Any, what: str = "an axis") -> int:
+    """Return a whole number, or complain of what is none."""
+    try:
+        return operator.index(n)
+    except TypeError as error:
+        raise TypeError(f"{what} is a whole number, got {n!r}") from error
+
+
+def number(x: Any, what: str) -> float:
+    """Return a number, or complain of what is none."""
+    try:
+        return float(x)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{what} is a number, got {x!r}") from error
+
+
+def several(numbers: Any, what: str) -> tuple[int, ...]:
+    """Return whole numbers as a tuple."""
+    if not isinstance(numbers, Iterable):
+        raise TypeError(f"{what} are several whole numbers, got {numbers!r}")
+    return tuple(whole(n, f"each of {what}") for n in numbers)
+
+
 def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape that all broadcast to, or say that there is none."""
     try:
@@ -68,8 +93,7 @@ def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Tensor:
     """Repeat `x` to `shape`, as NumPy does; the gradient is summed back."""
-    x = as_tensor(x)
-    shape = tuple(shape)
+    x, shape = as_tensor(x), several(shape, "the lengths")
     try:
         fits = np.broadcast_shapes(x.shape, shape) == shape
     except ValueError:

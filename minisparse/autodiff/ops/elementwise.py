@@ -10,8 +10,8 @@ from typing import Any
 
 from ...arrays import array_module, is_array
 from ..tape import Array, Op, Tensor, as_tensor, wrap
-from ._pair import pair
-from .broadcast import broadcast_to, common_shape
+from ._pair import floating, pair
+from .broadcast import broadcast_to, common_shape, number
 
 
 class Exp(Op):
@@ -137,30 +137,31 @@ def _to_first_or_second(grad: Tensor, first: Array) -> Any:
 
 def exp(x: Any) -> Tensor:
     """Return e^x."""
-    return Exp()(as_tensor(x))
+    return Exp()(floating(x))
 
 
 def log(x: Any) -> Tensor:
     """Return the natural logarithm."""
-    return Log()(as_tensor(x))
+    return Log()(floating(x))
 
 
 def sqrt(x: Any) -> Tensor:
     """Return the square root; its derivative at 0 is infinite."""
-    return Sqrt()(as_tensor(x))
+    return Sqrt()(floating(x))
 
 
 def absolute(x: Any) -> Tensor:
     """Return |x|; the derivative at 0 is 0."""
-    return Abs()(as_tensor(x))
+    return Abs()(floating(x))
 
 
 def clip(x: Any, lo: float | None = None, hi: float | None = None) -> Tensor:
     """Limit `x` to [lo, hi]; the derivative is 0 at and beyond the edges."""
     if lo is None and hi is None:
         raise ValueError("clip needs a lower limit, an upper limit, or both")
-    lo = None if lo is None else float(lo)  # a NumPy scalar would impose its own dtype
-    hi = None if hi is None else float(hi)
+    # As Python's own: a NumPy scalar would impose its dtype.
+    lo = None if lo is None else number(lo, "clip's lower limit")
+    hi = None if hi is None else number(hi, "clip's upper limit")
     if lo is not None and hi is not None and lo > hi:
         raise ValueError(f"clip's lower limit {lo} is above its upper limit {hi}")
     return Clip(lo, hi)(as_tensor(x))

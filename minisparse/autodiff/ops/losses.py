@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...arrays import DEFAULT_DTYPE, array_module, is_array
+from ...arrays import array_module, is_array
+from ...doors import door
 from ...kernels.dispatch import kernel
 from ..tape import Array, Op, Tensor, as_tensor, is_recording, wrap
+from ._pair import floating
 from .activations import softmax
 from .broadcast import common_shape
 from .reduce import mean
@@ -40,6 +42,7 @@ class CrossEntropy(Op):
         return reshape(grad, (*grad.shape, 1)) * (softmax(x) - wrap(onehot))
 
 
+@door
 def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
     """Return the cross-entropy of a classifier in nats.
 
@@ -59,7 +62,7 @@ def cross_entropy(logits: Any, labels: Any, reduction: str = "mean") -> Tensor:
     TypeError
         Labels that are not integers.
     """
-    logits = as_tensor(logits)
+    logits = floating(logits)
     xp = array_module(logits._array)
     if isinstance(labels, Tensor):
         labels = labels._array
@@ -103,10 +106,5 @@ def mean_squared_error(prediction: Any, target: Any) -> Tensor:
             f"compared each with each, {shape}: give one the shape of the other, e.g. with "
             ".reshape"
         )
-    difference = _floating(prediction) - _floating(target)
+    difference = floating(prediction) - floating(target)
     return mean(difference * difference)
-
-
-def _floating(x: Tensor) -> Tensor:
-    """Return integers and truth values as numbers whose differences do not wrap around."""
-    return x if x.dtype.kind == "f" else wrap(x._array.astype(DEFAULT_DTYPE))

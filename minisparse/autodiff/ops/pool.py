@@ -8,7 +8,8 @@ from typing import Any
 from ...arrays import array_module
 from ...definitions.shapes import pool_output_shape
 from ...kernels.dispatch import kernel
-from ..tape import Array, Op, Tensor, as_tensor
+from ..tape import Array, Op, Tensor
+from ._pair import floating
 from .conv import Pair, as_pair
 from .shape import reshape
 
@@ -127,7 +128,7 @@ def max_pool2d(
     padding : int or (int, int)
         Rows and columns on each side that never win (minus infinity).
     """
-    x = as_tensor(x)
+    x = floating(x)
     return MaxPool2d(_geometry(x, window, stride, padding))(x)
 
 
@@ -138,5 +139,5 @@ def avg_pool2d(
 
     Parameters are those of `max_pool2d`.
     """
-    x = as_tensor(x)
+    x = floating(x)
     return AvgPool2d(_geometry(x, window, stride, padding))(x)

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...arrays import array_module
 from ..tape import Array, Op, Tensor, as_tensor, wrap
-from .broadcast import broadcast_to
+from ._pair import floating
+from .broadcast import broadcast_to, several
 from .elementwise import exp
 from .shape import reshape
 
@@ -23,13 +24,19 @@ def from_last(axis: Axes, ndim: int) -> tuple[int, ...]:
     (-3, -1)
     """
     one = isinstance(axis, int | np.integer)
-    axes: Any = range(ndim) if axis is None else (axis,) if one else axis
+    axes: Any = range(ndim) if axis is None else (axis,) if one else several(axis, "axes")
     out = sorted({a if a < 0 else a - ndim for a in axes})
     if len(out) != len(tuple(axes)):
         raise ValueError(f"an axis is named twice in {axis}")
     if any(not -ndim <= a < 0 for a in out):
         raise ValueError(f"axis {axis} is out of range for {ndim} axes")
     return tuple(out)
+
+
+def _truth(keepdims: Any) -> bool:
+    if not isinstance(keepdims, int | np.bool_):
+        raise TypeError(f"keepdims is True or False, got {keepdims!r}")
+    return bool(keepdims)
 
 
 def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -111,7 +118,7 @@ class LogSumExp(Op):
 def sum_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the sum over `axis` (all axes if None)."""
     x = as_tensor(x)
-    return Sum(from_last(axis, x.ndim), keepdims)(x)
+    return Sum(from_last(axis, x.ndim), _truth(keepdims))(x)
 
 
 def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
@@ -121,14 +128,14 @@ def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     n = math.prod(x.shape[a] for a in axes)
     if n == 0:
         raise ValueError(f"mean over an empty axis: shape {x.shape}, axis {axis}")
-    average: Tensor = Sum(axes, keepdims)(x) * (1.0 / n)
+    average: Tensor = Sum(axes, _truth(keepdims))(x) * (1.0 / n)
     return average
 
 
 def max_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return the maximum over `axis`; a tie's gradient goes to the first maximum."""
     x = as_tensor(x)
-    return Max(from_last(axis, x.ndim), keepdims)(x)
+    return Max(from_last(axis, x.ndim), _truth(keepdims))(x)
 
 
 def min_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
@@ -139,5 +146,5 @@ def min_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
 
 def logsumexp(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return log(sum(exp(x))) over `axis`, without overflow."""
-    x = as_tensor(x)
-    return LogSumExp(from_last(axis, x.ndim), keepdims)(x)
+    x = floating(x)
+    return LogSumExp(from_last(axis, x.ndim), _truth(keepdims))(x)

@@ -7,8 +7,7 @@ added back to that place.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from ...arrays import array_module, is_array
 from ..tape import Array, Op, Tensor, as_tensor
 from ._pair import same_dtype
+from .broadcast import several, whole
 
 
 class Reshape(Op):
@@ -163,10 +163,11 @@ def reshape(x: Any, *shape: Any) -> Tensor:
 def _several(numbers: tuple[Any, ...]) -> tuple[int, ...]:
     """Return the integers of f(1, 2) or of f((1, 2)) alike."""
     one = len(numbers) == 1 and not hasattr(numbers[0], "__index__")
-    return tuple(operator.index(n) for n in (numbers[0] if one else numbers))
+    return several(numbers[0] if one else numbers, "lengths and axes")
 
 
 def _axis_from_0(axis: int, ndim: int) -> int:
+    axis = whole(axis)
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis {axis} is out of range for {ndim} axes")
     return axis % ndim
@@ -174,7 +175,7 @@ def _axis_from_0(axis: int, ndim: int) -> int:
 
 def flatten(x: Any, start: int = 1) -> Tensor:
     """Return `x` with all axes from `start` on merged into one."""
-    x = as_tensor(x)
+    x, start = as_tensor(x), whole(start)
     if not -x.ndim <= start <= x.ndim:
         raise ValueError(f"flatten from axis {start} on: out of range for {x.ndim} axes")
     return reshape(x, (*x.shape[:start], math.prod(x.shape[start:])))
@@ -206,17 +207,29 @@ def getitem(x: Any, index: Any) -> Tensor:
     if all(isinstance(i, basic) and not isinstance(i, bool) for i in index):
         if Ellipsis not in index:
             index = (*index, Ellipsis)  # a result with no axes left stays an array
-        return Slice(index)(x)
+        try:
+            return Slice(index)(x)
+        except IndexError as error:
+            raise IndexError(f"a tensor of shape {x.shape} has no such part: {error}") from error
     xp = array_module(x._array)
-    positions = xp.arange(x.size).reshape(x.shape)[
-        tuple(xp.asarray(i) if isinstance(i, list) or is_array(i) else i for i in index)
-    ]
+    try:
+        positions = xp.arange(x.size).reshape(x.shape)[
+            tuple(xp.asarray(i) if isinstance(i, list) or is_array(i) else i for i in index)
+        ]
+    except (IndexError, TypeError, ValueError) as error:
+        raise IndexError(f"a tensor of shape {x.shape} has no [{index}]: {error}") from error
     return Take(positions, x.ndim)(x)
+
+
+def _tensors(parts: Any) -> list[Tensor]:
+    if not isinstance(parts, Iterable):
+        raise TypeError(f"a list of tensors can be joined, got {parts!r}")
+    return [as_tensor(p) for p in parts]
 
 
 def concatenate(parts: Sequence[Any], axis: int = 0) -> Tensor:
     """Join tensors along an existing axis."""
-    tensors = [as_tensor(p) for p in parts]
+    tensors = _tensors(parts)
     if not tensors:
         raise ValueError("concatenate needs at least one tensor")
     widest = tensors[0]
@@ -239,7 +252,7 @@ def concatenate(parts: Sequence[Any], axis: int = 0) -> Tensor:
 
 def stack(parts: Sequence[Any], axis: int = 0) -> Tensor:
     """Join tensors of equal shape along a new axis."""
-    tensors = [as_tensor(p) for p in parts]
+    tensors = _tensors(parts)
     if not tensors:
         raise ValueError("stack needs at least one tensor")
     axis = _axis_from_0(axis, tensors[0].ndim + 1)
@@ -249,8 +262,11 @@ def stack(parts: Sequence[Any], axis: int = 0) -> Tensor:
 def pad(x: Any, width: int | Sequence[tuple[int, int]]) -> Tensor:
     """Put zeros around `x`: the same number everywhere, or (before, after) for each axis."""
     x = as_tensor(x)
-    pairs = ((width, width),) * x.ndim if isinstance(width, int) else tuple(width)
-    pairs = tuple((int(a), int(b)) for a, b in pairs)
-    if len(pairs) != x.ndim or any(a < 0 or b < 0 for a, b in pairs):
+    try:
+        pairs = ((width, width),) * x.ndim if isinstance(width, int) else tuple(width)
+        pairs = tuple((whole(a), whole(b)) for a, b in pairs)
+    except (TypeError, ValueError):
+        pairs = ()
+    if len(pairs) != x.ndim or not all(0 <= a < 1 << 40 and 0 <= b < 1 << 40 for a, b in pairs):
         raise ValueError(f"pad needs (before, after) >= 0 for each of {x.ndim} axes, got {width}")
     return Pad(pairs)(x)

@@ -109,7 +109,9 @@ def kept(out: Path, assignment: Assignment) -> Secret | None:
     if path.is_file():
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            if not isinstance(known, dict):
+                raise TypeError(f"it holds a {type(known).__name__}")
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ClassroomError(f"{path} is damaged ({error}); choose another --out") from error
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ClassroomError(f"{out} is not empty and holds no results of a class; choose another")
@@ -150,8 +152,9 @@ def finished(folder: Path, setting: Setting, submission: Submission) -> dict[str
         row = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         extra = dict(row["extra_data"])
         extra.pop("notes")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        reports.check_row(row, len(setting.material.properties))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # damaged: graded again
     complete = extra == setting.extra(submission) and (folder / "feedback.md").is_file()
     return row if complete else None
 
@@ -193,6 +196,7 @@ def grade(
 def _pool(
     setting: Setting, todo: list[Submission], jobs: int, running: set[str]
 ) -> Iterator[tuple[str, dict[str, Any], str]]:
+    # Spawned: a fork would copy threads' locks and whatever this process has read of other students.
     context = multiprocessing.get_context("spawn")
     slots = context.Queue()
     for slot in range(jobs):

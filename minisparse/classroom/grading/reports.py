@@ -54,6 +54,21 @@ def results(grade: Grade, extra: dict[str, Any], walls: Sequence[str]) -> dict[s
     }
 
 
+def check_row(row: dict[str, Any], tests: int) -> None:
+    """Raise an error if a result that was read does not hold what a class's reports need."""
+    numbers = [row["score"], *(t[key] for t in row["tests"] for key in ("score", "max_score"))]
+    texts = [row["extra_data"]["student"], *row["extra_data"]["notes"]]
+    texts += [t[key] for t in row["tests"] for key in ("name", "status")]
+    right = (
+        len(row["tests"]) == tests
+        and all(type(n) in (int, float) for n in numbers)
+        and all(isinstance(text, str) for text in texts)
+        and all(t["name"].split() for t in row["tests"])
+    )
+    if not right:
+        raise ValueError("no result of this assignment")
+
+
 def page(assignment: Assignment, grade: Grade, walls: Sequence[str]) -> str:
     """Return the page of feedback for a student, Markdown."""
     lines = [

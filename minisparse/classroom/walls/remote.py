@@ -132,6 +132,7 @@ class Remote(Functions):
         if self._process is not None:
             return
         with tempfile.TemporaryFile() as said:  # until the worker closes it, before it hears of us
+            # A new interpreter, isolated and never a fork: nothing that we know is in its memory.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-B", "-X", "utf8", "-c", _START],
                 stdin=subprocess.PIPE,

@@ -44,10 +44,10 @@ def units_mask(model: Module) -> Mask:
     return Mask(entries)
 
 
-def from_scratch(session: Session, training: Dense) -> Outcome:
+def from_scratch(session: Session, training: Dense, found: Mask | None = None) -> Outcome:
     """Train the architecture that a session found from new weights, as a dense network is trained.
 
-    The weights are those that the seed gives at first, rescaled to the inputs that a layer has left
+    The weights are those that the seed gives at first, rescaled to the inputs that a unit has left
     (He initialization: variance 2 / fan-in).  The session's model must have no dead units left.
 
     Parameters
@@ -56,8 +56,10 @@ def from_scratch(session: Session, training: Dense) -> Outcome:
         Whose model has the architecture.
     training : Dense
         Same network and data; optimizer and epochs are its own.
+    found : Mask, optional
+        The weights to train; by default the units in use, with all weights between them.
     """
-    found = units_mask(session.model)
+    found = units_mask(session.model) if found is None else found
     done, total = session.done, session.total
 
     def progress(fraction: float, note: str) -> None:
@@ -67,9 +69,10 @@ def from_scratch(session: Session, training: Dense) -> Outcome:
     fresh = Session(training, session.seed, place, progress)
     for name, p in fresh.model.named_parameters():
         if name in found:
-            inputs = found[name].any(axis=tuple(i for i in range(p.ndim) if i != p.ndim - 2))
+            units = int(found[name].any(axis=tuple(range(p.ndim - 1))).sum())
+            inputs = found[name].sum() / max(units, 1)  # of a unit in use, on average
             with p.writing() as w:
-                w *= math.sqrt(inputs.size / max(int(inputs.sum()), 1))
+                w *= math.sqrt(p.size / p.shape[-1] / max(inputs, 1))
     fresh.train(training.epochs, [FixedMask(found)], training.falling())
     outcome = fresh.outcome(extra={"train_error": fresh.history[-1]["train_error"]})
     fresh.close()

@@ -12,7 +12,12 @@ import numpy as np
 
 from minisparse.data import Dataset, Split, load
 from minisparse.data.batching import Normalization
+<<<<<<< HEAD
 from minisparse.experiments.recipe import Outcome, Progress, Recipe, Work
+=======
+from minisparse.experiments.calibration import calibration_error, probabilities
+from minisparse.experiments.recipe import Outcome, Progress, Recipe
+>>>>>>> main
 from minisparse.experiments.recipes.milestones import Milestones
 from minisparse.nn import LeNet5, LeNet300, Module, SmallCNN
 from minisparse.optim import EMA, SGD, Adam, Optimizer, Schedule
@@ -205,7 +210,8 @@ class Session:
     ) -> Outcome:
         """Measure the model, or another, as it is now.
 
-        `mask` is checked to be what the weights say.
+        `mask` is checked to be what the weights say.  The outcome's extra has "ece", how far the
+        network's sureness is from its success.
         """
         model = self.model if model is None else model
         if mask is not None:
@@ -214,6 +220,8 @@ class Session:
                 if (alive[name] & ~kept).any():
                     raise RuntimeError(f"removed weights of '{name}' are not zero")
         result = evaluate(model, self.measured, normalize=self.normalize)
+        p = probabilities(model, self.measured, normalize=self.normalize)
+        rest["extra"] = {"ece": calibration_error(p, self.measured.labels), **rest.get("extra", {})}
         return Outcome.of(model, error=result.error_percent, loss=result.loss, **rest)
 
     def close(self) -> None:

@@ -223,7 +223,7 @@ def test_check_of_what_cannot_be_interrupted(work):
     )
     done = subprocess.run(
         [sys.executable, "-c", program, manifest.ASSIGNMENTS, work],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "Timeout" in done.stderr

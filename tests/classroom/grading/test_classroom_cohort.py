@@ -233,7 +233,7 @@ main(["classroom", "grade", "a1", {str(folder)!r}, "--out", {str(out)!r}, "--job
     )  # fmt: skip
     result = out / "students" / "ada" / "results.json"
     started = set()
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while not (result.exists() and len(started) > 2) and time.monotonic() < end:
         time.sleep(0.1)
         started = children(grading.pid)
@@ -241,7 +241,7 @@ main(["classroom", "grade", "a1", {str(folder)!r}, "--out", {str(out)!r}, "--job
         os.killpg(grading.pid, how)  # as a terminal does
     else:
         grading.send_signal(how)
-    grading.wait(timeout=30)
+    grading.wait(timeout=600)
     while any(map(alive, started)) and time.monotonic() < end:
         time.sleep(0.1)
     assert started
@@ -274,3 +274,25 @@ def _killed_over_bob(submission):
     if submission.student == "bob":
         os.kill(os.getpid(), signal.SIGKILL)
     return cohort._written(cohort._here[0], submission, cohort._here[1].grade(submission))
+
+
+def test_a_result_that_lacks_anything_is_made_again(room):
+    _, out, run = room
+    run()
+    path = out / "students" / "ada" / "results.json"
+    whole = json.loads(path.read_text())
+    for change in (
+        {"tests": whole["tests"][:-1]}, {"score": "7"}, {"tests": [{}] * len(whole["tests"])},
+        {"extra_data": whole["extra_data"] | {"notes": [1]}},
+    ):  # fmt: skip
+        path.write_text(json.dumps(whole | change))
+        rows, graded = run()
+        assert graded == ["ada"]
+        assert rows[0]["score"] == 7
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "{", "[" * 100_000, "\udcff"])
+def test_a_damaged_class_file_is_named(content, material, tmp_path):
+    (tmp_path / "class.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(ClassroomError, match=r"class\.json is damaged|holds the results of"):
+        cohort.kept(tmp_path, material.assignment)
