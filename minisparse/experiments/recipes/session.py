@@ -12,12 +12,8 @@ import numpy as np
 
 from minisparse.data import Dataset, Split, load
 from minisparse.data.batching import Normalization
-<<<<<<< HEAD
-from minisparse.experiments.recipe import Outcome, Progress, Recipe, Work
-=======
 from minisparse.experiments.calibration import calibration_error, probabilities
-from minisparse.experiments.recipe import Outcome, Progress, Recipe
->>>>>>> main
+from minisparse.experiments.recipe import Outcome, Progress, Recipe, Work
 from minisparse.experiments.recipes.milestones import Milestones
 from minisparse.nn import LeNet5, LeNet300, Module, SmallCNN
 from minisparse.optim import EMA, SGD, Adam, Optimizer, Schedule
