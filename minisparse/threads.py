@@ -213,11 +213,10 @@ def blas_threads() -> int | None:
 
 
 def blas_kernel() -> str | None:
-    """Return for which processor NumPy's OpenBLAS has chosen its kernels; None if it is another."""
-    library = _openblas()
-    if library is None:
+    """Ask that OpenBLAS for which processor it has chosen its kernels, e.g. "SkylakeX"."""
+    corename = getattr(_openblas(), "scipy_openblas_get_corename64_", None)
+    if corename is None:
         return None
-    corename = library.scipy_openblas_get_corename64_
     corename.restype = ctypes.c_char_p
     return str(corename().decode())
 

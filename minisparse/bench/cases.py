@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from . import methods
-from .growth import variants
+from . import growth
 
 
 @dataclass(frozen=True)
@@ -21,13 +20,13 @@ class Task:
         Images at a time.
     net : "lenet300", "lenet5" or ""
     training : bool
-        A whole training step, or the forward alone.
+        A whole training step; otherwise the forward alone, or what else the case is about.
     sparsity : float, optional
         Share of the weights that is zero.
     chain : int
         For the overhead: how many additions follow one another.
     variant : str
-        One of `growth.variants`, or a method.
+        The name of one of `growth.VARIANTS`, or of a method.
     """
 
     case: str
@@ -71,34 +70,35 @@ class Case:
         By default.
     one_thread : bool
         Whether one thread is all that is measured by default.
-    grows : bool
-        Its tasks are the variants in `growth`.
+    kind : {"net", "growth", "methods"}
+        Where its tasks are from: the fields here, `growth.VARIANTS`, or `methods.COSTS`.
     """
 
     name: str
     title: str
     peers: tuple[str, ...]
-    batches: tuple[int, ...]
+    batches: tuple[int, ...] = ()
     net: str = ""
     training: bool = False
     sparsities: tuple[float | None, ...] = (None,)
     break_even: tuple[float, ...] = ()  # more sparsities, at batch 100 and against "dense" alone
     chains: tuple[int, ...] = (0,)
     one_thread: bool = False
-    grows: bool = False
+    kind: Literal["net", "growth", "methods"] = "net"
 
     def tasks(self, batches: Sequence[int] | None = None) -> Iterator[Task]:
-        """Yield what is to be measured."""
-        if self.grows:
-            if self.name == "methods":
-                for net in ("lenet300", "lenet5"):
-                    for name in methods.names(net):
-                        yield Task(self.name, _BATCH, net, training=True, variant=name)
-                return
-            for variant in variants(self.name):
-                yield Task(
-                    self.name, variant.batch, variant=variant.name, training=variant.training
-                )
+        """Yield what is to be measured; `batches`, if given, in place of a net's own."""
+        if self.kind == "growth":
+            for v in growth.variants(self.name):
+                yield Task(self.name, v.batch, training=v.training, variant=v.name)
+            return
+        if self.kind == "methods":
+            from .methods import COSTS  # imports them all
+
+            for net in ("lenet300", "lenet5"):
+                for name, cost in COSTS.items():
+                    if net in cost.nets:
+                        yield Task(self.name, _BATCH, net, not cost.once, variant=name)
             return
         sizes = batches if batches and self.net else self.batches
         for sparsity in self.sparsities:
@@ -174,21 +174,23 @@ CASES = {
             sparsities=_SPARSITIES,
             one_thread=True,
         ),
-        Case("conv", "convolutions, forward and backward", _TORCH, (100,), grows=True),
-        Case("batchnorm", "batch norm, forward and backward", _TORCH, (100,), grows=True),
-        Case("relu", "ReLU, forward and backward", _TORCH, (100,), grows=True),
+        Case("conv", "convolutions, forward and backward", _TORCH, kind="growth"),
+        Case("batchnorm", "batch norm, forward and backward", _TORCH, kind="growth"),
+        Case("relu", "ReLU, forward and backward", _TORCH, kind="growth"),
         Case(
-            *("mlp", "perceptrons, a training step"),
-            *(("torch-eager", "torch-compile", "numpy"), (100,)),
-            grows=True,
+            "mlp",
+            "perceptrons, a training step",
+            ("torch-eager", "torch-compile", "numpy"),
+            kind="growth",
         ),
+        Case("vgg16", f"VGG-16 with batch norm, {_STEP}", _TORCH, kind="growth"),
+        Case("resnet20", f"a residual network of 20 layers, {_STEP}", _TORCH, kind="growth"),
         Case(
-            *("methods", "a step of each method, in dense steps, and what acts once"),
-            *(("dense",), (_BATCH,)),
-            grows=True,
+            "methods",
+            "what pruning costs beside a dense step",
+            ("dense",),
+            kind="methods",
             one_thread=True,
         ),
-        Case("vgg16", f"VGG-16 with batch norm, {_STEP}", _TORCH, (128,), grows=True),
-        Case("resnet20", f"a residual network of 20 layers, {_STEP}", _TORCH, (128,), grows=True),
     )
 }

@@ -57,12 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"batch 100, one thread, short rounds, no first steps, without {' and '.join(_SLOW)}",
+        help=f"batch 100, one thread, short rounds, no first steps, without {' and '.join(_SLOW)}; "
+        "if no case is named, without growth and methods",
     )
     parser.add_argument("--json", action="store_true", help="print JSON; progress goes to stderr")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the ratios, as a PNG")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write bench.json, bench.txt and bench.png there"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write bench.json and bench.txt there, and the figures bench.png and growth.png",
     )
 
 
@@ -87,8 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         (args.out / "bench.json").write_text(as_json + "\n")
         (args.out / "bench.txt").write_text(as_text + "\n")
-        _draw(result, args.out / "bench.png")
-        _draw_growth(result, args.out / "growth.png")
+        _draw(result, args.out / "bench.png", args.out / "growth.png")
     if args.figure is not None:
         _draw(result, args.figure)
     return 1 if result.failed else 0
@@ -110,16 +113,13 @@ def without_kernels() -> str | None:
     return None
 
 
-def _draw(result: Result, path: Path) -> None:
+def _draw(result: Result, path: Path, growth: Path | None = None) -> None:
+    """Draw bars, and growth into a file of its own, or in place of bars if there are none."""
     from .figure import draw
-
-    draw(result, path)
-
-
-def _draw_growth(result: Result, path: Path) -> None:
     from .figure_growth import draw_growth
 
-    draw_growth(result, path)
+    if not draw(result, path) or growth is not None:
+        draw_growth(result, growth or path)
 
 
 def _plan(args: argparse.Namespace) -> Plan:
@@ -127,7 +127,8 @@ def _plan(args: argparse.Namespace) -> Plan:
         _known(name, list(CASES), "case")
     for name in args.peers or ():
         _known(name, [p for p in PEERS if p != OURS], "peer")
-    cases = tuple(dict.fromkeys(args.cases)) or tuple(CASES)
+    usually = [name for name, case in CASES.items() if case.kind == "net" or not args.quick]
+    cases = tuple(dict.fromkeys(args.cases or usually))
     usual = _QUICK if args.quick else Settings()
     settings = Settings(args.rounds or usual.rounds, args.seconds or usual.seconds)
     peers, batches, threads = args.peers, args.batch, args.threads

@@ -26,7 +26,7 @@ def best_ratios(rows: list[Row], threads: int) -> dict[str, list[tuple[int, str,
     """
     found: dict[str, list[tuple[int, str, float]]] = {}
     for name, case in CASES.items():
-        if not case.grows or name == "methods":
+        if case.kind != "growth":
             continue
         for variant in variants(name):
             ratios = [

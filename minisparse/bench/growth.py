@@ -161,8 +161,8 @@ def cotangent(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(_SEED + 2).standard_normal(shape, dtype=np.float32)
 
 
-def _follow(layers: list[Layer], shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-    """Return the multiply-adds of a sample's forward, and the shape that comes out."""
+def follow(layers: list[Layer], shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """Return the multiply-adds of one sample's forward, and the shape that comes out."""
     done = 0
     for layer in layers:
         kind = layer[0]
@@ -181,8 +181,8 @@ def _follow(layers: list[Layer], shape: tuple[int, ...]) -> tuple[int, tuple[int
         elif kind == "flatten":
             shape = (int(np.prod(shape)),)
         elif kind == "sum":
-            body, after = _follow(layer[1], shape)
-            way, _ = _follow(layer[2], shape)
+            body, after = follow(layer[1], shape)
+            way, _ = follow(layer[2], shape)
             done, shape = done + body + way, after
     return done, shape
 
@@ -196,8 +196,8 @@ def multiply_adds(variant: Variant) -> int:
     >>> multiply_adds(find("mlp", "784-300-100-10, batch 100")) == 100 * (3 * 266200 - 784 * 300)
     True
     """
-    done, _ = _follow(variant.layers, variant.shape)
-    first = _follow(variant.layers[:1], variant.shape)[0] if variant.training else 0
+    done, _ = follow(variant.layers, variant.shape)
+    first = follow(variant.layers[:1], variant.shape)[0] if variant.training else 0
     return variant.batch * (3 * done - first)
 
 

@@ -199,7 +199,7 @@ def row(task: Task, threads: int, peer: str, theirs: Turns, ours: Turns) -> Row:
         made["variant"] = task.variant
     if task.case == "methods":
         made["net"] = task.net
-        made["dense_steps"] = ours_us / peer_us
+        made |= {"dense_steps": ours_us / peer_us} if task.training else {"seconds": ours_us / 1e6}
     if task.chain:
         made["variant"] = "one operation" if task.chain == 1 else f"chain of {task.chain}, each"
     return made

@@ -1,4 +1,4 @@
-"""What pruning costs: each method's step beside a dense step, and what acts once in seconds.
+"""What pruning costs: a step of each method beside a dense step, and what acts once in seconds.
 
 A step is the whole of it: the batch there and back, what the method does, the optimizer.  It is taken
 by the training loop's own function.  Methods that act at events (magnitude and its relatives) train
@@ -14,21 +14,69 @@ from typing import Any
 import numpy as np
 
 from minisparse.data import Split
+from minisparse.nn import Module
+from minisparse.optim import SGD
+from minisparse.prune import bayesian_compression as bc
+from minisparse.prune.ac_dc import ACDC
+from minisparse.prune.bernoulli_gates import GeneralizedDropout, add_unit_gates
+from minisparse.prune.chita import CHITAPruning
+from minisparse.prune.continuous_sparsification import ContinuousSparsification, add_soft_masks
+from minisparse.prune.cram import CrAM
+from minisparse.prune.deep_r import DeepR
+from minisparse.prune.edge_popup import EdgePopup
+from minisparse.prune.edge_popup import add_scores as add_popup_scores
+from minisparse.prune.force import FORCE
+from minisparse.prune.grasp import GraSP
+from minisparse.prune.gsm import GSM
+from minisparse.prune.l0 import L0Method, add_gates
+from minisparse.prune.l0_arm import L0ARM, add_binary_gates
+from minisparse.prune.layerwise_obs import LayerwiseOBSPruning
+from minisparse.prune.lobster import LobsterPruning
+from minisparse.prune.magnitude import MagnitudePruning
+from minisparse.prune.method import Method
+from minisparse.prune.movement import Movement, add_scores, all_but_scores
+from minisparse.prune.n_of_m import SRSTE
+from minisparse.prune.network_quantization import NetworkQuantization, add_spikes
+from minisparse.prune.network_surgery import NetworkSurgery
+from minisparse.prune.obc import OBCPruning
+from minisparse.prune.obd import OBDPruning
+from minisparse.prune.penalties import L1, L2, GroupLasso
+from minisparse.prune.powerpropagation import add_powers
+from minisparse.prune.rigl import RigL
+from minisparse.prune.saturating import TransformedL1
+from minisparse.prune.schedule import gradual, one_shot
+from minisparse.prune.sensitivity import SensitivityPruning
+from minisparse.prune.serene import SerenePruning
+from minisparse.prune.snip import SNIP
+from minisparse.prune.soft_threshold import STR, add_soft_thresholds
+from minisparse.prune.soft_weight_sharing import SoftWeightSharing
+from minisparse.prune.sparse_evolutionary import SET
+from minisparse.prune.sparse_momentum import SparseMomentum
+from minisparse.prune.sparse_variational_dropout import SparseVariationalDropout, add_variances
+from minisparse.prune.sparsegpt import SparseGPTPruning
+from minisparse.prune.splitting import ADMM
+from minisparse.prune.stochastic import StochasticPruning
+from minisparse.prune.straight_through import DPF, StraightThroughPruning, add_masks
+from minisparse.prune.structured_bayesian import StructuredBayesianPruning, add_log_normal_noise
+from minisparse.prune.structured_variational_dropout import (
+    StructuredVariationalDropout,
+    add_unit_alphas,
+)
+from minisparse.prune.synflow import SynFlow
+from minisparse.prune.targeted_dropout import TargetedDropout, add_targeted_dropout
+from minisparse.prune.top_kast import TopKAST, add_explored
+from minisparse.prune.unit_thresholds import DST, add_unit_thresholds
+from minisparse.prune.vibnet import VIBNet, add_bottlenecks
+from minisparse.prune.wanda import WandaPruning
+from minisparse.prune.woodfisher import WoodFisherPruning
 
 from . import workload
 
-_IMAGES = 2000  # of the made-up data
 BATCH = 100
+_N = 2000  # images of the made-up data
+_BOTH = ("lenet300", "lenet5")
 
-Make = Callable[[], list[Any]]
-Prepare = Callable[[Any, Any], Any]
-
-
-def sgd(parameters: Any) -> Any:
-    """Return the optimizer that all have, where nothing else is said."""
-    from minisparse.optim import SGD
-
-    return SGD(parameters, workload.LEARNING_RATE, workload.MOMENTUM)
+Prepare = Callable[[Module, np.random.Generator], Any]
 
 
 @dataclass(frozen=True)
@@ -37,213 +85,132 @@ class Cost:
 
     Attributes
     ----------
-    make : function that returns the methods of a training
+    make : function that returns the method, or None for none
     prepare : function of (model, rng), called before the optimizer is made
+    trained : function that returns the parameters of a model that the optimizer gets
     once : bool
         It acts before the first step: that is timed, in place of a step.
-    optimizer : function of a model
     nets : tuple of str
         What it is measured on.
     """
 
-    make: Make = list
-    prepare: Prepare = lambda model, rng: None  # noqa: ARG005
+    make: Callable[[], Method] | None = None
+    prepare: Prepare | None = None
+    trained: Callable[[Any], Any] = lambda model: model
     once: bool = False
-    optimizer: Callable[[Any], Any] = sgd
     nets: tuple[str, ...] = ("lenet300",)
 
-
-_BOTH = ("lenet300", "lenet5")
-
-
-def layers_of(model: Any) -> list[str]:
-    """Return the names of the layers with weights."""
-    return [name.removesuffix(".weight") for name, p in model.named_parameters() if p.ndim > 1]
+    def optimizer(self, model: Module) -> SGD:
+        """Return the optimizer; all have the same."""
+        return SGD(self.trained(model), workload.LEARNING_RATE, workload.MOMENTUM)
 
 
 def split() -> Split:
     """Return noise in the shape of MNIST: nobody's times depend on the images."""
     rng = np.random.default_rng(5)
-    images = rng.integers(0, 256, (_IMAGES, 28, 28, 1), np.uint8)
+    images = rng.integers(0, 256, (_N, 28, 28, 1), np.uint8)
     images[rng.random(images.shape) < 0.8] = 0  # MNIST has as many
-    return Split(images, np.arange(_IMAGES) % 10)
+    return Split(images, np.arange(_N) % 10)
 
 
-def costs() -> dict[str, Cost]:
-    """Return every method that is measured, by name: the table."""
-    # Imported here: a plan of benchmarks is made without them.
-    from minisparse.prune import bayesian_compression as bc
-    from minisparse.prune import (
-        bernoulli_gates,
-        chita,
-        continuous_sparsification,
-        cram,
-        deep_r,
-        edge_popup,
-        force,
-        grasp,
-        gsm,
-        l0,
-        l0_arm,
-        layerwise_obs,
-        lobster,
-        magnitude,
-        movement,
-        network_quantization,
-        network_surgery,
-        obd,
-        penalties,
-        powerpropagation,
-        rigl,
-        saturating,
-        schedule,
-        sensitivity,
-        serene,
-        snip,
-        soft_threshold,
-        soft_weight_sharing,
-        sparse_evolutionary,
-        sparse_momentum,
-        sparse_variational_dropout,
-        sparsegpt,
-        splitting,
-        stochastic,
-        straight_through,
-        structured_bayesian,
-        structured_variational_dropout,
-        synflow,
-        targeted_dropout,
-        unit_thresholds,
-        vibnet,
-        wanda,
-        woodfisher,
-    )
-
-    n = _IMAGES
-
-    def on_layers(add: Callable[..., Any], *more: Any, **named: Any) -> Prepare:
-        """Put something into all layers; `add` takes (model, layers, *more)."""
-        return lambda model, rng: add(model, layers_of(model), *more, **named)  # noqa: ARG005
-
-    def drawn(add: Callable[..., Any], *more: Any) -> Prepare:
-        return lambda model, rng: add(model, layers_of(model), *more, rng)
-
-    def gates(model: Any, rng: Any) -> None:
-        l0.add_gates(model, dict.fromkeys(layers_of(model), 0.5), rng)
-
-    def one(method: Callable[..., Any], *settings: Any, **named: Any) -> Make:
-        return lambda: [method(*settings, **named)]
-
-    def popup(model: Any, rng: Any) -> None:
-        edge_popup.add_scores(model, dict.fromkeys(layers_of(model), 0.5), rng)
-
-    many: dict[str, Any] = {"images": 1000}
-    shrunk = sensitivity.SensitivityPruning
-    return {
-        "a mask (magnitude, 90 %)": Cost(
-            one(magnitude.MagnitudePruning, schedule.one_shot(0.9)), nets=_BOTH
-        ),
-        "L1": Cost(one(penalties.L1, 1e-5), nets=_BOTH),
-        "L2": Cost(one(penalties.L2, 1e-5)),
-        "group lasso": Cost(one(penalties.GroupLasso, 1e-5, granularity="unit")),
-        "transformed L1": Cost(one(saturating.TransformedL1, 1e-5)),
-        "sensitivity, unspecific": Cost(one(shrunk, 1e-6, 0.0), nets=_BOTH),
-        "sensitivity, specific": Cost(one(shrunk, 1e-6, 0.0, variant="specific"), nets=_BOTH),
-        "sensitivity, unspecific, softmax": Cost(one(shrunk, 1e-6, 0.0, output="softmax")),
-        "sensitivity, 20 examples": Cost(one(shrunk, 1e-6, 0.0, examples=20), nets=("lenet5",)),
-        "SeReNe": Cost(one(serene.SerenePruning, 1e-6, 0.0), nets=_BOTH),
-        "LOBSTER": Cost(one(lobster.LobsterPruning, 1e-6, 0.0), nets=_BOTH),
-        "hard concrete gates": Cost(one(l0.L0Method, 0.1, n), gates, nets=_BOTH),
-        "hard concrete gates, L2": Cost(one(l0.L0Method, 0.1, n, weight_decay=1e-4), gates),
-        "L0-ARM": Cost(one(l0_arm.L0ARM, strength=0.1, n=n), drawn(l0_arm.add_binary_gates)),
-        "stochastic zeroing": Cost(
-            one(stochastic.StochasticPruning, 0.02, count_nodes=False), nets=_BOTH
-        ),
-        "sparse variational dropout": Cost(
-            one(sparse_variational_dropout.SparseVariationalDropout, n),
-            drawn(sparse_variational_dropout.add_variances),
-        ),
-        "structured variational dropout": Cost(
-            one(structured_variational_dropout.StructuredVariationalDropout, n=n),
-            drawn(structured_variational_dropout.add_unit_alphas),
-        ),
-        "BC-GNJ": Cost(one(bc.BayesianCompression, n=n), drawn(bc.add_normal_scales)),
-        "BC-GHS": Cost(one(bc.BayesianCompression, n=n), drawn(bc.add_horseshoe_scales)),
-        "structured Bayesian pruning": Cost(
-            one(structured_bayesian.StructuredBayesianPruning, n=n),
-            drawn(structured_bayesian.add_log_normal_noise),
-        ),
-        "VIBNet": Cost(one(vibnet.VIBNet, n=n), drawn(vibnet.add_bottlenecks)),
-        "generalized dropout": Cost(
-            one(bernoulli_gates.GeneralizedDropout, n=n), drawn(bernoulli_gates.add_unit_gates)
-        ),
-        "network quantization": Cost(
-            one(network_quantization.NetworkQuantization, n=n),
-            drawn(network_quantization.add_spikes),
-        ),
-        "soft weight sharing": Cost(
-            one(soft_weight_sharing.SoftWeightSharing, 0.005, 100, n, components=8)
-        ),
-        "targeted dropout": Cost(
-            one(targeted_dropout.TargetedDropout),
-            drawn(targeted_dropout.add_targeted_dropout, 0.5, 0.5),
-        ),
-        "edge-popup": Cost(one(edge_popup.EdgePopup), popup),
-        "movement": Cost(
-            one(movement.Movement, schedule.gradual(0.6, 0, 100)),
-            on_layers(movement.add_scores),
-            optimizer=lambda model: sgd(movement.all_but_scores(model)),
-        ),
-        "straight-through": Cost(
-            one(straight_through.StraightThroughPruning, schedule.one_shot(0.6)),
-            on_layers(straight_through.add_masks),
-        ),
-        "DPF": Cost(
-            one(straight_through.DPF, schedule.gradual(0.6, 0, 100), every=16),
-            on_layers(straight_through.add_masks),
-        ),
-        "network surgery": Cost(
-            one(network_surgery.NetworkSurgery, 0.3, gamma=0.1),
-            on_layers(straight_through.add_masks),
-        ),
-        "powerpropagation": Cost(prepare=on_layers(powerpropagation.add_powers, 2.0)),
-        "soft thresholds (STR)": Cost(
-            one(soft_threshold.STR, 1e-5),
-            on_layers(soft_threshold.add_soft_thresholds, initial=-8.0),
-        ),
-        "unit thresholds (DST)": Cost(
-            one(unit_thresholds.DST, 1e-5), on_layers(unit_thresholds.add_unit_thresholds)
-        ),
-        "continuous sparsification": Cost(
-            one(continuous_sparsification.ContinuousSparsification, end=100),
-            on_layers(continuous_sparsification.add_soft_masks),
-        ),
-        "CrAM": Cost(one(cram.CrAM)),
-        "GSM": Cost(one(gsm.GSM, 0.6, at=100)),
-        "ADMM": Cost(one(splitting.ADMM, 0.6, 100, 1e-3)),
-        "SET": Cost(one(sparse_evolutionary.SET, 0.9)),
-        "RigL": Cost(one(rigl.RigL, 0.9, every=100)),
-        "sparse momentum": Cost(one(sparse_momentum.SparseMomentum, 0.9)),
-        "DEEP R": Cost(one(deep_r.DeepR, 0.9, alpha=1e-4, temperature=1e-8)),
-        **{
-            f"once: {name}": Cost(one(kind, schedule.one_shot(0.9), **named), once=True)
-            for name, kind, named in (
-                ("magnitude", magnitude.MagnitudePruning, {}),
-                ("SNIP", snip.SNIP, {}),
-                ("GraSP", grasp.GraSP, {}),
-                ("SynFlow, 100 rounds", synflow.SynFlow, {"rounds": 100}),
-                ("FORCE, 60 rounds", force.FORCE, {"rounds": 60}),
-                ("OBD, 100 images", obd.OBDPruning, {"images": 100}),
-                ("WoodFisher, 100 images", woodfisher.WoodFisherPruning, {"images": 100}),
-                ("layer-wise OBS, 1,000 images", layerwise_obs.LayerwiseOBSPruning, many),
-                ("SparseGPT, 1,000 images", sparsegpt.SparseGPTPruning, many),
-                ("Wanda, 1,000 images", wanda.WandaPruning, many),
-                ("CHITA, 100 images", chita.CHITAPruning, {"images": 100}),
-            )
-        },
-    }
+def _layers(model: Module) -> list[str]:
+    """Return the names of the layers with weights."""
+    return [name.removesuffix(".weight") for name, p in model.named_parameters() if p.ndim > 1]
 
 
-def names(net: str) -> list[str]:
-    """Return the methods that are measured on a net."""
-    return [name for name, cost in costs().items() if net in cost.nets]
+def _on_layers(add: Callable[..., Any], *more: Any, **named: Any) -> Prepare:
+    """Put something into all layers; `add` takes (model, layers, *more)."""
+    return lambda model, rng: add(model, _layers(model), *more, **named)  # noqa: ARG005
+
+
+def _drawn(add: Callable[..., Any], *more: Any) -> Prepare:
+    """Put something random into all layers; `add` takes (model, layers, *more, rng)."""
+    return lambda model, rng: add(model, _layers(model), *more, rng)
+
+
+def _for_each(add: Callable[..., Any], share: float) -> Prepare:
+    """Put something random into all layers; `add` takes (model, {layer: share}, rng)."""
+    return lambda model, rng: add(model, dict.fromkeys(_layers(model), share), rng)
+
+
+def _once(kind: Callable[..., Method], **named: Any) -> Cost:
+    """Prune 90 % at once."""
+    return Cost(lambda: kind(one_shot(0.9), **named), once=True)
+
+
+COSTS: dict[str, Cost] = {
+    # ---- a step ---------------------------------------------------------------------------------
+    "a mask (magnitude, 90 %)": Cost(lambda: MagnitudePruning(one_shot(0.9)), nets=_BOTH),
+    "AC/DC, compressed": Cost(lambda: ACDC(0.9, [0])),
+    "N:M with SR-STE": Cost(SRSTE, _on_layers(add_masks)),
+    "straight-through": Cost(lambda: StraightThroughPruning(one_shot(0.6)), _on_layers(add_masks)),
+    "DPF": Cost(lambda: DPF(gradual(0.6, 0, 100), every=16), _on_layers(add_masks)),
+    "network surgery": Cost(lambda: NetworkSurgery(0.3, gamma=0.1), _on_layers(add_masks)),
+    "powerpropagation": Cost(prepare=_on_layers(add_powers, 2.0)),
+    "CrAM": Cost(CrAM),
+    "GSM": Cost(lambda: GSM(0.6, at=100)),
+    "L1": Cost(lambda: L1(1e-5), nets=_BOTH),
+    "L2": Cost(lambda: L2(1e-5)),
+    "group lasso": Cost(lambda: GroupLasso(1e-5, granularity="unit")),
+    "transformed L1": Cost(lambda: TransformedL1(1e-5)),
+    "soft weight sharing": Cost(lambda: SoftWeightSharing(0.005, 100, _N, components=8)),
+    "ADMM": Cost(lambda: ADMM(0.6, 100, 1e-3)),
+    "sensitivity, unspecific": Cost(lambda: SensitivityPruning(1e-6, 0.0), nets=_BOTH),
+    "sensitivity, unspecific, softmax": Cost(
+        lambda: SensitivityPruning(1e-6, 0.0, output="softmax")
+    ),
+    "sensitivity, unspecific, 20 examples": Cost(
+        lambda: SensitivityPruning(1e-6, 0.0, examples=20), nets=("lenet5",)
+    ),
+    "sensitivity, specific": Cost(
+        lambda: SensitivityPruning(1e-6, 0.0, variant="specific"), nets=_BOTH
+    ),
+    "SeReNe": Cost(lambda: SerenePruning(1e-6, 0.0), nets=_BOTH),
+    "LOBSTER": Cost(lambda: LobsterPruning(1e-6, 0.0), nets=_BOTH),
+    "stochastic zeroing": Cost(lambda: StochasticPruning(0.02, count_nodes=False), nets=_BOTH),
+    "targeted dropout": Cost(TargetedDropout, _drawn(add_targeted_dropout, 0.5, 0.5)),
+    "hard concrete gates": Cost(lambda: L0Method(0.1, _N), _for_each(add_gates, 0.5), nets=_BOTH),
+    "hard concrete gates, L2": Cost(
+        lambda: L0Method(0.1, _N, weight_decay=1e-4), _for_each(add_gates, 0.5)
+    ),
+    "L0-ARM": Cost(lambda: L0ARM(strength=0.1, n=_N), _drawn(add_binary_gates)),
+    "sparse variational dropout": Cost(lambda: SparseVariationalDropout(_N), _drawn(add_variances)),
+    "structured variational dropout": Cost(
+        lambda: StructuredVariationalDropout(n=_N), _drawn(add_unit_alphas)
+    ),
+    "BC-GNJ": Cost(lambda: bc.BayesianCompression(n=_N), _drawn(bc.add_normal_scales)),
+    "BC-GHS": Cost(lambda: bc.BayesianCompression(n=_N), _drawn(bc.add_horseshoe_scales)),
+    "structured Bayesian pruning": Cost(
+        lambda: StructuredBayesianPruning(n=_N), _drawn(add_log_normal_noise)
+    ),
+    "VIBNet": Cost(lambda: VIBNet(n=_N), _drawn(add_bottlenecks)),
+    "generalized dropout": Cost(lambda: GeneralizedDropout(n=_N), _drawn(add_unit_gates)),
+    "network quantization": Cost(lambda: NetworkQuantization(n=_N), _drawn(add_spikes)),
+    "edge-popup": Cost(EdgePopup, _for_each(add_popup_scores, 0.5)),
+    "SET": Cost(lambda: SET(0.9)),
+    "RigL": Cost(lambda: RigL(0.9, every=100)),
+    "sparse momentum": Cost(lambda: SparseMomentum(0.9)),
+    "DEEP R": Cost(lambda: DeepR(0.9, alpha=1e-4, temperature=1e-8)),
+    "Top-KAST": Cost(lambda: TopKAST(0.9, 0.2), _on_layers(add_explored)),
+    "movement": Cost(
+        lambda: Movement(gradual(0.6, 0, 100)), _on_layers(add_scores), all_but_scores
+    ),
+    "soft thresholds (STR)": Cost(lambda: STR(1e-5), _on_layers(add_soft_thresholds, initial=-8.0)),
+    "unit thresholds (DST)": Cost(lambda: DST(1e-5), _on_layers(add_unit_thresholds)),
+    "continuous sparsification": Cost(
+        lambda: ContinuousSparsification(end=100), _on_layers(add_soft_masks)
+    ),
+    # ---- at once --------------------------------------------------------------------------------
+    "magnitude": _once(MagnitudePruning),
+    "SNIP": _once(SNIP),
+    "GraSP": _once(GraSP),
+    "SynFlow, 100 rounds": _once(SynFlow, rounds=100),
+    "FORCE, 60 rounds": _once(FORCE, rounds=60),
+    "OBD, 100 images": _once(OBDPruning, images=100),
+    "WoodFisher, 100 images": _once(WoodFisherPruning, images=100),
+    "CHITA, 100 images": _once(CHITAPruning, images=100),
+    "layer-wise OBS, 1,000 images": _once(LayerwiseOBSPruning, images=1000),
+    "OBC, 1,000 images": _once(OBCPruning, images=1000),
+    "SparseGPT, 1,000 images": _once(SparseGPTPruning, images=1000),
+    "Wanda, 1,000 images": _once(WandaPruning, images=1000),
+}

@@ -26,7 +26,7 @@ _HOW = (
 def text(result: Result) -> str:
     """Write everything: tables, the share of the peak, first steps, the machine."""
     parts = [
-        _methods([*rows]) if name == "methods" else _case(name, [*rows])
+        (_methods if CASES[name].kind == "methods" else _case)(name, [*rows])
         for name, rows in groupby(by_case(result.rows), _case_of)
     ]
     parts += [
@@ -72,22 +72,29 @@ def _case(name: str, rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def _methods(rows: list[Row]) -> str:
-    """Write what each method costs, in steps of the same net without it."""
-    head = ["method", "net", "threads", "us", "", "dense steps"]
-    cells = [
-        (
-            r["variant"],
-            r["net"],
-            str(r["threads"]),
-            number(r["ours_us"]),
-            _spread(r["spread"]["ours_us"]),
-            f"{r['dense_steps']:.2f}" if r["dense_steps"] < 99.5 else f"{r['dense_steps']:.0f}",
-        )
-        for r in rows
-    ]
-    title = f"methods: {CASES['methods'].title}"
-    return "\n".join([title, textwrap.indent(table(head, cells), "  ")])
+def _methods(name: str, rows: list[Row]) -> str:
+    """Write what a step costs, in steps of the same net without the method, and what acts once."""
+    lines = [f"{name}: {CASES[name].title}"]
+    for head, key, digits in (
+        (["a step", "net", "threads", "us", "", "dense steps", ""], "dense_steps", 2),
+        (["at once", "net", "threads", "us", "", "seconds", ""], "seconds", 3),
+    ):
+        cells = [
+            (
+                r["variant"],
+                r["net"],
+                str(r["threads"]),
+                number(r["ours_us"]),
+                _spread(r["spread"]["ours_us"]),
+                f"{r[key]:.{digits}f}",
+                _busy(r),
+            )
+            for r in rows
+            if key in r
+        ]
+        if cells:
+            lines.append(textwrap.indent(table(head, cells), "  "))
+    return "\n".join(lines)
 
 
 def _columns(rows: list[Row]) -> list[str]:
@@ -139,15 +146,15 @@ def _best_torch(rows: list[Row]) -> Iterable[str]:
 
 
 def _share(rows: list[Row]) -> Iterable[str]:
-    """Yield how much of the CPU's multiply-adds our training step reaches."""
-    if CASES[rows[0]["case"]].grows:
-        for key, of in (("share_of_peak", "multiply-adds"), ("share_of_bandwidth", "copied bytes")):
+    """Yield how much of what the CPU can do our calls reach."""
+    if CASES[rows[0]["case"]].kind == "growth":
+        for key, of in (
+            ("share_of_peak", "the multiply-adds that the CPU can do"),
+            ("share_of_bandwidth", "the bytes that one thread can copy"),
+        ):
             found = {(r["variant"], r["threads"]): r[key] for r in rows if key in r}
             for (variant, threads), share in found.items():
-                yield (
-                    f"{variant}, threads {threads}: {100 * share:.0f} % of the {of} that the CPU "
-                    "can do in a second"
-                )
+                yield f"{variant}, threads {threads}: {100 * share:.0f} % of {of}"
         return
     shares = {r["threads"]: r["share_of_peak"] for r in rows if "share_of_peak" in r}
     if shares:

@@ -174,9 +174,9 @@ class Bench:
             try:
                 told = worker.ask(do="describe")
                 machine["versions"].update(told.pop("versions"))
-                kernel = told.pop("kernel", None)
-                if kernel:
-                    machine.setdefault("kernels", {})[name] = kernel
+                kernels = told.pop("kernels", None)
+                if kernels:
+                    machine.setdefault("kernels", {})[name] = kernels
                 if name == OURS:
                     machine.update(told)
                     peaks = worker.ask(do="peak")
@@ -186,18 +186,13 @@ class Bench:
                 self.note(f"{name}: it does not describe itself: {error}")
         peak, bandwidth = (machine.get(k) for k in ("multiply_adds_per_second", "bytes_per_second"))
         for made in self.result.rows:
-            case = CASES[made["case"]]
-            if case.grows and case.name != "methods" and made["threads"] == threads:
-                variant = growth.find(case.name, made["variant"])
+            if made["threads"] == threads:
+                done, moved = _work(made)
                 seconds = made["ours_us"] * 1e-6
-                if peak and growth.multiply_adds(variant):
-                    done = growth.multiply_adds(variant)
+                if peak and done:
                     made["share_of_peak"] = done / seconds / (peak * threads)
-                elif bandwidth and growth.bytes_moved(variant):
-                    made["share_of_bandwidth"] = growth.bytes_moved(variant) / seconds / bandwidth
-            if peak and case.training and made["threads"] == threads:
-                done = made["batch"] * workload.multiply_adds(case.net, training=True)
-                made["share_of_peak"] = done / (made["ours_us"] * 1e-6) / (peak * threads)
+                if bandwidth and moved:
+                    made["share_of_bandwidth"] = moved / seconds / bandwidth
 
     def _measure_startup(self) -> None:
         from .startup import cold_and_warm
@@ -208,6 +203,17 @@ class Bench:
             self._say(f"{net}, first step in a fresh process ...")
             cold, warm = cold_and_warm(net, max(self._threads()))
             found[net] = {"cold_s": cold, "warm_s": warm}
+
+
+def _work(row: Row) -> tuple[int, int]:
+    """Return the multiply-adds of a call and, where there are none, the bytes that it must move."""
+    case = CASES[row["case"]]
+    if case.kind == "growth":
+        variant = growth.find(case.name, row["variant"])
+        return growth.multiply_adds(variant), growth.bytes_moved(variant)
+    if case.training:
+        return row["batch"] * workload.multiply_adds(case.net, training=True), 0
+    return 0, 0
 
 
 class _Staff:

@@ -57,7 +57,7 @@ def job(build: Callable[[growth.Variant], GrownNet], task: Task) -> Job:
             return {"loss": found}
 
         return Job(lambda: net.train_step(x, y), losses, lambda: net.load(weights))
-    shape = growth._follow(variant.layers, variant.shape)[1]
+    shape = growth.follow(variant.layers, variant.shape)[1]
     g = net.batch(growth.cotangent((variant.batch, *shape)))
 
     def digest() -> Digest:

@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from minisparse.bench.cases import Task
 from minisparse.bench.jobs import Job
-from minisparse.bench.methods import BATCH, Cost, costs, split
+from minisparse.bench.methods import BATCH, COSTS, Cost, split
+from minisparse.nn import LeNet5, LeNet300, Module
+from minisparse.prune.method import Run
+from minisparse.train import step_function
+
+_EPOCHS = 1000  # that the run seems to have: no schedule comes to its end
+_NETS: dict[str, type[Module]] = {"lenet300": LeNet300, "lenet5": LeNet5}
 
 
 def job(task: Task) -> Job:
     """Return the job of a method: `task.variant`, on `task.net`."""
-    return _job(task, costs()[task.variant])
+    return _job(task, COSTS[task.variant])
 
 
 def dense_job(task: Task) -> Job:
-    """Return that of the same net without a method."""
+    """Return that of a step of the same net without a method."""
     return _job(task, Cost())
 
 
 def _job(task: Task, cost: Cost) -> Job:
-    from minisparse.nn import LeNet5, LeNet300
-    from minisparse.prune.method import Run
-    from minisparse.train import _step_function
-
     rng = np.random.default_rng(0)
-    nets: dict[str, Callable[..., Any]] = {"lenet300": LeNet300, "lenet5": LeNet5}
-    model = nets[task.net](rng=rng)
-    cost.prepare(model, rng)
-    optimizer = cost.optimizer(model)
-    methods, images = cost.make(), split()
-    run = Run(model, optimizer, rng, tuple(methods), images, 1000, BATCH)
+    model = _NETS[task.net](rng=rng)
+    if cost.prepare is not None:
+        cost.prepare(model, rng)
+    optimizer, images = cost.optimizer(model), split()
+    methods = () if cost.make is None else (cost.make(),)
+    run = Run(model, optimizer, rng, methods, images, _EPOCHS, BATCH)
 
     def begin() -> None:
         for method in methods:
             method.attach(model, optimizer, rng)
-        for method in methods:
             method.begin(run)
 
     if cost.once:
@@ -52,13 +51,13 @@ def _job(task: Task, cost: Cost) -> Job:
         return Job(act, dict)
     begin()
     model.train(True)
-    step = _step_function(run)
+    step = step_function(run)
     x = images.images.astype(np.float32) / np.float32(255)
     y = images.labels.astype(np.int64)
-    turns = itertools.cycle(range(0, len(y), BATCH))
+    starts = itertools.cycle(range(0, len(y), BATCH))
 
-    def call() -> None:
-        i = next(turns)
+    def take_a_step() -> None:
+        i = next(starts)
         step(x[i : i + BATCH], y[i : i + BATCH])
 
-    return Job(call, dict)
+    return Job(take_a_step, dict)
