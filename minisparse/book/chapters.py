@@ -17,6 +17,10 @@ class BookError(Exception):
     """A chapter, a page or the tools are not as they have to be; the message says what to do."""
 
 
+# How long a chapter runs, in words, on the machine that it was written on: seconds.
+RUNS = {"seconds": 5.0, "a few seconds": 5.0, "half a minute": 30.0, "one minute": 60.0}
+
+
 @dataclass(frozen=True)
 class Chapter:
     """A chapter, as its first cell presents it.
@@ -48,16 +52,24 @@ class Chapter:
 
     @property
     def seconds_to_run(self) -> float:
-        """What `time` says of running: "half a minute to run", "a few seconds", "2 minutes"."""
-        said = re.search(r"([\w ]+?) to run", self.time)
+        """What `time` says of running, which it may not do.
+
+        Raises
+        ------
+        BookError
+            It does not say it in one of the forms of `RUNS`.
+        """
+        said = re.search(r"([\w ]+) to run", self.time)
         if said is None:
             return 0.0
-        *count, unit = said[1].split()
-        times = {"a": 1.0, "half": 0.5, "one": 1.0, "few": 5.0}
-        number = 1.0
-        for word in count:
-            number *= times.get(word) or (float(word) if word.isdecimal() else 1.0)
-        return number * (60.0 if unit.startswith("minute") else 1.0)
+        words = said[1].strip()
+        number = re.fullmatch(r"(\d+) minutes", words)
+        if number is None and words not in RUNS:
+            raise BookError(
+                f"{self.path.name}: **Time.** says {said[0].strip()!r}; expected "
+                f"'{' / '.join(RUNS)} / N minutes to run'"
+            )
+        return 60.0 * int(number[1]) if number else RUNS[words]
 
     @classmethod
     def read(cls, path: Path) -> Chapter:

@@ -54,8 +54,8 @@ class Experiment:
         ``__file__`` of the module. The published figures stand beside it in ``<id>.json``
         (see `Comparison`).
     minutes : float
-        What one seed takes on 2 cores of the machine that the figures are from (see pace.py): said
-        where the recipes cannot count their steps, or nothing may be measured.
+        What one seed takes on 2 cores of the machine that the figures are from: told where nothing
+        may be measured, and scaled where a recipe does not count its steps (see pace.py).
     rows : mapping of name to Row
         In the order of the table.
     sentence : callable
@@ -130,9 +130,9 @@ class Experiment:
         return found
 
     def minutes_of(self, recipe: Recipe, pace: Pace, *, quick: bool = False) -> float:
-        """Return how many minutes of one core a run takes.
+        """Return how many minutes of one thread a run takes.
 
-        `minutes` are of two cores, and of all recipes.
+        `self.minutes` are those of all recipes together, two at a time.
         """
         recipes = len(self.seeds_by_recipe(quick=quick))
         said = (self.quick_minutes if quick else self.minutes) / recipes

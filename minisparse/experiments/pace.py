@@ -1,34 +1,36 @@
 """How fast this machine trains: measured once, in ten seconds, and kept in the user's cache folder.
 
-A plan says how many steps of which kind it takes (`Recipe.work`); here is what a step of each kind
-takes on this machine.  It is measured anew where the processor, the version of the package or the
-number of threads is another one.
+A recipe says how many steps of which kind it takes (`Recipe.work`); here is what a step of each kind
+takes on this machine.  It is measured anew where the processor, the version of the package, the
+number of threads or the kernels are others.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import minisparse
 from minisparse.experiments.recipe import Recipe, Work
+from minisparse.experiments.store import ResultsError, write_atomically
 from minisparse.machine import cpu_name
 from minisparse.threads import get_num_threads, set_num_threads
 
 SECONDS = 10.0  # for all that is measured at a time
-SWITCH = "MINISPARSE_MEASURE"  # "no" in the environment: say the minutes of REFERENCE instead
+SWITCH = "MINISPARSE_MEASURE"  # "no" in the environment: nothing is measured, constants are told
 REFERENCE = Work("lenet300", "dense")
-REFERENCE_SECONDS = (
-    1.25e-3  # of its step, where `Experiment.minutes` and the chapters' times are from
-)
+# Seconds of its step where `Experiment.minutes` and the chapters' times are from.
+REFERENCE_SECONDS = 1.25e-3
 _BATCH, _WARM, _STEPS = 100, 3, 5
 
 
@@ -41,7 +43,7 @@ class Pace:
     seconds : mapping of Work to float
         Empty where nothing was measured.
     cores : int
-        What the work can be shared among.
+        How many runs can go on at a time without slowing each other down.
     """
 
     seconds: Mapping[Work, float]
@@ -68,23 +70,23 @@ class Pace:
         return sum(steps * self.seconds[kind] for kind, steps in work.items()) / 60
 
     def together(self, minutes: Sequence[float], at_once: int) -> float:
-        """Return how long jobs take, so many at a time; never less than the longest of them.
+        """Return how long runs take, so many at a time; never less than the longest of them.
+
+        That several threads help a run that has them all is not counted on: with small layers they
+        do not help much.
 
         Parameters
         ----------
         minutes : sequence of float
-            Of one core.
+            Of one thread.
         at_once : int
-            If there are more cores, each job has several.
 
         Examples
         --------
         >>> Pace({}, cores=2).together([1.0, 1.0, 4.0], at_once=2)
         4.0
         """
-        at_once = min(at_once, self.cores)
-        longest = max(minutes, default=0.0) * at_once
-        return max(sum(minutes), longest) / self.cores
+        return max(sum(minutes) / min(at_once, self.cores), max(minutes, default=0.0))
 
     def factor(self) -> float:
         """Return how many times as long as there anything takes here."""
@@ -111,15 +113,16 @@ def of_this_machine(
         "cpu": cpu_name(),
         "minisparse": minisparse.__version__,
         "threads": get_num_threads(),
-        "kernels": os.environ.get("MINISPARSE_KERNELS", ""),
+        "kernels": os.environ.get("MINISPARSE_KERNELS")
+        or ("numba" if find_spec("numba") else "numpy"),
     }
     place = file()
     known = _read(place, key)
     missing = [kind for kind in {REFERENCE: None} | needed if kind not in known]
     if missing:
         say(
-            f"measuring how fast this machine trains (about {SECONDS:.0f} seconds, and once; kept in "
-            f"{place}) ..."
+            f"measuring how fast this machine trains (about {SECONDS:.0f} seconds, after what has to "
+            f"be compiled, and once; kept in {place}) ..."
         )
         known |= measure(missing)
         _write(place, key, known)
@@ -128,14 +131,9 @@ def of_this_machine(
 
 def file() -> Path:
     """Return where the measurement is kept: in the user's cache folder."""
-    own = os.environ.get("XDG_CACHE_HOME")
-    if sys.platform == "darwin":
-        home = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        home = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        home = Path(own) if own else Path.home() / ".cache"
-    return home / "minisparse" / "pace.json"
+    import pooch  # it knows where each system has it
+
+    return Path(pooch.os_cache("minisparse")) / "pace.json"
 
 
 def _read(place: Path, key: Mapping[str, Any]) -> dict[Work, float]:
@@ -143,47 +141,47 @@ def _read(place: Path, key: Mapping[str, Any]) -> dict[Work, float]:
         kept = json.loads(place.read_text(encoding="utf-8"))
         if kept["machine"] != key:
             return {}
-        return {Work(**each["work"]): float(each["seconds"]) for each in kept["steps"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        found = {Work(**each["work"]): float(each["seconds"]) for each in kept["steps"]}
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
         return {}
+    return found if all(0 < s < math.inf for s in found.values()) else {}
 
 
 def _write(place: Path, key: Mapping[str, Any], known: Mapping[Work, float]) -> None:
-    steps = [{"work": vars(kind), "seconds": s} for kind, s in known.items()]
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        own = place.with_name(f"{place.name}.{os.getpid()}")
-        own.write_text(json.dumps({"machine": key, "steps": steps}, indent=1), encoding="utf-8")
-        own.replace(place)
-    except OSError:
-        pass  # then it is measured again the next time
+    steps = [{"work": asdict(kind), "seconds": s} for kind, s in known.items()]
+    with contextlib.suppress(ResultsError):  # it is measured again the next time
+        write_atomically(place, json.dumps({"machine": key, "steps": steps}, indent=1))
 
 
 # ---- measuring ----------------------------------------------------------------------------------
 
 
-def measure(kinds: list[Work], seconds: float = SECONDS) -> dict[Work, float]:
-    """Return the median seconds of a step of each kind, on one thread, measured in turns.
+def measure(
+    kinds: Sequence[Work], seconds: float = SECONDS, clock: Callable[[], float] = time.perf_counter
+) -> dict[Work, float]:
+    """Return the median seconds of a step of each kind, on one thread.
 
     Parameters
     ----------
-    kinds : list of Work
+    kinds : sequence of Work
     seconds : float
-        For all of them; what is compiled first comes on top.
+        For all of them, in equal parts; what has to be compiled comes on top.
+    clock : function
+        Seconds since any moment.
     """
     threads = get_num_threads()
     set_num_threads(1)  # as runs go on side by side, each has a thread
     try:
-        return {kind: _step_seconds(kind, seconds / len(kinds)) for kind in kinds}
+        return {kind: _step_seconds(kind, seconds / len(kinds), clock) for kind in kinds}
     finally:
         set_num_threads(threads)
 
 
 class _EnoughError(Exception):
-    pass
+    """Ends a training that would go on for ever."""
 
 
-def _step_seconds(kind: Work, seconds: float) -> float:
+def _step_seconds(kind: Work, seconds: float, clock: Callable[[], float]) -> float:
     """Train as a run does, on noise, and look at the clock at every step."""
     import numpy as np
 
@@ -197,20 +195,20 @@ def _step_seconds(kind: Work, seconds: float) -> float:
     split = Split(images, np.arange(len(images)) % 10)
     model = MODELS[kind.model](kind.image, rng)
     methods = _methods(kind, model, rng, len(split))
-    gated = kind.method == "gates"
-    optimizer = Adam(model, 1e-3) if gated else SGD(model, 0.01)
+    optimizer = Adam(model, 1e-3) if kind.optimizer == "adam" else SGD(model, 0.01)
+    average = EMA(model, 0.999) if kind.method == "gates" else None
     marks: list[float] = []
 
     def look_at_the_clock(_: float) -> float:
-        marks.append(time.perf_counter())
-        if len(marks) > _WARM + _STEPS and marks[-1] - marks[_WARM] > seconds:
+        marks.append(clock())
+        if len(marks) > _WARM + _STEPS and marks[-1] - marks[_WARM] >= seconds:
             raise _EnoughError
         return 1.0
 
     with contextlib.suppress(_EnoughError):
         train(
             model, split, optimizer, epochs=1_000_000, rng=rng, methods=methods, progress=False,
-            schedule=look_at_the_clock, average=EMA(model, 0.999) if gated else None,
+            schedule=look_at_the_clock, average=average,
         )  # fmt: skip
     steps = [b - a for a, b in zip(marks[_WARM:-1], marks[_WARM + 1 :], strict=True)]
     return statistics.median(steps)
@@ -218,14 +216,17 @@ def _step_seconds(kind: Work, seconds: float) -> float:
 
 def _methods(kind: Work, model: Any, rng: Any, images: int) -> list[Any]:
     """Build what a kind of training is called after; strengths are such that little happens."""
+    from minisparse.experiments.recipes.bayesian import METHODS, put_noise
     from minisparse.prune.l0 import L0Method, add_gates
     from minisparse.prune.penalties import L1
     from minisparse.prune.sensitivity import SensitivityPruning
     from minisparse.prune.stochastic import StochasticPruning
 
+    layers = [name.removesuffix(".weight") for name, p in model.named_parameters() if p.ndim > 1]
+    if kind.method in METHODS:
+        return [put_noise(model, layers, rng, images, kind.method)]
     if kind.method == "gates":
-        layers = [name for name, p in model.named_parameters() if p.ndim > 1]
-        add_gates(model, {name.removesuffix(".weight"): 0.5 for name in layers}, rng)
+        add_gates(model, dict.fromkeys(layers, 0.5), rng)
         return [L0Method(0.1, n=images)]
     if kind.method == "zeroing":
         return [L1(1e-6), StochasticPruning(1e-3, count_nodes=False)]

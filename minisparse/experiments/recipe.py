@@ -106,10 +106,12 @@ class Work:
     Attributes
     ----------
     model : str
-    method : {"dense", "unspecific", "specific", "gates", "zeroing"}
-        What is done besides; "dense" for nothing that takes time.
+    method : str
+        What is done besides: "unspecific" or "specific" sensitivity, "gates", "zeroing", a method of
+        `minisparse.experiments.recipes.bayesian`; "dense" for nothing that takes time.
     image : tuple of int
         Height, width and channels.
+    optimizer : {"sgd", "adam"}
     form : str
     examples : int, optional
         Of the sensitivity; see `minisparse.prune.sensitivity.SensitivityPruning`.
@@ -118,6 +120,7 @@ class Work:
     model: str
     method: str
     image: tuple[int, int, int] = (28, 28, 1)
+    optimizer: str = "sgd"
     form: str = "per-sample"
     examples: int | None = None
 
@@ -171,7 +174,10 @@ class Recipe(ABC):
         """Return a reduced version that takes seconds; it differs in its settings."""
 
     def work(self) -> Mapping[Work, float]:
-        """Return how many steps of each kind a run takes; empty if that is not known."""
+        """Return how many steps of each kind a run takes, each on 100 examples.
+
+        Empty if that is not known, or much time goes into something else.
+        """
         return {}
 
     def epoch_of(self, point: str | None) -> int | None:  # noqa: ARG002

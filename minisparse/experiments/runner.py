@@ -115,8 +115,16 @@ def make_plan(
     at_once : int
         How many go on at a time.
     """
-    pace = of_this_machine(r for e in experiments for r in e.seeds_by_recipe(quick=quick))
-    plan = Plan([], seeds, quick, out, {}, pace, at_once)
+    work = {
+        (recipe, seed): None
+        for experiment in experiments
+        for recipe, needed in experiment.seeds_by_recipe(quick=quick, asked=seeds).items()
+        for seed in needed
+    }
+    found = {} if force else {run: store.load(*run) for run in work}
+    finished = {run: stored for run, stored in found.items() if stored is not None}
+    pace = of_this_machine(recipe for recipe, seed in work if (recipe, seed) not in finished)
+    plan = Plan([], seeds, quick, out, finished, pace, at_once)
     planned: set[tuple[Recipe, int]] = set()
     for experiment in experiments:
         labels: dict[Recipe, list[str]] = {}
@@ -133,9 +141,6 @@ def make_plan(
                     continue
                 planned.add((recipe, seed))
                 jobs.append(Job(recipe, seed, experiment.id, f"{label}, seed {seed}", minutes))
-                run = None if force else store.load(recipe, seed)
-                if run is not None:
-                    plan.finished[recipe, seed] = run
         plan.parts.append((experiment, experiment.comparison(), jobs))
     return plan
 
@@ -179,21 +184,20 @@ def reproduce(
     """
     store = Store(out / "runs", display.warn)
     _check_folder(experiments, out, quick)
-    alone = any(experiment.alone for experiment in experiments)
+    timed = [experiment.id for experiment in experiments if experiment.alone]
+    if timed:
+        at_once = 1
     plan = make_plan(
-        experiments, store=store, out=out, seeds=seeds, quick=quick, force=force,
-        at_once=1 if alone else at_once,
-    )  # fmt: skip
+        experiments, store=store, out=out, seeds=seeds, quick=quick, force=force, at_once=at_once
+    )
     for line in plan.lines():
         display.say(line)
     missing = plan.missing()
-    timed = [experiment.id for experiment, *_ in plan.parts if experiment.alone]
     if timed and cluster is not None and missing:
         raise ValueError(
             f"{', '.join(timed)} measures time on this machine, with no other run beside it: "
             "reproduce it without --cluster"
         )
-    at_once = plan.at_once
     done = 0
     written: list[Results] = []
     waiting = list(plan.parts)

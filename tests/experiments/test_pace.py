@@ -1,16 +1,25 @@
 """What a plan says of this machine: measured once, kept, and counted in steps."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from minisparse import cli, kernels
+from minisparse.book import command
+from minisparse.book.chapters import chapters
 from minisparse.experiments import catalogue, pace
 from minisparse.experiments.pace import REFERENCE, REFERENCE_SECONDS, Pace, of_this_machine
 from minisparse.experiments.recipe import Work
+from minisparse.experiments.recipes.bayesian import METHODS, Bayesian
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.l0 import L0
+from minisparse.experiments.recipes.one_shot import OneShot
 from minisparse.experiments.recipes.sensitivity import Sensitivity
 from minisparse.experiments.recipes.stochastic import Stochastic
+from minisparse.experiments.runner import make_plan
+from minisparse.experiments.store import Store
+from minisparse.machine import cpu_name
 from minisparse.threads import get_num_threads
 
 PER_EPOCH = 600
@@ -27,7 +36,6 @@ def measured(monkeypatch, tmp_path):
         return dict.fromkeys(kinds, 0.5)
 
     monkeypatch.setenv(pace.SWITCH, "yes")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(pace, "file", lambda: tmp_path / "minisparse" / "pace.json")
     monkeypatch.setattr(pace, "measure", measure)
     return asked
@@ -37,7 +45,7 @@ def test_it_is_measured_once_and_only_what_is_needed(measured):
     said = []
     first = of_this_machine([Dense()], said.append)
     assert measured == [[REFERENCE]]
-    assert "about 10 seconds, and once" in said[0]
+    assert "about 10 seconds" in said[0]
     assert of_this_machine([Dense()], said.append) == first
     assert len(measured) == len(said) == 1
     of_this_machine([Sensitivity()], said.append)
@@ -62,14 +70,34 @@ def test_another_version_is_measured_anew(measured, monkeypatch):
     assert len(measured) == 2
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"machine": 1}', '{"steps": [{}]}'])
-def test_a_damaged_file_is_written_again(measured, text):
-    place = pace.file()
-    place.parent.mkdir()
-    place.write_text(text)
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        *(("", text) for text in ("", '{"machine": ', "[]", '{"machine": 1}')),
+        ('"model"', '"mold"'),
+        ("28", "[]"),
+        *(("0.5", seconds) for seconds in ("NaN", "0.0", '"fast"')),
+    ],
+)
+def test_a_damaged_file_is_measured_anew(measured, old, new):
     of_this_machine([Dense()], print)
-    assert len(measured) == 1
-    assert json.loads(place.read_text())["steps"][0]["seconds"] == 0.5
+    place = pace.file()
+    kept = place.read_text()
+    place.write_text(kept.replace(old, new) if old else new)
+    assert of_this_machine([Dense()], print).seconds == {REFERENCE: 0.5}
+    assert len(measured) == 2
+    assert place.read_text() == kept
+
+
+@pytest.mark.usefixtures("measured")
+def test_it_is_kept_in_the_cache_folder_with_the_name_of_the_cpu(monkeypatch, tmp_path):
+    of_this_machine([Dense()], print)
+    assert json.loads(pace.file().read_text())["machine"]["cpu"] == cpu_name()
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert pace.file().parts[-1] == "pace.json"
+    assert "minisparse" in pace.file().parts
 
 
 def test_where_nothing_can_be_kept_it_is_measured_each_time(measured):
@@ -94,18 +122,22 @@ def test_recipes_count_their_steps():
     s = Sensitivity(dense_epochs=1, sparsify_epochs=2, finetune_epochs=4)
     assert s.work() == {REFERENCE: 5 * PER_EPOCH, UNSPECIFIC: 2 * PER_EPOCH}
     assert Sensitivity(variant="none").work().keys() == {REFERENCE}
-    gates = Work("lenet300", "gates")
+    gates = Work("lenet300", "gates", optimizer="adam")
     assert L0(epochs=2, scratch=Dense(epochs=1)).work() == {gates: 1200, REFERENCE: 600}
+    noise, rest = (Work("lenet300", kind, optimizer="adam") for kind in ("vibnet", "dense"))
+    bayesian = Bayesian(method="vibnet", dense_epochs=1, noise_epochs=2)
+    assert bayesian.work() == {noise: 1200, rest: 600}
+    assert replace(bayesian, controls=True).work() == {noise: 1200, rest: 600 + 2 * 1800}
     zeroing = Work("lenet300", "zeroing")
     work = Stochastic(prune_epochs=2, finetune_epochs=1, scratch=Dense(epochs=1)).work()
     assert work == {zeroing: 1200, REFERENCE: 1200}
     assert Dense(dataset="cifar10").work().popitem()[0].image == (32, 32, 3)
 
 
-def test_every_recipe_of_the_package_that_trains_knows_its_work():
-    for name in catalogue.names():
-        for recipe in catalogue.find(name).seeds_by_recipe(quick=False):
-            assert recipe.work(), (name, recipe)
+@pytest.mark.parametrize("name", catalogue.names())
+def test_every_recipe_that_mostly_trains_knows_its_work(name):
+    for recipe in catalogue.find(name).seeds_by_recipe(quick=False):
+        assert bool(recipe.work()) == (not isinstance(recipe, OneShot)), recipe
 
 
 def test_minutes_are_steps_times_seconds_or_scaled():
@@ -122,20 +154,117 @@ def test_jobs_side_by_side():
     assert two.together([], 2) == 0
     assert two.together([1, 1, 1, 1], 2) == 2
     assert two.together([1, 1, 6], 2) == 6
-    assert two.together([6], 1) == 3  # one job, on both cores
+    assert two.together([3, 3], 1) == 6
     assert Pace({}, cores=1).together([1, 2], 4) == 3
 
 
-@pytest.mark.parametrize("method", ["dense", "unspecific", "specific", "gates", "zeroing"])
-def test_every_kind_can_be_measured(method):
-    kind = Work("lenet300", method, examples=20 if method == "specific" else None)
+# ---- measuring ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def definitions():
+    """Compute with the definitions: nothing is compiled."""
+    kernels.use("numpy")
+    yield
+    kernels.use()
+
+
+class Clock:
+    """Tells moments: the steps between them have these lengths, and then the last for ever."""
+
+    def __init__(self, *lengths):
+        self.lengths, self.now, self.looks = list(lengths), 0.0, 0
+
+    def __call__(self):
+        self.looks += 1
+        self.now += self.lengths.pop(0) if len(self.lengths) > 1 else self.lengths[0]
+        return self.now
+
+
+@pytest.mark.usefixtures("definitions")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(Work("lenet300", m) for m in ("dense", "unspecific", "specific", "zeroing")),
+        *(Work("lenet300", m, optimizer="adam") for m in ("dense", "gates", *METHODS)),
+        Work("lenet300", "specific", examples=20),
+        Work("lenet300", "unspecific", form="batch-mean"),
+        Work("small-cnn-norm", "dense", (32, 32, 3), "adam"),
+    ],
+    ids=str,
+)
+def test_every_kind_can_be_measured(kind):
     threads = get_num_threads()
-    found = pace.measure([kind], seconds=0.001)
-    assert found.keys() == {kind}
-    assert found[kind] > 0
+    assert pace.measure([kind], 0.0, Clock(0.25)) == {kind: 0.25}
     assert get_num_threads() == threads
 
 
+@pytest.mark.usefixtures("definitions")
+def test_the_median_of_the_steps_that_fit_into_the_time_counts():
+    clock = Clock(0, 99, 99, 99, 0.5, 0.5, 8, 0.25)  # what is compiled first does not count
+    assert pace.measure([REFERENCE], 20.0, clock) == {REFERENCE: 0.25}
+    assert clock.looks == 4 + 3 + 44
+    clock = Clock(0.25)
+    other = Work("lenet300", "dense", optimizer="adam")
+    assert pace.measure([REFERENCE, other], 20.0, clock) == {REFERENCE: 0.25, other: 0.25}
+    assert clock.looks == 2 * (4 + 40)  # the seconds are shared
+
+
 def test_unknown_kinds_are_refused():
+    threads = get_num_threads()
     with pytest.raises(ValueError, match="unknown kind of training"):
-        pace.measure([Work("lenet300", "magic")], seconds=0.001)
+        pace.measure([Work("lenet300", "magic")], seconds=0.0)
+    assert get_num_threads() == threads
+
+
+# ---- what the commands say ----------------------------------------------------------------------
+
+
+def measured_with(monkeypatch, tmp_path, seconds):
+    """Let every kind take so long, on two cores."""
+    monkeypatch.setenv(pace.SWITCH, "yes")
+    monkeypatch.setattr(pace, "file", lambda: tmp_path / f"{seconds}.json")
+    monkeypatch.setattr(pace, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(pace, "measure", lambda kinds: dict.fromkeys(kinds, seconds))
+
+
+def test_list_prints_minutes_of_this_machine(monkeypatch, tmp_path, capsys):
+    told = []
+    for seconds in (0.001, 0.004):
+        measured_with(monkeypatch, tmp_path, seconds)
+        assert cli.main(["list", "--json", "--out", str(tmp_path)]) == 0
+        told.append({e["id"]: e["minutes"] for e in json.loads(capsys.readouterr().out)})
+    for name, minutes in told[0].items():
+        assert told[1][name] == pytest.approx(4 * minutes), name
+    # 5 seeds of 30 epochs: three on one thread
+    epochs = 5 * 30 / min(2, get_num_threads())
+    assert told[0]["dense-lenet300"] == pytest.approx(epochs * 600 * 0.001 / 60)
+    assert cli.main(["list", "--out", str(tmp_path)]) == 0
+    assert "minutes: on 2 cores of this machine, as measured" in capsys.readouterr().out
+
+
+def test_reproduce_prints_minutes_of_this_machine_for_what_is_missing(monkeypatch, tmp_path):
+    store = Store(tmp_path / "runs", print)
+    dense = catalogue.find("dense-lenet300")
+    measured_with(monkeypatch, tmp_path, 0.02)
+    plan = make_plan([dense], store=store, out=tmp_path, at_once=2)
+    line = next(plan.lines())
+    assert line.startswith("5 runs to do, about 15 minutes on this machine; ")
+    monkeypatch.setattr(Store, "load", lambda *_: "a finished run")
+    monkeypatch.setattr(pace, "file", lambda: pytest.fail("nothing is missing"))
+    assert next(make_plan([dense], store=store, out=tmp_path).lines()).startswith("all runs")
+
+
+def test_book_prints_minutes_of_this_machine(monkeypatch, tmp_path, capsys):
+    every = chapters()
+    seconds = sum(chapter.seconds_to_run for chapter in every)
+    measured_with(monkeypatch, tmp_path, 3 * REFERENCE_SECONDS)
+    command._announce(every, 1)
+    minutes = round(3 * seconds / 60)
+    assert f"{len(every)} chapters, about {minutes} min on this machine" in capsys.readouterr().out
+    monkeypatch.setenv(pace.SWITCH, "no")
+    command._announce(every[:1], 1)
+    assert (
+        capsys.readouterr().out
+        == "1 chapter, about 1 min on the machine that they were written on\n"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from minisparse.prune.method import Run
 from minisparse.train import step_function
 
 _EPOCHS = 1000  # that the run seems to have: no schedule comes to its end
-_NETS: dict[str, type[Module]] = {"lenet300": LeNet300, "lenet5": LeNet5}
+_NETS: dict[str, Callable[..., Module]] = {"lenet300": LeNet300, "lenet5": LeNet5}
 
 
 def job(task: Task) -> Job:

@@ -90,7 +90,8 @@ class Classifier(Recipe):
         images = min(self.images or images, images - self.hold_out)
         a_pass = math.ceil(images / self.batch_size) * self.batch_size / 100
         return {
-            Work(self.model, kind, image, **(more if kind != "dense" else {})): n * a_pass
+            Work(self.model, kind, image, self.optimizer, **(more if kind != "dense" else {})): n
+            * a_pass
             for kind, n in epochs.items()
             if n
         }
