@@ -198,7 +198,7 @@ def thresholded_loss(
         The loss without the weights below T.  The model has all its weights back afterwards.
     array, [weights]
     """
-    own = [(p, p._array.copy()) for _, p, _ in mask.parameters(model)]
+    own = [(p, p.array.copy()) for _, p, _ in mask.parameters(model)]
 
     def loss_at(threshold: float) -> float:
         try:

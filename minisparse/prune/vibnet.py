@@ -104,7 +104,7 @@ class Bottleneck(GroupNoise):
 
     def open(self) -> np.ndarray:
         """Return where mu^2 / sigma^2 > 1."""
-        return to_numpy(log_alpha(self.mu, self.log_sigma2)._array) < 0
+        return to_numpy(log_alpha(self.mu, self.log_sigma2).array) < 0
 
     def divergence(self, weight: Tensor) -> Tensor:
         """Return the sum of KL over the units, and over the positions of a filter."""

@@ -84,7 +84,7 @@ class _Net:
         return y
 
     def train_step(self, x: Tensor, y: np.ndarray) -> Tensor:
-        found = self.step(x._array, y)
+        found = self.step(x.array, y)
         if found is None:  # the definitions run, or the network is no chain
             return _recorded_step(self.model, self.optimizer, x, y)
         self.step.update(self.optimizer)
@@ -154,7 +154,7 @@ class _Grown:
     def train_step(self, x: Tensor, y: np.ndarray) -> float:
         assert self.step is not None
         assert self.optimizer is not None
-        found = self.step(x._array, y)
+        found = self.step(x.array, y)
         if found is None:
             return _recorded_step(self.model, self.optimizer, x, y).item()
         self.step.update(self.optimizer)
