@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +31,8 @@ REFERENCE = Work("lenet300", "dense")
 # Seconds of its step where `Experiment.minutes` and the chapters' times are from.
 REFERENCE_SECONDS = 1.25e-3
 _BATCH, _WARM, _STEPS = 100, 3, 5
+
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,12 @@ def of_this_machine(
     Parameters
     ----------
     recipes : iterable of Recipe
-        Those that do not know their work need nothing.
+        For those that do not count their steps, REFERENCE is enough; for none, nothing is measured.
     say : function
         Told before something is measured: that takes a while.
     """
-    needed = {kind: None for recipe in recipes for kind in recipe.work()}
-    if os.environ.get(SWITCH) == "no" or not needed:
+    recipes = list(recipes)
+    if os.environ.get(SWITCH) == "no" or not recipes:
         return Pace({})
     key = {
         "cpu": cpu_name(),
@@ -118,11 +119,12 @@ def of_this_machine(
     }
     place = file()
     known = _read(place, key)
-    missing = [kind for kind in {REFERENCE: None} | needed if kind not in known]
+    needed = dict.fromkeys([REFERENCE, *(kind for recipe in recipes for kind in recipe.work())])
+    missing = [kind for kind in needed if kind not in known]
     if missing:
         say(
-            f"measuring how fast this machine trains (about {SECONDS:.0f} seconds, after what has to "
-            f"be compiled, and once; kept in {place}) ..."
+            f"measuring how fast this machine trains (about {SECONDS:.0f} seconds, and what has to be "
+            f"compiled). This is done once; to repeat it, delete {place}"
         )
         known |= measure(missing)
         _write(place, key, known)
@@ -157,9 +159,14 @@ def _write(place: Path, key: Mapping[str, Any], known: Mapping[Work, float]) -> 
 
 
 def measure(
-    kinds: Sequence[Work], seconds: float = SECONDS, clock: Callable[[], float] = time.perf_counter
+    kinds: Sequence[Work],
+    seconds: float = SECONDS,
+    clock: Clock = time.perf_counter,
+    used: Clock = time.process_time,
 ) -> dict[Work, float]:
-    """Return the median seconds of a step of each kind, on one thread.
+    """Return how long a step of each kind keeps one thread busy.
+
+    What other programs take of the cores meanwhile does not count: they may be gone when it matters.
 
     Parameters
     ----------
@@ -168,11 +175,13 @@ def measure(
         For all of them, in equal parts; what has to be compiled comes on top.
     clock : function
         Seconds since any moment.
+    used : function
+        Seconds of a core that this process has used.
     """
     threads = get_num_threads()
     set_num_threads(1)  # as runs go on side by side, each has a thread
     try:
-        return {kind: _step_seconds(kind, seconds / len(kinds), clock) for kind in kinds}
+        return {kind: _step_seconds(kind, seconds / len(kinds), clock, used) for kind in kinds}
     finally:
         set_num_threads(threads)
 
@@ -181,8 +190,8 @@ class _EnoughError(Exception):
     """Ends a training that would go on for ever."""
 
 
-def _step_seconds(kind: Work, seconds: float, clock: Callable[[], float]) -> float:
-    """Train as a run does, on noise, and look at the clock at every step."""
+def _step_seconds(kind: Work, seconds: float, clock: Clock, used: Clock) -> float:
+    """Train as a run does, on noise, and look at the clocks at every step."""
     import numpy as np
 
     from minisparse.data import Split
@@ -197,21 +206,21 @@ def _step_seconds(kind: Work, seconds: float, clock: Callable[[], float]) -> flo
     methods = _methods(kind, model, rng, len(split))
     optimizer = Adam(model, 1e-3) if kind.optimizer == "adam" else SGD(model, 0.01)
     average = EMA(model, 0.999) if kind.method == "gates" else None
-    marks: list[float] = []
+    marks: list[tuple[float, float]] = []
 
-    def look_at_the_clock(_: float) -> float:
-        marks.append(clock())
-        if len(marks) > _WARM + _STEPS and marks[-1] - marks[_WARM] >= seconds:
+    def look_at_the_clocks(_: float) -> float:
+        marks.append((clock(), used()))
+        if len(marks) > _WARM + _STEPS and marks[-1][0] - marks[_WARM][0] >= seconds:
             raise _EnoughError
         return 1.0
 
     with contextlib.suppress(_EnoughError):
         train(
             model, split, optimizer, epochs=1_000_000, rng=rng, methods=methods, progress=False,
-            schedule=look_at_the_clock, average=average,
+            schedule=look_at_the_clocks, average=average,
         )  # fmt: skip
-    steps = [b - a for a, b in zip(marks[_WARM:-1], marks[_WARM + 1 :], strict=True)]
-    return statistics.median(steps)
+    counted = marks[_WARM:]  # the first compile
+    return (counted[-1][1] - counted[0][1]) / (len(counted) - 1)
 
 
 def _methods(kind: Work, model: Any, rng: Any, images: int) -> list[Any]:

@@ -46,9 +46,11 @@ def test_it_is_measured_once_and_only_what_is_needed(measured):
     first = of_this_machine([Dense()], said.append)
     assert measured == [[REFERENCE]]
     assert "about 10 seconds" in said[0]
+    assert f"delete {pace.file()}" in said[0]
     assert of_this_machine([Dense()], said.append) == first
     assert len(measured) == len(said) == 1
     of_this_machine([Sensitivity()], said.append)
+    of_this_machine([OneShot()], said.append)  # counts no steps
     assert measured[1:] == [[UNSPECIFIC]]
     assert first.measured
     assert first.cores == get_num_threads()
@@ -195,19 +197,23 @@ class Clock:
 )
 def test_every_kind_can_be_measured(kind):
     threads = get_num_threads()
-    assert pace.measure([kind], 0.0, Clock(0.25)) == {kind: 0.25}
+    assert pace.measure([kind], 0.0, Clock(1.0), Clock(0.25)) == {kind: 0.25}
     assert get_num_threads() == threads
 
 
 @pytest.mark.usefixtures("definitions")
-def test_the_median_of_the_steps_that_fit_into_the_time_counts():
-    clock = Clock(0, 99, 99, 99, 0.5, 0.5, 8, 0.25)  # what is compiled first does not count
-    assert pace.measure([REFERENCE], 20.0, clock) == {REFERENCE: 0.25}
-    assert clock.looks == 4 + 3 + 44
-    clock = Clock(0.25)
-    other = Work("lenet300", "dense", optimizer="adam")
-    assert pace.measure([REFERENCE, other], 20.0, clock) == {REFERENCE: 0.25, other: 0.25}
-    assert clock.looks == 2 * (4 + 40)  # the seconds are shared
+def test_what_is_compiled_and_what_others_take_does_not_count():
+    clock, used = Clock(2.0), Clock(0, 99, 99, 99, 0.25)
+    assert pace.measure([REFERENCE], 20.0, clock, used) == {REFERENCE: 0.25}
+    assert clock.looks == used.looks == 4 + 10  # 20 seconds by the clock
+
+
+@pytest.mark.usefixtures("definitions")
+def test_kinds_share_the_seconds():
+    other, clock = Work("lenet300", "dense", optimizer="adam"), Clock(0.5)
+    found = pace.measure([REFERENCE, other], 20.0, clock, Clock(0.25))
+    assert found == {REFERENCE: 0.25, other: 0.25}
+    assert clock.looks == 2 * (4 + 20)
 
 
 def test_unknown_kinds_are_refused():
