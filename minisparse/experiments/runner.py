@@ -67,8 +67,8 @@ class Plan:
         missing = self.missing()
         minutes = self._together(missing)
         quick = "QUICK RUN (reduced training, not compared with the papers): " if self.quick else ""
-        todo = f"{_count(len(missing), 'run')} to do, about {_minutes(minutes)} on "
-        todo += "this machine" if self.pace.measured else f"{self.pace.cores} cores"
+        where = "this machine" if self.pace.measured else _count(self.cores(), "core")
+        todo = f"{_count(len(missing), 'run')} to do, about {_minutes(minutes)} on {where}"
         yield f"{quick}{todo if missing else 'all runs are finished'}; results go to {self.out}"
         width = max(len(part[0].id) for part in self.parts)
         for experiment, _, jobs in self.parts:
@@ -79,6 +79,10 @@ class Plan:
                 f"{self._seeds(experiment)}, {len(jobs) - len(left)} of "
                 f"{_count(len(jobs), 'run')} finished" + (f", {todo}" if left else "")
             )
+
+    def cores(self) -> int:
+        """Return on how many cores runs go on; no more than one run on each."""
+        return min(self.at_once, self.pace.cores)
 
     def _together(self, jobs: Sequence[Job]) -> float:
         return self.pace.together([job.minutes for job in jobs], self.at_once)
