@@ -212,6 +212,15 @@ def blas_threads() -> int | None:
     return None if library is None else int(library.scipy_openblas_get_num_threads64_())
 
 
+def blas_kernel() -> str | None:
+    """Ask that OpenBLAS for which processor it has chosen its kernels, e.g. "SkylakeX"."""
+    corename = getattr(_openblas(), "scipy_openblas_get_corename64_", None)
+    if corename is None:
+        return None
+    corename.restype = ctypes.c_char_p
+    return str(corename().decode())
+
+
 def _set_blas(n: int) -> None:
     library = _openblas()
     if library is not None:

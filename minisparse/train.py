@@ -225,7 +225,7 @@ def train(
         display.line(f"resumed at step {run.step} of {total}")
     clock = time.monotonic() - run.seconds
     xp, dtype = home(model)
-    take_step = _step_function(run)
+    take_step = step_function(run)
     # Overflow and NaN stop the run with the step and the parameter; warnings would add nothing.
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
     try:
@@ -272,7 +272,7 @@ def train(
     return run
 
 
-def _step_function(run: Run) -> Callable[[Any, Any], None]:
+def step_function(run: Run) -> Callable[[Any, Any], None]:
     """Return the function that takes one step, without a glance at hooks that nobody overrides."""
     model, optimizer, average = run.model, run.optimizer, run.average
     loss = run.loss_function

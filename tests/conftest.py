@@ -10,6 +10,9 @@ from minisparse import arrays
 # A program that is started in the background ignores Ctrl-C, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# No test waits for a measurement of this machine, nor does a program that a test starts.
+os.environ["MINISPARSE_MEASURE"] = "no"
+
 # No test is about time, and a check that gates a change tries the same examples every time.
 hypothesis.settings.register_profile(
     "minisparse", deadline=None, derandomize=bool(os.environ.get("CI"))

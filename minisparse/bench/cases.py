@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+from . import growth
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,13 @@ class Task:
         Images at a time.
     net : "lenet300", "lenet5" or ""
     training : bool
-        A whole training step, or the forward alone.
+        A whole training step; otherwise the forward alone, or what else the case is about.
     sparsity : float, optional
         Share of the weights that is zero.
     chain : int
         For the overhead: how many additions follow one another.
+    variant : str
+        The name of one of `growth.VARIANTS`, or of a method.
     """
 
     case: str
@@ -31,6 +35,7 @@ class Task:
     training: bool = False
     sparsity: float | None = None
     chain: int = 0
+    variant: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as a dict."""
@@ -45,6 +50,8 @@ class Task:
         parts = [self.case]
         if self.sparsity is not None:
             parts.append(f"{100 * self.sparsity:g} % sparse")
+        if self.variant:
+            parts.append(self.variant)
         if self.chain:
             parts.append("one addition" if self.chain == 1 else f"chain of {self.chain}")
         return ", ".join([*parts, f"batch {self.batch}"] if self.images else parts)
@@ -63,21 +70,36 @@ class Case:
         By default.
     one_thread : bool
         Whether one thread is all that is measured by default.
+    kind : {"net", "growth", "methods"}
+        Where its tasks are from: the fields here, `growth.VARIANTS`, or `methods.COSTS`.
     """
 
     name: str
     title: str
     peers: tuple[str, ...]
-    batches: tuple[int, ...]
+    batches: tuple[int, ...] = ()
     net: str = ""
     training: bool = False
     sparsities: tuple[float | None, ...] = (None,)
     break_even: tuple[float, ...] = ()  # more sparsities, at batch 100 and against "dense" alone
     chains: tuple[int, ...] = (0,)
     one_thread: bool = False
+    kind: Literal["net", "growth", "methods"] = "net"
 
     def tasks(self, batches: Sequence[int] | None = None) -> Iterator[Task]:
-        """Yield what is to be measured."""
+        """Yield what is to be measured; `batches`, if given, in place of a net's own."""
+        if self.kind == "growth":
+            for v in growth.variants(self.name):
+                yield Task(self.name, v.batch, training=v.training, variant=v.name)
+            return
+        if self.kind == "methods":
+            from .methods import COSTS  # imports them all
+
+            for net in ("lenet300", "lenet5"):
+                for name, cost in COSTS.items():
+                    if net in cost.nets:
+                        yield Task(self.name, _BATCH, net, not cost.once, variant=name)
+            return
         sizes = batches if batches and self.net else self.batches
         for sparsity in self.sparsities:
             for batch in sizes:
@@ -102,6 +124,8 @@ _BATCH = 100
 _SPARSITIES = (0.9, 0.95, 0.99)
 _MLP = ("torch-eager", "torch-compile", "jax", "autograd", "mygrad", "numpy")
 _CONV = ("torch-eager", "torch-eager-channels-last", *_MLP[1:])
+_TORCH = ("torch-eager", "torch-eager-channels-last", "torch-compile")
+_STEP = "a training step, batch 128 of 32x32x3"
 
 CASES = {
     case.name: case
@@ -148,6 +172,24 @@ CASES = {
             (1, _BATCH, 1000),
             "lenet300",
             sparsities=_SPARSITIES,
+            one_thread=True,
+        ),
+        Case("conv", "convolutions, forward and backward", _TORCH, kind="growth"),
+        Case("batchnorm", "batch norm, forward and backward", _TORCH, kind="growth"),
+        Case("relu", "ReLU, forward and backward", _TORCH, kind="growth"),
+        Case(
+            "mlp",
+            "perceptrons, a training step",
+            ("torch-eager", "torch-compile", "numpy"),
+            kind="growth",
+        ),
+        Case("vgg16", f"VGG-16 with batch norm, {_STEP}", _TORCH, kind="growth"),
+        Case("resnet20", f"a residual network of 20 layers, {_STEP}", _TORCH, kind="growth"),
+        Case(
+            "methods",
+            "what pruning costs beside a dense step",
+            ("dense",),
+            kind="methods",
             one_thread=True,
         ),
     )

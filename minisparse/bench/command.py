@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from .cases import CASES
@@ -55,18 +57,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"batch 100, one thread, short rounds, no first steps, without {' and '.join(_SLOW)}",
+        help=f"batch 100, one thread, short rounds, no first steps, without {' and '.join(_SLOW)}; "
+        "if no case is named, without growth and methods",
     )
     parser.add_argument("--json", action="store_true", help="print JSON; progress goes to stderr")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the ratios, as a PNG")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write bench.json, bench.txt and bench.png there"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write bench.json and bench.txt there, and the figures bench.png and growth.png",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; 1 if a peer that is installed failed or computes something else."""
     plan = _plan(args)
+    without = without_kernels()
+    if without is not None:
+        print(without, file=sys.stderr)
+        if os.environ.get("MINISPARSE_KERNELS") != "numpy":
+            return 1
     for path in filter(None, (args.out, args.figure and args.figure.parent)):
         path.mkdir(parents=True, exist_ok=True)  # before anything is measured
 
@@ -80,16 +91,35 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         (args.out / "bench.json").write_text(as_json + "\n")
         (args.out / "bench.txt").write_text(as_text + "\n")
-        _draw(result, args.out / "bench.png")
+        _draw(result, args.out / "bench.png", args.out / "growth.png")
     if args.figure is not None:
         _draw(result, args.figure)
     return 1 if result.failed else 0
 
 
-def _draw(result: Result, path: Path) -> None:
-    from .figure import draw
+def without_kernels() -> str | None:
+    """Say what to do where the compiled kernels cannot run; None where they can."""
+    if os.environ.get("MINISPARSE_KERNELS") == "numpy":
+        return (
+            "MINISPARSE_KERNELS=numpy: minisparse runs on its NumPy definitions here, several times "
+            "slower than compiled. Unset it for the times that others report."
+        )
+    if find_spec("numba") is None:
+        return (
+            "Numba is not installed, and what this command times are the compiled kernels. Install "
+            'it (pip install "numba"), or time the NumPy definitions, which everything else runs on '
+            "without it: MINISPARSE_KERNELS=numpy minisparse bench"
+        )
+    return None
 
-    draw(result, path)
+
+def _draw(result: Result, path: Path, growth: Path | None = None) -> None:
+    """Draw bars, and growth into a file of its own, or in place of bars if there are none."""
+    from .figure import draw
+    from .figure_growth import draw_growth
+
+    if not draw(result, path) or growth is not None:
+        draw_growth(result, growth or path)
 
 
 def _plan(args: argparse.Namespace) -> Plan:
@@ -97,7 +127,8 @@ def _plan(args: argparse.Namespace) -> Plan:
         _known(name, list(CASES), "case")
     for name in args.peers or ():
         _known(name, [p for p in PEERS if p != OURS], "peer")
-    cases = tuple(dict.fromkeys(args.cases)) or tuple(CASES)
+    usually = [name for name, case in CASES.items() if case.kind == "net" or not args.quick]
+    cases = tuple(dict.fromkeys(args.cases or usually))
     usual = _QUICK if args.quick else Settings()
     settings = Settings(args.rounds or usual.rounds, args.seconds or usual.seconds)
     peers, batches, threads = args.peers, args.batch, args.threads

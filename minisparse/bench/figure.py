@@ -23,16 +23,23 @@ _HEADING = 1.7  # room for it, in rows
 Bars = dict[tuple[str, str], dict[int, Row]]  # (heading, label) -> batch -> row
 
 
-def draw(result: Result, path: Path) -> None:
-    """Draw the ratios with the most threads that each case was measured with.
+def draw(result: Result, path: Path) -> bool:
+    """Draw the ratios with the most threads that each case was measured with, if any has bars.
 
     Parameters
     ----------
     result : Result
     path : Path
         Of the PNG.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to draw.
     """
     bars = _bars(result.rows)
+    if not bars:
+        return False
     places, y, before = {}, 0.0, None
     for key in bars:
         y += _HEADING if key[0] != before else 1.0
@@ -52,6 +59,7 @@ def draw(result: Result, path: Path) -> None:
             figure.legend([*marks.values()], [*marks], loc="outside upper right", ncols=2)
         caption = textwrap.fill(_caption(result), 115)
         figure.supxlabel(caption, x=0.01, ha="left", fontsize=8)
+    return True
 
 
 def _bars(rows: list[Row]) -> Bars:
@@ -59,6 +67,8 @@ def _bars(rows: list[Row]) -> Bars:
     bars: Bars = {}
     for r in by_case(rows):
         case = CASES[r["case"]]
+        if case.kind != "net":  # see figure_growth.py, and the table of methods
+            continue
         most = max(other["threads"] for other in rows if other["case"] == r["case"])
         if r["threads"] != most or r.get("sparsity") in case.break_even:
             continue

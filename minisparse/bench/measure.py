@@ -195,6 +195,11 @@ def row(task: Task, threads: int, peer: str, theirs: Turns, ours: Turns) -> Row:
     }
     if task.sparsity is not None:
         made["sparsity"] = task.sparsity
+    if task.variant:
+        made["variant"] = task.variant
+    if task.case == "methods":
+        made["net"] = task.net
+        made |= {"dense_steps": ours_us / peer_us} if task.training else {"seconds": ours_us / 1e6}
     if task.chain:
         made["variant"] = "one operation" if task.chain == 1 else f"chain of {task.chain}, each"
     return made

@@ -14,6 +14,7 @@ from typing import Any
 _ACCUMULATORS = 12
 _STEPS = 4_000_000
 _TRIES = 10
+_COPIED = 1 << 24  # numbers
 
 
 def multiply_adds_per_second() -> float | None:
@@ -24,6 +25,10 @@ def multiply_adds_per_second() -> float | None:
     float or None
         The best of some tries; None where no vectors are known for the CPU.
     """
+    from minisparse.kernels import in_use
+
+    if in_use() == "numpy":
+        return None
     from minisparse.kernels import simd
 
     lanes = simd.VECTOR_BYTES // 4
@@ -37,6 +42,25 @@ def multiply_adds_per_second() -> float | None:
         spin(_STEPS)
         seconds = time.perf_counter() - start
         best = max(best, _STEPS * _ACCUMULATORS * lanes / seconds)
+    return best
+
+
+def bytes_per_second() -> float:
+    """Measure how many bytes one thread reads and writes in a second, far beyond the caches.
+
+    Returns
+    -------
+    float
+        Of copying 64 MiB, the best of some tries; the bytes read and the bytes written count.
+    """
+    import numpy as np
+
+    a, b = np.ones(_COPIED, np.float32), np.zeros(_COPIED, np.float32)
+    best = 0.0
+    for _ in range(_TRIES):
+        start = time.perf_counter()
+        np.copyto(b, a)
+        best = max(best, 2 * a.nbytes / (time.perf_counter() - start))
     return best
 
 

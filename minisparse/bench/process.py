@@ -26,6 +26,12 @@ _VARIABLES = (
     "NUMBA_NUM_THREADS",
     "MINISPARSE_THREADS",
 )
+# What may be set to keep a framework from its best kernels: here everybody has them.
+RESTRICTING = (
+    *("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "ATEN_CPU_CAPABILITY"),
+    *("MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "MKL_CBWR"),
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
+)
 _PATIENCE = 300.0  # seconds for an answer; compilation takes its time
 
 
@@ -136,8 +142,8 @@ class WorkerProcess:
 
 
 def environment_for(threads: int) -> dict[str, str]:
-    """Return the environment of a process that shall compute on so many threads."""
-    variables = dict(os.environ)
+    """Return the environment of a process that computes on so many threads, as well as it can."""
+    variables = {k: v for k, v in os.environ.items() if k not in RESTRICTING}
     variables.update(dict.fromkeys(_VARIABLES, str(threads)))
     variables["JAX_PLATFORMS"] = "cpu"
     variables["CUDA_VISIBLE_DEVICES"] = ""

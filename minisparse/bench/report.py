@@ -25,7 +25,10 @@ _HOW = (
 
 def text(result: Result) -> str:
     """Write everything: tables, the share of the peak, first steps, the machine."""
-    parts = [_case(name, [*rows]) for name, rows in groupby(by_case(result.rows), _case_of)]
+    parts = [
+        (_methods if CASES[name].kind == "methods" else _case)(name, [*rows])
+        for name, rows in groupby(by_case(result.rows), _case_of)
+    ]
     parts += [
         _startup(result.machine),
         sentence(result.machine),
@@ -69,6 +72,31 @@ def _case(name: str, rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def _methods(name: str, rows: list[Row]) -> str:
+    """Write what a step costs, in steps of the same net without the method, and what acts once."""
+    lines = [f"{name}: {CASES[name].title}"]
+    for head, key, digits in (
+        (["a step", "net", "threads", "us", "", "dense steps", ""], "dense_steps", 2),
+        (["at once", "net", "threads", "us", "", "seconds", ""], "seconds", 3),
+    ):
+        cells = [
+            (
+                r["variant"],
+                r["net"],
+                str(r["threads"]),
+                number(r["ours_us"]),
+                _spread(r["spread"]["ours_us"]),
+                f"{r[key]:.{digits}f}",
+                _busy(r),
+            )
+            for r in rows
+            if key in r
+        ]
+        if cells:
+            lines.append(textwrap.indent(table(head, cells), "  "))
+    return "\n".join(lines)
+
+
 def _columns(rows: list[Row]) -> list[str]:
     """Return the columns that only some cases have."""
     first = rows[0]
@@ -107,16 +135,27 @@ def _best_torch(rows: list[Row]) -> Iterable[str]:
     torch = [r for r in rows if r["peer"].startswith("torch-") and "sparsity" not in r]
     if len({r["peer"] for r in torch}) < 2:
         return
-    for (batch, threads), same in groupby(torch, lambda r: (r["batch"], r["threads"])):
+    key = lambda r: (r.get("variant", ""), r["batch"], r["threads"])
+    for (variant, batch, threads), same in groupby(torch, key):
         best = min(same, key=lambda r: float(r["peer_us"]))
+        where = f" {variant}," if variant else ""
         yield (
-            f"best PyTorch at batch {batch}, threads {threads}: {best['peer']}, "
+            f"best PyTorch at{where} batch {batch}, threads {threads}: {best['peer']}, "
             f"ratio {best['ratio']:.2f}"
         )
 
 
 def _share(rows: list[Row]) -> Iterable[str]:
-    """Yield how much of the CPU's multiply-adds our training step reaches."""
+    """Yield how much of what the CPU can do our calls reach."""
+    if CASES[rows[0]["case"]].kind == "growth":
+        for key, of in (
+            ("share_of_peak", "the multiply-adds that the CPU can do"),
+            ("share_of_bandwidth", "the bytes that one thread can copy"),
+        ):
+            found = {(r["variant"], r["threads"]): r[key] for r in rows if key in r}
+            for (variant, threads), share in found.items():
+                yield f"{variant}, threads {threads}: {100 * share:.0f} % of {of}"
+        return
     shares = {r["threads"]: r["share_of_peak"] for r in rows if "share_of_peak" in r}
     if shares:
         told = ", ".join(f"{100 * share:.0f} % with threads {n}" for n, share in shares.items())

@@ -10,7 +10,7 @@ from typing import Any
 
 from minisparse.machine import Neighbours
 
-from . import workload
+from . import growth, workload
 from .cases import CASES, Task
 from .machine import describe
 from .measure import Row, Settings, measure
@@ -174,19 +174,25 @@ class Bench:
             try:
                 told = worker.ask(do="describe")
                 machine["versions"].update(told.pop("versions"))
+                kernels = told.pop("kernels", None)
+                if kernels:
+                    machine.setdefault("kernels", {})[name] = kernels
                 if name == OURS:
                     machine.update(told)
-                    machine.setdefault("multiply_adds_per_second", worker.ask(do="peak")["peak"])
+                    peaks = worker.ask(do="peak")
+                    machine.setdefault("multiply_adds_per_second", peaks["peak"])
+                    machine.setdefault("bytes_per_second", peaks["bandwidth"])
             except WorkerError as error:
                 self.note(f"{name}: it does not describe itself: {error}")
-        peak = machine.get("multiply_adds_per_second")
-        if not peak:
-            return
+        peak, bandwidth = (machine.get(k) for k in ("multiply_adds_per_second", "bytes_per_second"))
         for made in self.result.rows:
-            case = CASES[made["case"]]
-            if case.training and made["threads"] == threads:
-                done = made["batch"] * workload.multiply_adds(case.net, training=True)
-                made["share_of_peak"] = done / (made["ours_us"] * 1e-6) / (peak * threads)
+            if made["threads"] == threads:
+                done, moved = _work(made)
+                seconds = made["ours_us"] * 1e-6
+                if peak and done:
+                    made["share_of_peak"] = done / seconds / (peak * threads)
+                if bandwidth and moved:
+                    made["share_of_bandwidth"] = moved / seconds / bandwidth
 
     def _measure_startup(self) -> None:
         from .startup import cold_and_warm
@@ -197,6 +203,17 @@ class Bench:
             self._say(f"{net}, first step in a fresh process ...")
             cold, warm = cold_and_warm(net, max(self._threads()))
             found[net] = {"cold_s": cold, "warm_s": warm}
+
+
+def _work(row: Row) -> tuple[int, int]:
+    """Return the multiply-adds of a call and, where there are none, the bytes that it must move."""
+    case = CASES[row["case"]]
+    if case.kind == "growth":
+        variant = growth.find(case.name, row["variant"])
+        return growth.multiply_adds(variant), growth.bytes_moved(variant)
+    if case.training:
+        return row["batch"] * workload.multiply_adds(case.net, training=True), 0
+    return 0, 0
 
 
 class _Staff:

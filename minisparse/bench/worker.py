@@ -114,9 +114,9 @@ class Worker:
         return describe_worker(self.peer)
 
     def _peak(self) -> dict[str, Any]:
-        from minisparse.bench.peak import multiply_adds_per_second
+        from minisparse.bench.peak import bytes_per_second, multiply_adds_per_second
 
-        return {"peak": multiply_adds_per_second()}
+        return {"peak": multiply_adds_per_second(), "bandwidth": bytes_per_second()}
 
 
 def serve(worker: Worker, requests: IO[str], answers: IO[str]) -> None:

@@ -17,6 +17,10 @@ class BookError(Exception):
     """A chapter, a page or the tools are not as they have to be; the message says what to do."""
 
 
+# How long a chapter runs, in words, on the machine that it was written on: seconds.
+RUNS = {"seconds": 5.0, "a few seconds": 5.0, "half a minute": 30.0, "one minute": 60.0}
+
+
 @dataclass(frozen=True)
 class Chapter:
     """A chapter, as its first cell presents it.
@@ -45,6 +49,27 @@ class Chapter:
     def page(self) -> Path:
         """The page that is made of it."""
         return self.path.parent / "pages" / f"{self.name}.md"
+
+    @property
+    def seconds_to_run(self) -> float:
+        """What `time` says of running, which it may not do.
+
+        Raises
+        ------
+        BookError
+            It does not say it in one of the forms of `RUNS`.
+        """
+        said = re.search(r"([\w ]+) to run", self.time)
+        if said is None:
+            return 0.0
+        words = said[1].strip()
+        number = re.fullmatch(r"(\d+) minutes", words)
+        if number is None and words not in RUNS:
+            raise BookError(
+                f"{self.path.name}: **Time.** says {said[0].strip()!r}; expected "
+                f"'{' / '.join(RUNS)} / N minutes to run'"
+            )
+        return 60.0 * int(number[1]) if number else RUNS[words]
 
     @classmethod
     def read(cls, path: Path) -> Chapter:

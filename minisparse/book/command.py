@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build(chosen: Sequence[Chapter], every: Sequence[Chapter]) -> int:
+    _announce(chosen, 1)
     for chapter in chosen:
         start = time.perf_counter()
         page = make_page(chapter, every)
@@ -57,12 +58,28 @@ def _build(chosen: Sequence[Chapter], every: Sequence[Chapter]) -> int:
     return 0
 
 
+def _announce(chosen: Sequence[Chapter], at_once: int) -> None:
+    """Say how long chapters run: as long as they say, times what a step takes longer here."""
+    from ..experiments.pace import of_this_machine
+    from ..experiments.recipes.dense import Dense
+
+    pace = of_this_machine([Dense()])
+    minutes = pace.together(
+        [pace.factor() * chapter.seconds_to_run / 60 for chapter in chosen], at_once
+    )
+    number = f"{len(chosen)} chapter{'' if len(chosen) == 1 else 's'}"
+    where = "this machine" if pace.measured else "the machine that they were written on"
+    print(f"{number}, about {max(1, round(minutes))} min on {where}", flush=True)
+
+
 def _check(chosen: Sequence[Chapter], every: Sequence[Chapter]) -> int:
     stale = []
     for path in orphans(every):
         print(f"{path.name}: belongs to no chapter, remove it")
         stale.append(path.name)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each chapter runs in a process of its own
+    at_once = os.cpu_count() or 1
+    _announce(chosen, at_once)
+    with ThreadPoolExecutor(at_once) as pool:  # each chapter runs in a process of its own
         pages = pool.map(lambda chapter: make_page(chapter, every), chosen)
         for chapter, page in zip(chosen, pages, strict=True):
             found = difference(chapter, page)

@@ -47,7 +47,7 @@ def _outcomes(
 ) -> list[Outcome]:
     known = {(r, s): found for r, s in trials if (found := store.load(r, s)) is not None}
     jobs = [
-        Job(recipe, seed, experiment.id, f"trial {recipe.key(seed)}", experiment.minutes)
+        Job(recipe, seed, experiment.id, f"trial {recipe.key(seed)}", 2 * experiment.minutes)
         for recipe, seed in dict.fromkeys(trials)
         if (recipe, seed) not in known
     ]

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from minisparse.experiments.choosing import Choosing
 from minisparse.experiments.claims import Claim
 from minisparse.experiments.comparison import Comparison
+from minisparse.experiments.pace import Pace
 from minisparse.experiments.recipe import Outcome, Recipe
 from minisparse.experiments.results import Results
 
@@ -54,7 +54,8 @@ class Experiment:
         ``__file__`` of the module. The published figures stand beside it in ``<id>.json``
         (see `Comparison`).
     minutes : float
-        What one seed takes on 2 cores.
+        What one seed takes on 2 cores of the machine that the figures are from: told where nothing
+        may be measured, and scaled where a recipe does not count its steps (see pace.py).
     rows : mapping of name to Row
         In the order of the table.
     sentence : callable
@@ -128,10 +129,20 @@ class Experiment:
             found[recipe] = max(seeds, found.get(recipe, seeds), key=len)
         return found
 
-    def total_minutes(self) -> float:
-        """Return how long all runs of the default number of seeds take on 2 cores."""
-        seeds = self.seeds_by_recipe(quick=False).values()
-        return self.minutes * fmean(len(each) for each in seeds)
+    def minutes_of(self, recipe: Recipe, pace: Pace, *, quick: bool = False) -> float:
+        """Return how many minutes of one thread a run takes.
+
+        `self.minutes` are those of all recipes together, two at a time.
+        """
+        recipes = len(self.seeds_by_recipe(quick=quick))
+        said = (self.quick_minutes if quick else self.minutes) / recipes
+        return pace.minutes(recipe, said if self.alone else 2 * said)
+
+    def total_minutes(self, pace: Pace, at_once: int) -> float:
+        """Return how long all runs of the default number of seeds take, so many at a time."""
+        work = self.seeds_by_recipe(quick=False).items()
+        minutes = [self.minutes_of(recipe, pace) for recipe, seeds in work for _ in seeds]
+        return pace.together(minutes, 1 if self.alone else at_once)
 
     def comparison(self) -> Comparison:
         """Read the published figures.

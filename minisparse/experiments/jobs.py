@@ -16,7 +16,7 @@ from minisparse.progress import PlanProgress
 
 @dataclass(frozen=True)
 class Job:
-    """One run to do; `minutes` is what it should take on 2 cores."""
+    """One run to do; `minutes` is what it should take on one core."""
 
     recipe: Recipe
     seed: int

@@ -8,12 +8,18 @@ from typing import Any
 
 import minisparse
 from minisparse.experiments import catalogue, results
+from minisparse.experiments.pace import Pace, of_this_machine
 from minisparse.experiments.reproduce import DEFAULT_OUT, QUICK_OUT
+from minisparse.threads import get_num_threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "List the published tables that `minisparse reproduce` can do."
+    parser.description = (
+        "List the published tables that `minisparse reproduce` can do. The minutes come from a "
+        "measurement of this machine, ten seconds at the first time (with MINISPARSE_MEASURE=no "
+        "there is none, and they are those of the machine that the figures are from)."
+    )
     parser.add_argument("--json", action="store_true", help="the same for programs")
     parser.add_argument(
         "--out",
@@ -27,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the list."""
     entries = []
-    for id in catalogue.names():
-        experiment = catalogue.find(id)
+    experiments = [catalogue.find(id) for id in catalogue.names()]
+    pace = of_this_machine(r for e in experiments for r in e.seeds_by_recipe(quick=False))
+    for id, experiment in zip(catalogue.names(), experiments, strict=True):
         status, where = last_status(id, args.out)
         entries.append(
             {
@@ -36,13 +43,13 @@ def run(args: argparse.Namespace) -> int:
                 "title": experiment.title,
                 "paper": experiment.paper,
                 "where": experiment.where,
-                "minutes": experiment.total_minutes(),
+                "minutes": experiment.total_minutes(pace, get_num_threads()),
                 "seeds": experiment.seeds,
                 "status": status,
                 "status_from": where,
             }
         )
-    print(json.dumps(entries, indent=1) if args.json else _table(entries))
+    print(json.dumps(entries, indent=1) if args.json else _table(entries, pace))
     return 0
 
 
@@ -77,7 +84,7 @@ def _status(found: dict[str, Any]) -> str:
     return f"{counts} ({results.seeds_of_rows(found)})"
 
 
-def _table(entries: list[dict[str, Any]]) -> str:
+def _table(entries: list[dict[str, Any]], pace: Pace) -> str:
     grid = [("id", "paper and table", "minutes", "last status")]
     for entry in entries:
         where = f" [{entry['status_from']}]" if entry["status_from"] else ""
@@ -94,4 +101,6 @@ def _table(entries: list[dict[str, Any]]) -> str:
         f"{id.ljust(id_width)}  {paper.ljust(paper_width)}  {minutes.rjust(minutes_width)}  {status}"
         for id, paper, minutes, status in grid
     ]
-    return "\n".join([*lines, "", "minutes: on 2 cores, for the default number of seeds"])
+    whose = "of this machine, as measured" if pace.measured else "of the machine of the figures"
+    cores = f"{pace.cores} core{'' if pace.cores == 1 else 's'}"
+    return "\n".join([*lines, "", f"minutes: on {cores} {whose}, for the default number of seeds"])

@@ -100,6 +100,35 @@ def is_weight(name: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Work:
+    """A kind of training step, as far as its time depends on it.
+
+    Attributes
+    ----------
+    model : str
+    method : str
+        What is done besides: "unspecific" or "specific" sensitivity, "gates", "zeroing", a method of
+        `minisparse.experiments.recipes.bayesian`; "dense" for nothing that takes time.
+    image : tuple of int
+        Height, width and channels.
+    optimizer : {"sgd", "adam"}
+    form : str
+    examples : int, optional
+        Of the sensitivity; see `minisparse.prune.sensitivity.SensitivityPruning`.
+    """
+
+    model: str
+    method: str
+    image: tuple[int, int, int] = (28, 28, 1)
+    optimizer: str = "sgd"
+    form: str = "per-sample"
+    examples: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image", tuple(self.image))  # a list, if it was read from a file
+
+
+@dataclass(frozen=True)
 class Recipe(ABC):
     """A kind of training; a subclass is a frozen dataclass whose fields are the settings.
 
@@ -143,6 +172,13 @@ class Recipe(ABC):
     @abstractmethod
     def quick(self) -> "Recipe":
         """Return a reduced version that takes seconds; it differs in its settings."""
+
+    def work(self) -> Mapping[Work, float]:
+        """Return how many steps of each kind a run takes, each on 100 examples.
+
+        Empty if that is not known, or much time goes into something else.
+        """
+        return {}
 
     def epoch_of(self, point: str | None) -> int | None:  # noqa: ARG002
         """Return after which epoch of the history a point of the outcome was measured.

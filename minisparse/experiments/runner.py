@@ -10,6 +10,7 @@ from minisparse.experiments import results as results_
 from minisparse.experiments.comparison import Comparison
 from minisparse.experiments.experiment import Experiment
 from minisparse.experiments.jobs import Finished, Job, do
+from minisparse.experiments.pace import Pace, of_this_machine
 from minisparse.experiments.recipe import Outcome, Recipe
 from minisparse.experiments.results import Results
 from minisparse.experiments.store import (
@@ -39,6 +40,10 @@ class Plan:
         Folder of the results.
     finished : dict of (recipe, seed) to StoredRun
         Runs that need not be done. Those that are done are added.
+    pace : Pace
+        Of the machine that the minutes are for.
+    at_once : int
+        How many runs go on at a time.
     """
 
     parts: list[tuple[Experiment, Comparison, list[Job]]]
@@ -46,6 +51,8 @@ class Plan:
     quick: bool
     out: Path
     finished: dict[tuple[Recipe, int], StoredRun]
+    pace: Pace
+    at_once: int = 1
 
     def missing(self) -> list[Job]:
         """Return the jobs to do."""
@@ -58,21 +65,27 @@ class Plan:
     def lines(self) -> Iterator[str]:
         """Say what will be done and how long it takes."""
         missing = self.missing()
-        minutes = sum(job.minutes for job in missing)
+        minutes = self._together(missing)
         quick = "QUICK RUN (reduced training, not compared with the papers): " if self.quick else ""
-        todo = f"{_count(len(missing), 'run')} to do, about {_minutes(minutes)} on 2 cores"
+        where = "this machine" if self.pace.measured else _count(self.cores(), "core")
+        todo = f"{_count(len(missing), 'run')} to do, about {_minutes(minutes)} on {where}"
         yield f"{quick}{todo if missing else 'all runs are finished'}; results go to {self.out}"
         width = max(len(part[0].id) for part in self.parts)
         for experiment, _, jobs in self.parts:
             left = [job for job in jobs if not self.has(job)]
-            todo = (
-                f"{_count(len(left), 'run')} to do, about {_minutes(sum(j.minutes for j in left))}"
-            )
+            todo = f"{_count(len(left), 'run')} to do, about {_minutes(self._together(left))}"
             yield (
                 f"  {experiment.id.ljust(width)}  {experiment.title}; "
                 f"{self._seeds(experiment)}, {len(jobs) - len(left)} of "
                 f"{_count(len(jobs), 'run')} finished" + (f", {todo}" if left else "")
             )
+
+    def cores(self) -> int:
+        """Return on how many cores runs go on; no more than one run on each."""
+        return min(self.at_once, self.pace.cores)
+
+    def _together(self, jobs: Sequence[Job]) -> float:
+        return self.pace.together([job.minutes for job in jobs], self.at_once)
 
     def _seeds(self, experiment: Experiment) -> str:
         return results_.seeds_text(len(experiment.seeds_of(n, self.seeds)) for n in experiment.rows)
@@ -86,6 +99,7 @@ def make_plan(
     seeds: int | None = None,
     quick: bool = False,
     force: bool = False,
+    at_once: int = 1,
 ) -> Plan:
     """Find out which runs are needed and which of them are there.
 
@@ -102,27 +116,35 @@ def make_plan(
         Plan the reduced versions.
     force : bool
         Do not use the runs that are there.
+    at_once : int
+        How many go on at a time.
     """
-    plan = Plan([], seeds, quick, out, {})
+    work = {
+        (recipe, seed): None
+        for experiment in experiments
+        for recipe, needed in experiment.seeds_by_recipe(quick=quick, asked=seeds).items()
+        for seed in needed
+    }
+    found = {} if force else {run: store.load(*run) for run in work}
+    finished = {run: stored for run, stored in found.items() if stored is not None}
+    pace = of_this_machine(recipe for recipe, seed in work if (recipe, seed) not in finished)
+    plan = Plan([], seeds, quick, out, finished, pace, at_once)
     planned: set[tuple[Recipe, int]] = set()
     for experiment in experiments:
         labels: dict[Recipe, list[str]] = {}
         for name in experiment.rows:
             labels.setdefault(experiment.recipe(name, quick=quick), []).append(name)
-        minutes = (experiment.quick_minutes if quick else experiment.minutes) / len(labels)
         jobs = []
         for recipe, needed in experiment.seeds_by_recipe(quick=quick, asked=seeds).items():
             names = labels[recipe]
             series = experiment.rows[names[0]].series
+            minutes = experiment.minutes_of(recipe, pace, quick=quick)
             label = names[0] if len(names) == 1 else series or ", ".join(names)
             for seed in needed:
                 if (recipe, seed) in planned:
                     continue
                 planned.add((recipe, seed))
                 jobs.append(Job(recipe, seed, experiment.id, f"{label}, seed {seed}", minutes))
-                run = None if force else store.load(recipe, seed)
-                if run is not None:
-                    plan.finished[recipe, seed] = run
         plan.parts.append((experiment, experiment.comparison(), jobs))
     return plan
 
@@ -166,18 +188,20 @@ def reproduce(
     """
     store = Store(out / "runs", display.warn)
     _check_folder(experiments, out, quick)
-    plan = make_plan(experiments, store=store, out=out, seeds=seeds, quick=quick, force=force)
+    timed = [experiment.id for experiment in experiments if experiment.alone]
+    if timed:
+        at_once = 1
+    plan = make_plan(
+        experiments, store=store, out=out, seeds=seeds, quick=quick, force=force, at_once=at_once
+    )
     for line in plan.lines():
         display.say(line)
     missing = plan.missing()
-    alone = [experiment.id for experiment, *_ in plan.parts if experiment.alone]
-    if alone and cluster is not None and missing:
+    if timed and cluster is not None and missing:
         raise ValueError(
-            f"{', '.join(alone)} measures time on this machine, with no other run beside it: "
+            f"{', '.join(timed)} measures time on this machine, with no other run beside it: "
             "reproduce it without --cluster"
         )
-    if alone:
-        at_once = 1
     done = 0
     written: list[Results] = []
     waiting = list(plan.parts)

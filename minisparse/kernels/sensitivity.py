@@ -11,7 +11,15 @@ from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.jit import jit
 from minisparse.kernels.linear import share
-from minisparse.kernels.listed import GROUP, group_of, lanes_of, pad_rows, padded, step_of
+from minisparse.kernels.listed import (
+    GROUP,
+    add_listed,
+    group_of,
+    lanes_of,
+    pad_rows,
+    padded,
+    step_of,
+)
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
@@ -32,8 +40,15 @@ def _magnitude_product(x, m, b, c, inputs, columns, width, lanes, rows, factors,
             few = min(GROUP, i1 - i)
             count = _list_inputs(x, i, few, inputs, n, rows_, factors_)
             for j in range(0, width, step):
-                group_of(factors_, 0, count, rows_, b, j, width, lanes, part_, zeros)
                 wide = min(step, columns - j)
+                if few == GROUP and wide == step:  # it can stay where it is computed
+                    at = i * columns + j
+                    add_listed(
+                        count, factors_, 0, rows_, 0, b, j, width, lanes, c, at, columns, lanes,
+                        zeros, 0, -np.inf,
+                    )  # fmt: skip
+                    continue
+                group_of(factors_, 0, count, rows_, b, j, width, lanes, part_, zeros)
                 for r in range(few):
                     at = (i + r) * columns + j
                     c_, part_r = c[at : at + wide], part_[r * step : r * step + wide]

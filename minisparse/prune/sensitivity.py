@@ -343,20 +343,21 @@ def chain_sensitivity(
             m = delta[0] if len(delta) == 1 else delta
             m = xp.abs(m) if m.ndim == 2 else xp.abs(m).sum(axis=0)
             m *= factor
-            s, of_bias = kernel("magnitude_product", x)(x, m), m.sum(axis=0)
+            s = kernel("magnitude_product", x)(x, m)
+            of_bias = m.sum(axis=0) if biases else None
         else:
-            geometry = w.shape[:2], each.layer.stride, each.layer.padding
+            geometry, of_bias = (w.shape[:2], each.layer.stride, each.layer.padding), None
             if each.winner is None:
                 s = kernel("conv2d_weight_grad_magnitude", x)(x, delta, *geometry)
             else:
                 magnitudes = kernel("conv2d_pool_weight_grad_magnitude", x)
                 s = magnitudes(x, delta, each.winner, *geometry)
-                delta = delta * (each.winner < 4)
             s *= factor
             if biases:
+                delta = delta if each.winner is None else delta * (each.winner < 4)
                 of_bias = factor * xp.abs(delta.sum(axis=(2, 3))).sum(axis=(0, 1))
         found[joined(each.name, "weight")] = s
-        if biases and each.layer.bias is not None:
+        if of_bias is not None and each.layer.bias is not None:
             found[joined(each.name, "bias")] = of_bias
     return found
 

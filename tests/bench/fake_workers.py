@@ -27,7 +27,7 @@ class FakeWorker:
             return {"us": us, "calls": max(1, int(1e6 * request["seconds"] / us)), "cpu": self.cpu}
         if do == "describe":
             return {"versions": {self.name: "1.0"}}
-        return {"peak": 1e11}
+        return {"peak": 1e11, "bandwidth": 1e10}
 
     def __enter__(self):
         return self

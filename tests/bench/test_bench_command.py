@@ -61,6 +61,7 @@ def test_names_are_those_that_the_goals_use():
     assert list(CASES) == [
         *("lenet300-train", "lenet300-infer", "lenet5-train", "lenet5-infer"),
         *("op-overhead", "sparse-csr", "shrunk"),
+        *("conv", "batchnorm", "relu", "mlp", "vgg16", "resnet20", "methods"),
     ]
     assert set(peers.PEERS) == {
         *("ours", "dense", "dense-compiled", "numpy", "scipy-csr", "autograd", "mygrad", "jax"),
@@ -84,6 +85,7 @@ def test_the_quick_run_leaves_out_what_is_slow(capsys):
     assert cli.main(["bench", "--quick", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert "torch-compile" not in {r["peer"] for r in told["rows"]}
+    assert {CASES[r["case"]].kind for r in told["rows"]} == {"net"}
     assert {r["batch"] for r in told["rows"] if r["case"] == "lenet5-infer"} == {100}
     assert {r["threads"] for r in told["rows"]} == {1}
     assert "startup" not in told["machine"]

@@ -5,6 +5,7 @@ import pytest
 from minisparse import cli
 from minisparse.experiments import building, catalogue, results, runner, tables
 from minisparse.experiments.comparison import RECALLED
+from minisparse.experiments.pace import Pace
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.store import StoredRun
 
@@ -108,7 +109,7 @@ def test_quick_runs_are_other_runs(experiment):
 
 def test_the_headline_fits_its_time():
     headline = catalogue.find(catalogue.DEFAULT)
-    assert headline.total_minutes() <= 12
+    assert headline.total_minutes(Pace({}), 2) <= 12
     assert headline.quick_minutes * headline.seeds <= 1.5
 
 

@@ -8,13 +8,17 @@ import numpy as np
 
 from minisparse.bench import workload
 from minisparse.bench.cases import Task
+from minisparse.bench.growth import Variant, walk
 from minisparse.bench.jobs import Job, net_job
+from minisparse.bench.peers import growing
 
 _LR, _MOMENTUM = np.float32(workload.LEARNING_RATE), np.float32(workload.MOMENTUM)
 
 
 def build(task: Task) -> Job:
     """Return the job."""
+    if task.variant:
+        return growing.job(Perceptron, task)
     return net_job(LeNet5() if task.net == "lenet5" else LeNet300(), task)
 
 
@@ -51,6 +55,43 @@ class _Net:
             v *= _MOMENTUM
             v += g
             p -= _LR * v
+
+
+class Perceptron(_Net):
+    """The perceptrons of `growth`: the products are those of NumPy's BLAS."""
+
+    def __init__(self, variant: Variant) -> None:
+        self.names = [name for name, layer in walk(variant.layers) if layer[0] == "linear"]
+
+    def batch(self, x: np.ndarray) -> np.ndarray:
+        """Keep the inputs as they are."""
+        return x
+
+    def train_step(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Take a step and return the loss before it."""
+        kept = [x]
+        for name in self.names[:-1]:
+            kept.append(np.maximum(self.linear(name, kept[-1]), 0))
+        loss, g = cross_entropy(self.linear(self.names[-1], kept[-1]), y)
+        gradients: dict[str, np.ndarray] = {}
+        for name, h in zip(reversed(self.names), reversed(kept), strict=True):
+            gradients |= self.linear_gradients(name, h, g)
+            if h is not x:
+                g = (g @ self.p[f"{name}.weight"].T) * (h > 0)
+        self.update(gradients)
+        return float(loss)
+
+    def there_and_back(self, x: Any, g: Any) -> tuple[Any, Any]:
+        """Fail: perceptrons are trained."""
+        raise NotImplementedError
+
+    def result(self, array: Any) -> np.ndarray:
+        """Fail as well."""
+        raise NotImplementedError
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Fail as well."""
+        raise NotImplementedError
 
 
 class LeNet300(_Net):

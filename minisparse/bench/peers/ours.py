@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from minisparse.autodiff import Tensor, no_grad
+from minisparse import nn
+from minisparse.autodiff import Tensor, cross_entropy, no_grad
 from minisparse.bench import workload
 from minisparse.bench.cases import Task
+from minisparse.bench.growth import Layer, Variant
 from minisparse.bench.jobs import Job, addition_job, net_job, operands
+from minisparse.bench.peers import growing, pruning
 from minisparse.nn import LeNet5, LeNet300, Module
 from minisparse.one_step import OneStep
 from minisparse.optim import SGD
@@ -27,6 +30,10 @@ def build(task: Task) -> Job:
     """Return our job."""
     if task.chain:
         return _addition(task)
+    if task.case == "methods":
+        return pruning.job(task)
+    if task.variant:
+        return growing.job(_Grown, task)
     whole = _as_it_is if task.training else _compiled
     form = whole if task.sparsity is None else _smaller
     return net_job(_Net(task, form), task, _to_numpy)
@@ -34,6 +41,8 @@ def build(task: Task) -> Job:
 
 def dense(task: Task) -> Job:
     """Return the job of the model that is not made smaller: zeros are stored and multiplied."""
+    if task.case == "methods":
+        return pruning.dense_job(task)
     return net_job(_Net(task, _as_it_is), task, _to_numpy)
 
 
@@ -76,14 +85,95 @@ class _Net:
 
     def train_step(self, x: Tensor, y: np.ndarray) -> Tensor:
         found = self.step(x.array, y)
-        if found is None:
-            raise RuntimeError(f"a step is not one call here: {self.step.why_not}")
+        if found is None:  # the definitions run, or the network is no chain
+            return _recorded_step(self.model, self.optimizer, x, y)
         self.step.update(self.optimizer)
         return found[0]
 
     def logits(self, x: Tensor) -> Tensor:
         with no_grad():
             return self.applied(x)
+
+
+def _recorded_step(model: Module, optimizer: SGD, x: Tensor, y: np.ndarray) -> Tensor:
+    loss = cross_entropy(model(x), y)
+    for p in model.parameters():
+        p.grad = None
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+class _Sum(Module):
+    """The sum of two ways."""
+
+    def __init__(self, body: Module, way: Module) -> None:
+        self.body, self.way = body, way
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return self.body(x) + self.way(x)
+
+
+class _Grown:
+    """A network of `growth`."""
+
+    def __init__(self, variant: Variant) -> None:
+        self.model = _sequence(variant.layers)
+        self.parameters = self.model.parameters()
+        self.optimizer: SGD | None = None
+        self.step: OneStep | None = None
+
+    def load(self, weights: dict[str, np.ndarray]) -> None:
+        self.model.load_state_dict({**self.model.state_dict(), **weights})
+        if self.parameters:
+            self.optimizer = SGD(self.model, workload.LEARNING_RATE, workload.MOMENTUM)
+        self.model.train(True)
+        self.step = OneStep(self.model, self.parameters)
+
+    def batch(self, x: np.ndarray) -> Tensor:
+        return Tensor(x)
+
+    def there_and_back(self, x: Tensor, g: Tensor) -> tuple[Tensor, Any]:
+        x.requires_grad, x.grad = True, None
+        for p in self.parameters:
+            p.grad = None
+        y = self.model(x)
+        y.backward(g)
+        return y, x.grad
+
+    def result(self, array: Tensor) -> np.ndarray:
+        return array.numpy()
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        named = self.model.named_parameters()
+        return {name: p.grad.numpy() for name, p in named if p.grad is not None}
+
+    def labels(self, y: np.ndarray) -> np.ndarray:
+        return y
+
+    def train_step(self, x: Tensor, y: np.ndarray) -> float:
+        assert self.step is not None
+        assert self.optimizer is not None
+        found = self.step(x.array, y)
+        if found is None:
+            return _recorded_step(self.model, self.optimizer, x, y).item()
+        self.step.update(self.optimizer)
+        return found[0].item()
+
+
+def _sequence(layers: list[Layer]) -> nn.Sequential:
+    rng = np.random.default_rng(0)
+    makers: dict[str, Callable[..., Module]] = {
+        "conv": lambda k, c, o, same: nn.Conv2d(c, o, k, padding=k // 2 if same else 0, rng=rng),
+        "linear": lambda n, m: nn.Linear(n, m, rng=rng),
+        "norm": nn.BatchNorm2d,
+        "relu": nn.ReLU,
+        "pool": nn.MaxPool2d,
+        "mean": nn.AvgPool2d,
+        "flatten": nn.Flatten,
+        "sum": lambda body, way: _Sum(_sequence(body), _sequence(way)),
+    }
+    return nn.Sequential(*(makers[kind](*numbers) for kind, *numbers in layers))
 
 
 def _smaller(model: Module, task: Task) -> Module:

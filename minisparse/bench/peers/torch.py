@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -14,16 +15,22 @@ import numpy as np
 
 from minisparse.bench import workload
 from minisparse.bench.cases import Task
+from minisparse.bench.growth import Layer, Variant
 from minisparse.bench.jobs import Job, addition_job, net_job, operands
+from minisparse.bench.peers import growing
 
 
 def eager(task: Task) -> Job:
     """Return the job in PyTorch's default layout; also that of the addition."""
+    if task.variant:
+        return growing.job(_Grown, task)
     return _addition(task) if task.chain else net_job(_Net(task), task, _to_numpy)
 
 
 def channels_last(task: Task) -> Job:
     """Return the job with images and convolutions stored channels last."""
+    if task.variant:
+        return growing.job(partial(_Grown, channels_last=True), task)
     return net_job(_Net(task, channels_last=True), task, _to_numpy)
 
 
@@ -32,6 +39,8 @@ def compiled(task: Task) -> Job:
 
     Convolutions are channels last in inference, where that is faster, not in training.
     """
+    if task.variant:
+        return growing.job(partial(_Grown, channels_last=True, compiled=True), task)
     net = _Net(task, channels_last=task.net == "lenet5" and not task.training, compiled=True)
     return net_job(net, task, _to_numpy)
 
@@ -105,6 +114,100 @@ class _Net:
     def logits(self, x: Any) -> Any:
         with self.torch.inference_mode():
             return self.forward(x)
+
+
+class _Grown:
+    """A network of `growth`."""
+
+    def __init__(
+        self, variant: Variant, channels_last: bool = False, compiled: bool = False
+    ) -> None:
+        torch = self.torch = _torch()
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = _sequence(torch, variant.layers)
+        self.model.to(memory_format=self.layout)
+        self.optimizer = None
+        if variant.training:
+            self.optimizer = torch.optim.SGD(
+                self.model.parameters(), workload.LEARNING_RATE, workload.MOMENTUM, fused=True
+            )
+        self.loss = torch.compile(self._loss) if compiled else self._loss
+        self.forward = torch.compile(self.model) if compiled else self.model
+
+    def load(self, weights: dict[str, np.ndarray]) -> None:
+        with self.torch.no_grad():
+            for name, p in self.model.named_parameters():
+                p.copy_(self.torch.from_numpy(np.ascontiguousarray(_turned(weights[name], True))))
+        if self.optimizer is not None:
+            self.optimizer.state.clear()
+
+    def batch(self, x: np.ndarray) -> Any:
+        if x.ndim != 4:
+            return self.torch.from_numpy(x.copy())
+        first = self.torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+        return first.contiguous(memory_format=self.layout)
+
+    def there_and_back(self, x: Any, g: Any) -> tuple[Any, Any]:
+        x.requires_grad_()
+        x.grad = None
+        for p in self.model.parameters():
+            p.grad = None
+        y = self.forward(x)
+        y.backward(g)
+        return y, x.grad
+
+    def result(self, array: Any) -> np.ndarray:
+        found = np.asarray(array.detach())
+        return found.transpose(0, 2, 3, 1) if found.ndim == 4 else found
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        named = self.model.named_parameters()
+        return {name: _turned(np.asarray(p.grad), False) for name, p in named}
+
+    def labels(self, y: np.ndarray) -> Any:
+        return self.torch.from_numpy(y)
+
+    def _loss(self, x: Any, y: Any) -> Any:
+        return self.torch.nn.functional.cross_entropy(self.model(x), y)
+
+    def train_step(self, x: Any, y: Any) -> Any:
+        assert self.optimizer is not None
+        self.optimizer.zero_grad()
+        loss = self.loss(x, y)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+def _sequence(torch: Any, layers: list[Layer]) -> Any:
+    nn = torch.nn
+
+    class Residual(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, body: Any, way: Any) -> None:
+            super().__init__()
+            self.body, self.way = body, way
+
+        def forward(self, x: Any) -> Any:
+            return self.body(x) + self.way(x)
+
+    makers = {
+        "conv": lambda k, c, o, same: nn.Conv2d(c, o, k, padding=k // 2 if same else 0),
+        "linear": nn.Linear,
+        "norm": nn.BatchNorm2d,
+        "relu": nn.ReLU,
+        "pool": lambda: nn.MaxPool2d(2),
+        "mean": nn.AvgPool2d,
+        "flatten": nn.Flatten,
+        "sum": lambda body, way: Residual(_sequence(torch, body), _sequence(torch, way)),
+    }
+    return nn.Sequential(*(makers[kind](*numbers) for kind, *numbers in layers))
+
+
+def _turned(w: np.ndarray, to_torch: bool) -> np.ndarray:
+    """Turn a weight from our layout to PyTorch's, or back."""
+    if w.ndim == 4:
+        return w.transpose((3, 2, 0, 1) if to_torch else (2, 3, 1, 0))
+    return w.T if w.ndim == 2 else w
 
 
 class _CSRNet:

@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minisparse.experiments.calibration import (
     calibration_error,
     negative_log_likelihood,
     probabilities,
 )
-from minisparse.experiments.recipe import Outcome, Progress
+from minisparse.experiments.recipe import Outcome, Progress, Work
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.gradual import Gradual
 from minisparse.experiments.recipes.scratch import SCRATCH, from_scratch, units_mask
@@ -48,6 +50,8 @@ NOISE: dict[str, tuple[Callable[..., None], type[PosteriorTraining[Any]]]] = {
     "bc-gnj": (add_normal_scales, BayesianCompression),
     "vibnet": (add_bottlenecks, VIBNet),
 }
+ARM = "l0-arm"
+METHODS = (*NOISE, ARM)
 WEIGHTS = "sparse-variational-dropout"  # the one that removes single weights
 
 
@@ -61,7 +65,7 @@ class Bayesian(Classifier):
     Parameters
     ----------
     method : str
-        A name in `NOISE`, or "l0-arm".
+        One of `METHODS`.
     strength : float
         beta or gamma, 1 is Bayes' rule; lambda of L0-ARM, before the division by N.
     initial : float or None
@@ -96,6 +100,11 @@ class Bayesian(Classifier):
         """Return the number of epochs, those of the controls included."""
         return (3 if self.controls else 1) * (self.dense_epochs + self.noise_epochs)
 
+    def work(self) -> dict[Work, float]:
+        """Return the steps with noise, and those without."""
+        rest = self.total_epochs() - self.noise_epochs
+        return self.steps({"dense": rest, self.method: self.noise_epochs})
+
     def quick(self) -> Bayesian:
         """Return a version with few epochs on 6,000 images."""
         return self.reduced(
@@ -106,13 +115,15 @@ class Bayesian(Classifier):
         """Train and measure."""
         session = Session(self, seed, checkpoint, progress)
         session.train(self.dense_epochs)
-        method = self._put_noise(session)
-        start = self.noise_epochs - self.decay_epochs
-        session.train(
-            self.noise_epochs,
-            [method],
-            schedules.geometric(start, self.noise_epochs, self.final_lr),
+        names, n = ["fc1", "fc2", "fc3"], len(session.training)
+        method = put_noise(
+            *(session.model, names, session.rng, n),
+            *(self.method, self.strength, self.warm_up, self.initial),
         )
+        falling = schedules.geometric(
+            self.noise_epochs - self.decay_epochs, self.noise_epochs, self.final_lr
+        )
+        session.train(self.noise_epochs, [method], falling)
         plain, _ = harden(session.model)
         remove_dead_nodes(plain, session.training.images[:2].astype("float32"))
         end = session.outcome(model=plain, history=session.history)
@@ -123,16 +134,6 @@ class Bayesian(Classifier):
             points |= self._controls(session, plain)
         session.close()
         return replace(end, points=points)
-
-    def _put_noise(self, session: Session) -> Method:
-        names, n = ["fc1", "fc2", "fc3"], len(session.training)
-        start = {} if self.initial is None else {"initial": self.initial}
-        if self.method == "l0-arm":
-            add_binary_gates(session.model, names, session.rng, **start)
-            return L0ARM(self.strength, n)
-        add, training = NOISE[self.method]
-        add(session.model, names, session.rng, **start)
-        return training(n, self.warm_up, self.strength)
 
     def _drawn(self, session: Session, end: Outcome) -> Outcome:
         """Measure the average of draws: of all weights, since noise removes none."""
@@ -174,6 +175,38 @@ class Bayesian(Classifier):
         own = {"train_error": pruned.history[-1]["train_error"]}
         points[MAGNITUDE] = replace(pruned, history=(), extra={**pruned.extra, **own})
         return points
+
+
+def put_noise(
+    model: Module,
+    names: list[str],
+    rng: np.random.Generator,
+    n: int,
+    method: str,
+    strength: float = 1.0,
+    warm_up: float = 4.0,
+    initial: float | None = None,
+) -> Method:
+    """Put a method's noise into layers, and return what trains it.
+
+    Parameters
+    ----------
+    model : Module
+    names : list of str
+        Of the layers.
+    rng : numpy.random.Generator
+    n : int
+        Training images.
+    method, strength, warm_up, initial
+        Of `Bayesian`.
+    """
+    start = {} if initial is None else {"initial": initial}
+    if method == ARM:
+        add_binary_gates(model, names, rng, **start)
+        return L0ARM(strength, n)
+    add, training = NOISE[method]
+    add(model, names, rng, **start)
+    return training(n, warm_up, strength)
 
 
 _SHARED = ("model", "dataset", "optimizer", "lr", "batch_size", "images", "hold_out")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from minisparse.experiments.recipe import Outcome, Progress
+from minisparse.experiments.recipe import Outcome, Progress, Work
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.milestones import Milestones
 from minisparse.experiments.recipes.scratch import SCRATCH, from_scratch
@@ -64,6 +64,11 @@ class L0(Classifier):
     def total_epochs(self) -> int:
         """Return the number of epochs, those from scratch included."""
         return self.epochs + (self.scratch.total_epochs() if self.scratch else 0)
+
+    def work(self) -> dict[Work, float]:
+        """Return the steps with gates, and those from scratch."""
+        from_new = self.scratch.work() if self.scratch else {}
+        return {**self.steps({"gates": self.epochs}), **from_new}
 
     def quick(self) -> L0:
         """Return a version with few epochs on 6,000 images; average and decay are as much shorter."""

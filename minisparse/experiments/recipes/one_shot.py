@@ -22,7 +22,7 @@ import numpy as np
 
 from minisparse.autodiff import no_grad
 from minisparse.data import batches
-from minisparse.experiments.recipe import Outcome, Progress
+from minisparse.experiments.recipe import Outcome, Progress, Work
 from minisparse.experiments.recipes.session import Classifier, Session
 from minisparse.nn import Module
 from minisparse.nn.names import joined
@@ -103,6 +103,10 @@ class OneShot(Classifier):
         return self.dense_epochs + self.retrain_epochs * (
             1 + len(self.arms) * len(self.compressions)
         )
+
+    def work(self) -> dict[Work, float]:
+        """Return nothing: pruning takes as long as training, and is not counted in steps."""
+        return {}
 
     def epoch_of(self, point: str | None) -> int:
         """Return the last epoch of an arm; 0, which no line of the history has, for one at once."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minisparse.experiments.recipe import Outcome, Progress
+from minisparse.experiments.recipe import Outcome, Progress, Work
 from minisparse.experiments.recipes.dose import DosedSensitivity
 from minisparse.experiments.recipes.milestones import Milestones
 from minisparse.experiments.recipes.session import Classifier, Ramp, Session
@@ -63,6 +63,16 @@ class Sensitivity(Classifier):
     def total_epochs(self) -> int:
         """Return the number of epochs of the three phases."""
         return self.dense_epochs + self.sparsify_epochs + self.finetune_epochs
+
+    def work(self) -> dict[Work, float]:
+        """Return the steps with the regularizer, and those without."""
+        if self.variant == "none":
+            return super().work()
+        epochs = {
+            "dense": self.total_epochs() - self.sparsify_epochs,
+            self.variant: self.sparsify_epochs,
+        }
+        return self.steps(epochs, form=self.form, examples=self.examples)
 
     def quick(self) -> Sensitivity:
         """Return a version with few epochs on 6,000 images and a strength to match."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,7 @@ import numpy as np
 from minisparse.data import Dataset, Split, load
 from minisparse.data.batching import Normalization
 from minisparse.experiments.calibration import calibration_error, probabilities
-from minisparse.experiments.recipe import Outcome, Progress, Recipe
+from minisparse.experiments.recipe import Outcome, Progress, Recipe, Work
 from minisparse.experiments.recipes.milestones import Milestones
 from minisparse.nn import LeNet5, LeNet300, Module, SmallCNN
 from minisparse.optim import EMA, SGD, Adam, Optimizer, Schedule
@@ -27,6 +28,10 @@ MODELS: dict[str, Callable[..., Module]] = {
     "small-cnn": lambda shape, rng: SmallCNN(shape, rng=rng),
     "small-cnn-dropout": lambda shape, rng: SmallCNN(shape, dropout=0.5, rng=rng),
     "small-cnn-norm": lambda shape, rng: SmallCNN(shape, batch_norm=True, rng=rng),
+}
+_SIZES: dict[str, tuple[int, tuple[int, int, int]]] = {  # training images, and one of them
+    "mnist": (60_000, (28, 28, 1)),
+    "cifar10": (50_000, (32, 32, 3)),
 }
 _VALIDATION_SEED = 20_000  # the held-out images are the same for every seed of a run
 
@@ -74,6 +79,22 @@ class Classifier(Recipe):
     def total_epochs(self) -> int:
         """Return how many epochs the whole recipe takes."""
         raise NotImplementedError
+
+    def work(self) -> dict[Work, float]:
+        """Return the steps of training; a recipe whose steps cost more says so."""
+        return self.steps({"dense": self.total_epochs()})
+
+    def steps(self, epochs: Mapping[str, float], **more: Any) -> dict[Work, float]:
+        """Return the steps of each kind, given its epochs; `more` are fields of `Work`."""
+        images, image = _SIZES.get(self.dataset, _SIZES["mnist"])
+        images = min(self.images or images, images - self.hold_out)
+        a_pass = math.ceil(images / self.batch_size) * self.batch_size / 100
+        return {
+            Work(self.model, kind, image, self.optimizer, **(more if kind != "dense" else {})): n
+            * a_pass
+            for kind, n in epochs.items()
+            if n
+        }
 
     def reduced(self, **settings: Any) -> Self:
         """Return the recipe with fewer images, 6,000, and other settings as given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from minisparse.experiments.recipe import Outcome, Progress
+from minisparse.experiments.recipe import Outcome, Progress, Work
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.scratch import SCRATCH, from_scratch
 from minisparse.experiments.recipes.session import Classifier, Ramp, Session, by_layer
@@ -62,6 +62,11 @@ class Stochastic(Classifier):
         """Return the number of epochs of both phases, and of those from scratch."""
         scratch = self.scratch.total_epochs() if self.scratch else 0
         return self.prune_epochs + self.finetune_epochs + scratch
+
+    def work(self) -> dict[Work, float]:
+        """Return the steps with zeroing, and those without."""
+        after = self.total_epochs() - self.prune_epochs
+        return self.steps({"zeroing": self.prune_epochs, "dense": after})
 
     def quick(self) -> Stochastic:
         """Return a version with few epochs on 6,000 images."""
