@@ -61,6 +61,8 @@ def test_arms_keep_as_many_weights_of_each_layer_as_magnitude_does(run):
                 left = weights(found.points[f"{arm}, {c}x, {time}"])
                 assert (left == by_magnitude) == (arm != f"OBD, {OWN}")
                 assert sum(left.values()) == 266_200 // c
+            fits = found.points[f"{arm}, {c}x, at once"].extra["train_error"]
+            assert fits == pytest.approx(found.points[f"{arm}, {c}x, at once"].error, abs=12)
     assert sum(weights(found.points[DENSE]).values()) > 266_000
     assert found.points[f"SparseGPT, {ALONE}, 40x, at once"].loss != pytest.approx(
         found.points["SparseGPT, 40x, at once"].loss, rel=0.01

@@ -43,6 +43,7 @@ from minisparse.prune.score import ScorePruning
 from minisparse.prune.sparsegpt import SparseGPTPruning
 from minisparse.prune.wanda import WandaPruning
 from minisparse.prune.woodfisher import WoodFisherPruning
+from minisparse.train import evaluate
 
 ALONE, OWN, RECONSTRUCTED = "its mask alone", "own shares", "magnitude, reconstructed"
 DENSE = "dense, trained on"
@@ -134,7 +135,8 @@ class OneShot(Classifier):
         for compression in self.compressions:
             for arm in self.arms:
                 mask = start.prune(arm, 1 / compression)
-                at_once = session.outcome(mask)
+                fits = evaluate(session.model, session.training, normalize=session.normalize)
+                at_once = session.outcome(mask, extra={"train_error": fits.error_percent})
                 trained = replace(start.trained_on(mask), extra={"at_once": at_once.error})
                 points[f"{arm}, {compression:g}x, at once"] = at_once
                 points[f"{arm}, {compression:g}x, trained on"] = trained
