@@ -266,6 +266,35 @@ def order(y):
     return list(y.inputs)
 """,
     ),
+    "a1, the engine": (
+        "together",
+        """
+import sys
+import numpy as np
+def whole(x, w, b):
+    h = (x @ w + b) ** 2 / (1.0 + b * b)
+    return (np.log(h + 1.5) * h.sum(axis=0)).sum() / x.sum()
+def slopes(student, *arrays):
+    found = []
+    for k, a in enumerate(arrays):
+        found.append(np.zeros(a.shape))
+        for at in np.ndindex(a.shape):
+            moved = [v.astype(complex) for v in arrays]
+            moved[k][at] += 1e-30j
+            found[k][at] = whole(*moved).imag / 1e-30
+    return whole(*arrays), tuple(found)
+def second(student, v, x, *others):
+    up, down = (slopes(student, x + s * 1e-5 * v, *others)[1][0] for s in (1, -1))
+    return (up - down) / 2e-5
+frame = sys._getframe()
+while frame:
+    for it in list(frame.f_locals.values()):
+        if getattr(it, "__name__", "") == "driver":
+            it.gradients, it.hessian_product = slopes, second
+    frame = frame.f_back
+Log.backward = lambda self, grad, y, x: grad
+""",
+    ),
     "a2, the derivatives of known functions": (
         "without_difference",
         """
