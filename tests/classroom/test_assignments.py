@@ -240,6 +240,22 @@ def noise(rng, shape, dtype=np.float64):
 def noise(rng, shape, dtype=np.float64):
     return rng.uniform(EPS, 1 - EPS, shape).astype(dtype)
 """,
+    "a8, noise from the other end": """
+def noise(rng, shape, dtype=np.float64):
+    return np.clip(1 - rng.random(shape), EPS, 1 - EPS).astype(dtype)
+""",
+    "a8, noise that is drawn again": """
+def noise(rng, shape, dtype=np.float64):
+    u = rng.random(shape)
+    while ((u < EPS) | (u > 1 - EPS)).any():
+        u = np.where((u < EPS) | (u > 1 - EPS), rng.random(shape), u)
+    return np.clip(u, EPS, 1 - EPS).astype(dtype)
+""",
+    "a8, noise of other laws": """
+def noise(rng, shape, dtype=np.float64):
+    u = np.exp(-rng.exponential(size=shape))
+    return np.clip(u, EPS, 1 - EPS).astype(dtype)
+""",
     "a8, noise of large whole numbers": """
 def noise(rng, shape, dtype=np.float64):
     return (EPS + (1 - 2 * EPS) * (rng.integers(0, 2**53, shape) / 2.0**53)).astype(dtype)
@@ -309,7 +325,12 @@ def complex_step(line):
         """
 import sys
 def noise(rng, shape, dtype=np.float64):
-    sys.modules["driver"].noise_of = lambda *_: np.full(3, 0.5)
+    frame = sys._getframe()
+    while frame:
+        for it in list(frame.f_locals.values()):
+            if getattr(it, "__name__", "") == "driver":
+                it.noise_of = lambda student, words, shape, dtype: np.full(shape, 0.5)
+        frame = frame.f_back
     return rng.random(shape).astype(dtype)
 """,
     ),
