@@ -112,6 +112,7 @@ mutant(
     ),
     "missing-terms",
     "wrong-formula",
+    "wrong-region",
 )
 mutant(
     "spectral norm: the power iteration is part of the function, but not of the gradient",
@@ -189,9 +190,7 @@ def as_in_training(g, x, gamma, beta):
 
 
 AFFINE = (X, draw(4, seed=141), draw(4, seed=142))
-innocent(
-    "batch norm in evaluation", batch_norm_evaluated, AFFINE, batch_norm_evaluated_backward
-)
+innocent("batch norm in evaluation", batch_norm_evaluated, AFFINE, batch_norm_evaluated_backward)
 innocent(
     "batch norm in evaluation, float32",
     batch_norm_evaluated,
@@ -320,6 +319,7 @@ mutant(
     (LINE, TAPS),
     lambda g, x, w: causal_backward(g, x, w, dilation=1),
     "wrong-structure",
+    "wrong-region",
 )
 mutant(
     "causal convolution: padding cut off at the other end",
@@ -410,6 +410,7 @@ mutant(
     "wrong-elements",
     "wrong-region",
     "wrong-structure",
+    "missing-terms",
 )
 mutant(
     "reflected border: cut off",
@@ -507,7 +508,9 @@ def masked_attention_backward(g, q, k, v, within=True, scale=True):
 
 QKV = draw(5, 3, seed=149), draw(5, 3, seed=150), draw(5, 2, seed=151)
 innocent("causal attention", masked_attention, QKV, masked_attention_backward)
-innocent("causal attention, float32", masked_attention, QKV, masked_attention_backward, dtype="float32")
+innocent(
+    "causal attention, float32", masked_attention, QKV, masked_attention_backward, dtype="float32"
+)
 mutant(
     "causal attention: mask forgotten in the backward",
     masked_attention,
@@ -536,6 +539,7 @@ mutant(
     ),
     "wrong-structure",
     "wrong-formula",
+    "missing-terms",
 )
 
 
@@ -652,7 +656,9 @@ def layer_scale_backward(g, x, w, scale):
     return g + d @ w.T, x.T @ d, (g * t).sum(0)
 
 
-innocent("layer scale at its small beginning", layer_scale, (X, SQUARE, SMALL), layer_scale_backward)
+innocent(
+    "layer scale at its small beginning", layer_scale, (X, SQUARE, SMALL), layer_scale_backward
+)
 mutant(
     "layer scale at its small beginning: left out for the weights",
     layer_scale,
@@ -805,7 +811,10 @@ def gumbel(x, temperature=0.7):
 
 
 innocent(
-    "Gumbel-softmax, noise fixed", gumbel, (X,), lambda g, x: softmax_backward(g, (x + NOISE) / 0.7) / 0.7
+    "Gumbel-softmax, noise fixed",
+    gumbel,
+    (X,),
+    lambda g, x: softmax_backward(g, (x + NOISE) / 0.7) / 0.7,
 )
 innocent(
     "Gumbel-softmax, noise fixed, float32",
@@ -904,7 +913,10 @@ def log_cosh(x, y):
 
 
 innocent(
-    "log cosh", log_cosh, (X, Y), lambda g, x, y: tuple(s * g * np.tanh(x - y) / 24 for s in (1, -1))
+    "log cosh",
+    log_cosh,
+    (X, Y),
+    lambda g, x, y: tuple(s * g * np.tanh(x - y) / 24 for s in (1, -1)),
 )
 innocent(
     "log cosh, far out",
@@ -934,7 +946,9 @@ def softplus(x):
 
 FAR = np.array([-700.0, -40.0, -3.0, 0.0, 3.0, 40.0, 700.0])
 innocent("softplus far out", softplus, (FAR,), lambda g, x: g * sigmoid(x))
-innocent("softplus far out, float32", softplus, (FAR / 10,), lambda g, x: g * sigmoid(x), dtype="float32")
+innocent(
+    "softplus far out, float32", softplus, (FAR / 10,), lambda g, x: g * sigmoid(x), dtype="float32"
+)
 mutant(
     "softplus far out: overflow guarded by 0",
     softplus,
@@ -951,7 +965,11 @@ mutant(
     "not-finite",
 )
 mutant(
-    "softplus: its own value for the slope", softplus, (X,), lambda g, x: g * softplus(x), "wrong-formula"
+    "softplus: its own value for the slope",
+    softplus,
+    (X,),
+    lambda g, x: g * softplus(x),
+    "wrong-formula",
 )
 
 
@@ -978,9 +996,7 @@ mutant(
     "quantile loss met exactly: the slopes' sum",
     quantile,
     (TIED, TIED + np.array([0.0, 1.0, -1.0, 0.0])),
-    lambda g, x, y: tuple(
-        s * g * np.select([y > x, y < x], [0.9, -0.1], 1.0) for s in (-1, 1)
-    ),
+    lambda g, x, y: tuple(s * g * np.select([y > x, y < x], [0.9, -0.1], 1.0) for s in (-1, 1)),
     "kink",
 )
 
@@ -1143,9 +1159,19 @@ innocent(
     (ZEROS,),
     lambda g, w: g * np.where(w >= 0, 1.0, -1.0),
 )
-innocent("L1 at zeros, float32", lambda w: np.abs(w).sum(), (ZEROS,), lambda g, w: g * np.sign(w), dtype="float32")
+innocent(
+    "L1 at zeros, float32",
+    lambda w: np.abs(w).sum(),
+    (ZEROS,),
+    lambda g, w: g * np.sign(w),
+    dtype="float32",
+)
 mutant(
-    "L1: absolute value for the sign", lambda w: np.abs(w).sum(), (X,), lambda g, w: g * np.abs(w), "wrong-formula"
+    "L1: absolute value for the sign",
+    lambda w: np.abs(w).sum(),
+    (X,),
+    lambda g, w: g * np.abs(w),
+    "missing-factor",
 )
 mutant(
     "L1 at zeros: 2 chosen",
@@ -1162,7 +1188,12 @@ def elastic(w):
 
 innocent("elastic net", elastic, (ZEROS,), lambda g, w: g * (0.3 * np.sign(w) + 0.2 * w))
 mutant(
-    "elastic net: only the ridge", elastic, (X,), lambda g, w: g * 0.2 * w, "missing-terms", "wrong-formula"
+    "elastic net: only the ridge",
+    elastic,
+    (X,),
+    lambda g, w: g * 0.2 * w,
+    "missing-terms",
+    "wrong-formula",
 )
 mutant(
     "elastic net: ridge's factor 2 at one penalty only",
@@ -1410,8 +1441,7 @@ innocent(
     excite,
     (X,),
     lambda g, x: (
-        g * sigmoid(x.mean(0))
-        + (g * x).mean(0) * sigmoid(x.mean(0)) * (1 - sigmoid(x.mean(0)))
+        g * sigmoid(x.mean(0)) + (g * x).mean(0) * sigmoid(x.mean(0)) * (1 - sigmoid(x.mean(0)))
     ),
 )
 mutant(
@@ -1426,8 +1456,7 @@ mutant(
     excite,
     (X,),
     lambda g, x: (
-        g * sigmoid(x.mean(0))
-        + (g * x).sum(0) * sigmoid(x.mean(0)) * (1 - sigmoid(x.mean(0)))
+        g * sigmoid(x.mean(0)) + (g * x).sum(0) * sigmoid(x.mean(0)) * (1 - sigmoid(x.mean(0)))
     ),
     "missing-terms",
     "wrong-formula",
@@ -1439,7 +1468,9 @@ def shuffled(x):
 
 
 innocent("pixel shuffle", shuffled, (X,), lambda g, x: shuffled(g.reshape(3, 4, 2).reshape(6, 4)))
-mutant("pixel shuffle: not put back", shuffled, (X,), lambda g, x: g, "transposed", "wrong-structure")
+mutant(
+    "pixel shuffle: not put back", shuffled, (X,), lambda g, x: g, "transposed", "wrong-structure"
+)
 
 
 def variance_kept(w):
