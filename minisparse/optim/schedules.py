@@ -82,4 +82,5 @@ def geometric(start: float, end: float, final: float) -> Schedule:
     """
     if not (end > start and final > 0):
         raise ValueError(f"expected start < end and final > 0, got {start}, {end}, {final}")
+    start, end, final = map(float, (start, end, final))
     return _until(end, lambda t: float(final ** min(max((t - start) / (end - start), 0.0), 1.0)))

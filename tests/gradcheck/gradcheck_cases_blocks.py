@@ -52,7 +52,6 @@ mutant(
     weight_norm,
     (X, W, SCALES),
     lambda g, x, v, s: (*weight_norm_backward(g, x, v, s)[:2], (x.T @ g * v).sum(0)),
-    "missing-factor",
     "wrong-formula",
 )
 mutant(
@@ -110,8 +109,6 @@ mutant(
         g / (LEFT[:3] @ w @ RIGHT)
         - (g * w).sum() / (LEFT[:3] @ w @ RIGHT) ** 2 * np.outer(RIGHT, LEFT[:3])
     ),
-    "missing-terms",
-    "wrong-formula",
     "wrong-region",
 )
 mutant(
@@ -120,7 +117,6 @@ mutant(
     (W,),
     spectral_norm_backward,
     "missing-terms",
-    "wrong-formula",
 )
 
 
@@ -148,7 +144,6 @@ mutant(
     CHANNELS,
     lambda g, *a: group_norm_backward(g, *a, over=(1, 2)),
     "missing-terms",
-    "wrong-structure",
 )
 mutant(
     "group norm: one group in the backward",
@@ -156,7 +151,6 @@ mutant(
     CHANNELS,
     lambda g, *a: group_norm_backward(g, *a, groups=1),
     "wrong-structure",
-    "wrong-formula",
 )
 mutant(
     "group norm: gamma's gradient over the channels' groups interleaved",
@@ -203,7 +197,6 @@ mutant(
     batch_norm_evaluated,
     AFFINE,
     as_in_training,
-    "wrong-structure",
     "missing-terms",
 )
 mutant(
@@ -215,7 +208,6 @@ mutant(
         *batch_norm_evaluated_backward(g, x, gamma, beta)[1:],
     ),
     "wrong-formula",
-    "missing-factor",
 )
 
 
@@ -247,14 +239,12 @@ mutant(
     AFFINE,
     layer_norm_pair_over_the_batch,
     "wrong-structure",
-    "missing-terms",
 )
 mutant(
     "layer norm with a cache: beta's gradient is gamma's",
     layer_norm_pair,
     AFFINE,
     lambda d, cache: (*layer_norm_pair_backward(d, cache)[:2], (d * cache[0]).sum(0)),
-    "swapped-arguments",
     "wrong-formula",
 )
 
@@ -286,7 +276,6 @@ mutant(
     rms,
     AFFINE[:2],
     lambda g, x, gain: rms_backward(g, x, gain, root=False),
-    "missing-factor",
     "wrong-formula",
 )
 
@@ -318,7 +307,6 @@ mutant(
     causal,
     (LINE, TAPS),
     lambda g, x, w: causal_backward(g, x, w, dilation=1),
-    "wrong-structure",
     "wrong-region",
 )
 mutant(
@@ -327,8 +315,6 @@ mutant(
     (LINE, TAPS),
     lambda g, x, w: causal_backward(g, x, w, padded=False),
     "wrong-structure",
-    "wrong-elements",
-    "transposed",
 )
 mutant(
     "causal convolution: taps in the other order",
@@ -360,9 +346,7 @@ mutant(
         depthwise_backward(g, x, w)[0],
         np.broadcast_to(depthwise_backward(g, x, w)[1].sum(1, keepdims=True), w.shape),
     ),
-    "upstream-ignored",
     "wrong-structure",
-    "missing-terms",
 )
 
 
@@ -377,7 +361,6 @@ mutant(
     (LINE,),
     lambda g, x: g + 0.5 * np.append(g[1:], 0),
     "wrong-elements",
-    "wrong-region",
 )
 mutant(
     "circular: rolled on",
@@ -385,7 +368,6 @@ mutant(
     (LINE,),
     lambda g, x: g + 0.5 * np.roll(g, 1),
     "wrong-structure",
-    "transposed",
 )
 
 
@@ -407,9 +389,6 @@ mutant(
     reflected,
     (LINE,),
     lambda g, x: reflected_backward(g, x, edge=1),
-    "wrong-elements",
-    "wrong-region",
-    "wrong-structure",
     "missing-terms",
 )
 mutant(
@@ -417,9 +396,7 @@ mutant(
     reflected,
     (LINE,),
     lambda g, x: g[2:-2],
-    "wrong-elements",
     "wrong-region",
-    "missing-terms",
 )
 
 
@@ -439,7 +416,6 @@ mutant(
     (X,),
     lambda g, x: g[::2, ::2],
     "missing-terms",
-    "missing-broadcast-sum",
 )
 mutant(
     "nearest neighbours: tiles for neighbours",
@@ -447,7 +423,6 @@ mutant(
     (X,),
     lambda g, x: g.reshape(2, 6, 2, 4).sum((0, 2)),
     "wrong-structure",
-    "transposed",
 )
 
 
@@ -474,8 +449,6 @@ mutant(
     lstm_cell,
     CELL,
     lambda g, x, c: lstm_cell_backward(g, x, c, through_output=False),
-    "wrong-region",
-    "missing-terms",
     "wrong-elements",
 )
 mutant(
@@ -484,7 +457,6 @@ mutant(
     CELL,
     lambda g, x, c: lstm_cell_backward(g, x, c, order=(1, 0, 2, 3)),
     "transposed",
-    "wrong-region",
 )
 
 
@@ -516,10 +488,7 @@ mutant(
     masked_attention,
     QKV,
     lambda g, *a: masked_attention_backward(g, *a, within=False),
-    "wrong-structure",
     "wrong-region",
-    "wrong-elements",
-    "missing-terms",
 )
 mutant(
     "causal attention: scale forgotten",
@@ -537,8 +506,6 @@ mutant(
         masked_attention_backward(g, q, k, v)[0],
         masked_attention_backward(g, q, k, v)[2],
     ),
-    "wrong-structure",
-    "wrong-formula",
     "missing-terms",
 )
 
@@ -567,7 +534,6 @@ mutant(
     (X, TURNS),
     lambda g, x, angle: (rotary(g, angle), rotary_backward(g, x, angle)[1]),
     "wrong-formula",
-    "missing-terms",
 )
 
 
@@ -623,8 +589,6 @@ mutant(
     prelu,
     (X, np.array(0.2)),
     lambda g, x, a: (np.where(x > 0, g, a * g), (g * np.maximum(x, 0)).sum()),
-    "wrong-formula",
-    "upstream-ignored",
     "wrong-structure",
 )
 mutant(
@@ -735,7 +699,6 @@ mutant(
     (X, W),
     lambda g, x, w: autoencoder_backward(g, x, w, encoder=False),
     "missing-terms",
-    "wrong-formula",
 )
 
 
@@ -791,7 +754,6 @@ mutant(
     (SCORES,),
     lambda g, x: (sparsemax(x) > 0) * (g - g.mean()),
     "missing-terms",
-    "wrong-structure",
 )
 mutant(
     "sparsemax: softmax's gradient",
@@ -799,8 +761,6 @@ mutant(
     (SCORES,),
     lambda g, x: sparsemax(x) * (g - g @ sparsemax(x)),
     "wrong-formula",
-    "missing-terms",
-    "wrong-structure",
 )
 
 NOISE = -np.log(-np.log(np.random.default_rng(155).random((6, 4))))
@@ -856,7 +816,6 @@ mutant(
     unit,
     (X, Y),
     lambda g, x, y: unit_backward(g, x, y, project=False),
-    "missing-terms",
     "wrong-formula",
 )
 mutant(
@@ -892,18 +851,14 @@ mutant(
     focal,
     (X,),
     lambda g, x: focal_backward(g, x, through_weight=False),
-    "missing-terms",
     "wrong-formula",
-    "missing-factor",
 )
 mutant(
     "focal loss: cross-entropy's gradient",
     focal,
     (X,),
     lambda g, x: g[:, None] * (softmax(x) - ONES),
-    "missing-terms",
     "wrong-formula",
-    "missing-factor",
 )
 
 
@@ -955,7 +910,6 @@ mutant(
     (FAR,),
     lambda g, x: g * np.where(x > 30, 0.0, sigmoid(x)),
     "wrong-region",
-    "wrong-elements",
 )
 mutant(
     "softplus far out: exp over exp",
@@ -990,7 +944,6 @@ mutant(
     (X, Y),
     lambda g, x, y: tuple(s * g * np.where(y > x, 0.1, -0.9) for s in (-1, 1)),
     "wrong-formula",
-    "wrong-region",
 )
 mutant(
     "quantile loss met exactly: the slopes' sum",
@@ -1035,7 +988,6 @@ mutant(
     lambda d, cache: svm_backward(d, cache, right=False),
     "wrong-elements",
     "wrong-region",
-    "missing-terms",
 )
 
 
@@ -1055,7 +1007,6 @@ mutant(
     smooth_labels,
     (X,),
     lambda g, x: g * (softmax(x) - ONES) / 6,
-    "missing-terms",
     "wrong-formula",
 )
 
@@ -1076,7 +1027,6 @@ mutant(
     contrast,
     (X, Y),
     lambda g, x, y: contrast_backward(g, x, y, positives=False),
-    "missing-terms",
     "wrong-formula",
 )
 
@@ -1098,8 +1048,6 @@ mutant(
     TRIPLET,
     lambda g, a, p, n: triplet_backward(g, a, p, n, active=False),
     "wrong-region",
-    "wrong-elements",
-    "wrong-structure",
 )
 
 
@@ -1126,7 +1074,6 @@ mutant(
     (X, Y),
     lambda g, x, v: (g * x / v, g * 0.5 * (1 - x**2 * np.exp(-v))),
     "wrong-formula",
-    "missing-factor",
 )
 
 
@@ -1146,7 +1093,6 @@ mutant(
     (sigmoid(X),),
     lambda g, x: -2 * g * ONES / (x.sum() + 6),
     "missing-terms",
-    "wrong-formula",
 )
 
 
@@ -1192,7 +1138,6 @@ mutant(
     elastic,
     (X,),
     lambda g, w: g * 0.2 * w,
-    "missing-terms",
     "wrong-formula",
 )
 mutant(
@@ -1200,7 +1145,6 @@ mutant(
     elastic,
     (X,),
     lambda g, w: g * (0.3 * np.sign(w) + 0.4 * w),
-    "missing-terms",
     "wrong-formula",
 )
 
@@ -1224,7 +1168,6 @@ mutant(
     (X,),
     lambda g, w: g * w / np.linalg.norm(w, axis=0),
     "wrong-formula",
-    "missing-factor",
 )
 mutant(
     "group lasso: norms of all groups together",
@@ -1232,7 +1175,6 @@ mutant(
     (X,),
     lambda g, w: g * w / np.linalg.norm(w),
     "wrong-formula",
-    "missing-factor",
 )
 
 
@@ -1260,7 +1202,6 @@ mutant(
     (X,),
     lambda g, x: np.clip(g, -0.5, 0.5) * (np.abs(x) < 0.5),
     "upstream-ignored",
-    "nonlinear",
 )
 
 
@@ -1282,7 +1223,6 @@ mutant(
     (POSITIVE,),
     lambda g, x: running_product_backward(g, x, inclusive=False),
     "missing-terms",
-    "wrong-formula",
 )
 mutant(
     "cumulative product: summed from the front",
@@ -1290,7 +1230,6 @@ mutant(
     (POSITIVE,),
     lambda g, x: np.cumsum(g * np.cumprod(x)) / x,
     "wrong-structure",
-    "transposed",
 )
 
 
@@ -1317,9 +1256,7 @@ mutant(
     embed,
     (X,),
     lambda g, table: embed_backward(g, table, add=False),
-    "missing-terms",
     "wrong-region",
-    "wrong-elements",
 )
 
 
@@ -1351,7 +1288,6 @@ mutant(
     (X,),
     lambda d, cache: (np.eye(4)[cache[0].argmax(2)] * d[..., None]).reshape(cache[1]),
     "transposed",
-    "wrong-structure",
 )
 
 
@@ -1377,17 +1313,13 @@ mutant(
         (d * (cache[0] > 0)).sum(0),
     ),
     "wrong-structure",
-    "missing-terms",
-    "wrong-formula",
 )
 mutant(
     "affine and relu with a cache: bias sees the gradient before the relu",
     affine_relu,
     (X, W, B),
     lambda d, cache: (*affine_relu_backward(d, cache)[:2], d.sum(0)),
-    "missing-terms",
     "wrong-structure",
-    "wrong-formula",
 )
 
 
@@ -1407,7 +1339,6 @@ mutant(
     (X,),
     lambda g, x: g * (np.tanh(softplus(x)) + x * (1 - np.tanh(softplus(x)) ** 2)),
     "wrong-formula",
-    "missing-terms",
 )
 
 
@@ -1427,7 +1358,6 @@ mutant(
     hard_swish,
     (X,),
     lambda g, x: g * np.clip(x + 3, 0, 6) / 6,
-    "missing-terms",
     "wrong-formula",
 )
 
@@ -1459,7 +1389,6 @@ mutant(
         g * sigmoid(x.mean(0)) + (g * x).sum(0) * sigmoid(x.mean(0)) * (1 - sigmoid(x.mean(0)))
     ),
     "missing-terms",
-    "wrong-formula",
 )
 
 
@@ -1468,9 +1397,7 @@ def shuffled(x):
 
 
 innocent("pixel shuffle", shuffled, (X,), lambda g, x: shuffled(g.reshape(3, 4, 2).reshape(6, 4)))
-mutant(
-    "pixel shuffle: not put back", shuffled, (X,), lambda g, x: g, "transposed", "wrong-structure"
-)
+mutant("pixel shuffle: not put back", shuffled, (X,), lambda g, x: g, "transposed")
 
 
 def variance_kept(w):
