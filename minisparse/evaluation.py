@@ -63,13 +63,13 @@ def measure(
 def home(model: Module) -> tuple[Any, Any]:
     """Return the array library and the dtype of the parameters."""
     for p in model.parameters():
-        return array_module(p._array), p.dtype
+        return array_module(p.array), p.dtype
     return np, DEFAULT_DTYPE
 
 
 def count_wrong(logits: Tensor, labels: Any) -> int:
     """Return how many rows of logits [n, classes] have their maximum at another label."""
-    return int((logits._array.argmax(axis=-1) != labels).sum())
+    return int((logits.array.argmax(axis=-1) != labels).sum())
 
 
 __all__ = ["Evaluation", "Loss", "count_wrong", "home", "in_mode", "measure"]

@@ -544,10 +544,10 @@ def _require_finite_parameters(run: Run) -> None:
 def _first_affected(run: Run, gradients: bool) -> str:
     """Name the first parameter that is not finite, else the first whose gradient is not."""
     parameters = _parameters(run)
-    candidates = [(name, p._array) for name, p in parameters]
+    candidates = [(name, p.array) for name, p in parameters]
     if gradients:
         candidates += [
-            (f"the gradient of {name}", p.grad._array)
+            (f"the gradient of {name}", p.grad.array)
             for name, p in parameters
             if p.grad is not None
         ]

@@ -30,7 +30,7 @@ import numpy as np
 from minisparse import book, data, gradcheck, nn, optim
 from minisparse.autodiff import cross_entropy, no_grad
 from minisparse.definitions import linear, loss, steps
-from minisparse.experiments import intervals
+from minisparse.experiments import intervals, plots_seeds
 from minisparse.nn import init
 from minisparse.optim import schedules
 from minisparse.train import evaluate, train
@@ -465,6 +465,38 @@ book.table(
 #
 # Ours is 0.17 points above the lowest. What new digits would add to either number, ±0.25, is more than
 # that; the seeds alone would not explain it.
+#
+# ### The same 10,000 digits
+#
+# Back to the question of 3.7, which noise counts. `minisparse reproduce same-digits` trains the same
+# network under twenty seeds and keeps which test images each of them gets wrong. What we expected was
+# written down before: if all images were equally hard, each wrong one would be wrong for one seed or
+# for two. We expected a few dozen that are wrong for all twenty, and nine of ten that are never wrong.
+
+# %% tags=["hide-input"]
+same = book.results("same-digits")
+(dense,) = same["rows"]
+wrong = dense["details"]["wrong"]
+figure, panels = book.new_figure(10.5, 3.4, ncols=3)
+plots_seeds.fill(panels, wrong)
+book.show(figure, "Times an image is wrong, standard deviations of a difference, chance to see one")
+print(same["sentence"])
+times = plots_seeds.times_wrong(wrong)
+mistakes = np.arange(len(times)) @ times
+print(f"{100 * len(wrong) * times[-1] / mistakes:.0f} % of all mistakes are made on images that all miss")
+for how, spread in plots_seeds.spreads(wrong).items():
+    print(f"{how}: {spread:.3f} points")
+sd = plots_seeds.spreads(wrong)["these images, new seeds"]
+for difference in plots_seeds.DIFFERENCES:
+    enough = next((n for n in plots_seeds.SEEDS if plots_seeds.power(difference, sd, n) > 0.8), None)
+    print(f"a difference of {difference} points is seen four times of five with {enough} seeds each")
+
+# %% [markdown]
+# *How to read it.* Left: a network's mistakes are mostly not its own; the tail of images that nearly
+# all seeds miss is what an equal chance for every image (orange) cannot make. Middle: therefore two networks
+# on the same images differ by less than two with images of their own, and two *methods* on these very
+# images, seed by seed, by less still. Right: what that leaves of a difference. It is for two methods whose errors
+# spread over seeds as these do; a method that prunes to the edge spreads more, and needs more seeds.
 #
 # ## 3.10 Pitfalls seen in public code
 #

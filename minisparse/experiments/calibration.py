@@ -40,7 +40,7 @@ def probabilities(
     parts = []
     with in_mode(model, training=draws > 0), no_grad():
         for x, _ in batches(split, 1000, normalize=normalize):
-            drawn = [to_numpy(softmax(model(x))._array) for _ in range(max(draws, 1))]
+            drawn = [to_numpy(softmax(model(x)).array) for _ in range(max(draws, 1))]
             parts.append(np.mean(drawn, axis=0, dtype=np.float64))
     return np.concatenate(parts)
 

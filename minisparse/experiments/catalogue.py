@@ -10,6 +10,7 @@ MODULES = {
     "headline": "minisparse.experiments.entries.headline",
     "dense-lenet300": "minisparse.experiments.entries.dense_lenet300",
     "dense-lenet5": "minisparse.experiments.entries.dense_lenet5",
+    "same-digits": "minisparse.experiments.entries.same_digits",
     "magnitude-lenet300": "minisparse.experiments.entries.magnitude_lenet300",
     "sensitivity-table1": "minisparse.experiments.entries.sensitivity_table1",
     "sensitivity-table2": "minisparse.experiments.entries.sensitivity_table2",

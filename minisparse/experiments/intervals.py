@@ -121,5 +121,22 @@ def _interval(
     n = len(differences)
     if n == 1:
         return differences[0], None
-    t = table[n - 2] if n - 2 < len(table) else normal + slope / (n - 1)
+    t = _quantile(n, table, normal, slope)
     return fmean(differences), t * stdev(differences) / math.sqrt(n)
+
+
+def student(n: int) -> float:
+    """Return Student's t for the 95 % interval of the mean of n numbers, on both sides.
+
+    Examples
+    --------
+    >>> student(2), student(11)
+    (12.706, 2.228)
+    """
+    if n < 2:
+        raise ValueError(f"an interval needs at least two numbers, got {n}")
+    return _quantile(n, _T, 1.96, 2.5)
+
+
+def _quantile(n: int, table: Sequence[float], normal: float, slope: float) -> float:
+    return table[n - 2] if n - 2 < len(table) else normal + slope / (n - 1)

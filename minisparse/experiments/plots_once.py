@@ -8,7 +8,7 @@ from minisparse.experiments.results import Results
 
 TIMES = ("at once", "trained on")
 _DASHED = ", its mask alone"
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # 7, prime to the 6 colours: no pair comes twice
 
 
 def draw(results: Results, path: Path) -> None:
@@ -47,7 +47,7 @@ def panel(ax: Any, rows: list[dict[str, Any]], time: str) -> None:
             [row["ours"]["compression_mean"] for row in own],
             [row["ours"]["error_mean"] for row in own],
             color=GREY if arm == "random" else COLOURS[i % len(COLOURS)],
-            marker=_MARKERS[(i + i // len(COLOURS)) % len(_MARKERS)],
+            marker=_MARKERS[i % len(_MARKERS)],
             linestyle=":" if alone else "-",
             markerfacecolor="white" if alone else None,
             markersize=5,

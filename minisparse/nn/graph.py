@@ -224,7 +224,7 @@ def follow(model: Module, example: Any) -> Graph:
     names: dict[int, str] = {}
     for name, module in model.named_modules():
         names.setdefault(id(module), name)
-    start = example._array if isinstance(example, Tensor) else example
+    start = example.array if isinstance(example, Tensor) else example
     x = Tensor(
         start if start.dtype.kind == "f" else start.astype(DEFAULT_DTYPE), requires_grad=True
     )
@@ -251,7 +251,7 @@ def follow(model: Module, example: Any) -> Graph:
             again = f"layer '{name}' is applied more than once: its nodes are shared"
             tracer.unclear |= dict.fromkeys((name, *nodes[name].units, *way.units), again)
             continue
-        seen = to_numpy(given._array)
+        seen = to_numpy(given.array)
         nodes[name] = Node(name, module, way.units, *way.line, seen, result.shape)
     unclear = dict(tracer.unclear)  # what is done to the outputs concerns nobody else
     last = tracer.way(output)
@@ -259,7 +259,7 @@ def follow(model: Module, example: Any) -> Graph:
         unclear.setdefault(INPUT, "it reaches the output past the layers")
     outputs = {s for name in last.above for s in _owners(nodes, name)}
     _note_what_is_tied(model, nodes, unclear)
-    return Graph(nodes, outputs, unclear, tracer.joined, to_numpy(output._array), last.line)
+    return Graph(nodes, outputs, unclear, tracer.joined, to_numpy(output.array), last.line)
 
 
 def _owners(nodes: dict[str, Node], name: str) -> set[str]:

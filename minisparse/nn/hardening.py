@@ -129,7 +129,7 @@ def harden(model: Model) -> tuple[Model, dict[str, np.ndarray]]:
         for part, new in (("weight", weight), ("bias", bias)):
             old = getattr(layer, part)
             if new is not None and new is not old:
-                fresh = Parameter(new._array, name=part)
+                fresh = Parameter(new.array, name=part)
                 fresh.requires_grad = old.requires_grad
                 setattr(layer, part, fresh)
         layer.parametrization = None

@@ -27,7 +27,7 @@ class Parameter(Tensor):
         super().__init__(own, dtype=dtype, requires_grad=True, name=name)
 
     def __reduce__(self) -> tuple[Any, ...]:  # copy and pickle: the values, not the tape's books
-        return type(self), (self._array, None, self.name), {"requires_grad": self.requires_grad}
+        return type(self), (self.array, None, self.name), {"requires_grad": self.requires_grad}
 
 
 class _Sealing(type):
@@ -92,7 +92,7 @@ class Module(metaclass=_Sealing):
         told = observer.get().value
         if told is not None:
             for part in _parts(y, Tensor):
-                part._array  # noqa: B018 - what is observed is computed, not merged with what follows
+                part.array  # noqa: B018 - what is observed is computed, not merged with what follows
             for x in (*given, *named.values()):
                 if isinstance(x, Tensor):
                     told(self, x, y)
@@ -216,7 +216,7 @@ class Module(metaclass=_Sealing):
             return array if dtype is None or array.dtype.kind != "f" else array.astype(dtype)
 
         for p in self.parameters():
-            p._adopt(convert(p._array))
+            p._adopt(convert(p.array))
             p.grad = None
         for _, module, name in self._named_buffers():
             setattr(module, name, convert(getattr(module, name)))

@@ -180,7 +180,7 @@ class Parametrization(Module):
             None says nothing about the biases: they are no part of the mask.
         """
         new, mapped = self.forward(weight, bias)
-        stays = to_numpy(new._array) != 0
+        stays = to_numpy(new.array) != 0
         units = None if mapped is bias else stays.any(axis=tuple(range(stays.ndim - 1)))
         return stays, units
 

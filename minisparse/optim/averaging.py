@@ -36,7 +36,7 @@ class EMA:
         if not 0 <= decay < 1:
             raise ValueError(f"the decay of a moving average lies in [0, 1), got {decay}")
         self.model, self.decay, self.steps = model, decay, 0
-        self.sums = [array_module(p._array).zeros_like(p._array) for p in model.parameters()]
+        self.sums = [array_module(p.array).zeros_like(p.array) for p in model.parameters()]
 
     def update(self) -> None:
         """Take in the present weights; call it after every optimizer step."""
@@ -49,13 +49,13 @@ class EMA:
         self.steps += 1
         self._follow(parameters)
         for s, p in zip(self.sums, parameters, strict=True):
-            kernel("average_step", s)(s, p._array, self.decay)
+            kernel("average_step", s)(s, p.array, self.decay)
 
     def _follow(self, parameters: list[Any]) -> None:
         """Bring the sums to where the parameters are: ``model.to`` may have moved them."""
         for i, (s, p) in enumerate(zip(self.sums, parameters, strict=True)):
-            if s.dtype != p.dtype or type(s) is not type(p._array):
-                self.sums[i] = array_module(p._array).asarray(to_numpy(s), dtype=p.dtype)
+            if s.dtype != p.dtype or type(s) is not type(p.array):
+                self.sums[i] = array_module(p.array).asarray(to_numpy(s), dtype=p.dtype)
 
     def average(self) -> list[Any]:
         """Return the averaged parameters, in the order of ``model.parameters()``."""
@@ -69,7 +69,7 @@ class EMA:
     def applied(self) -> Iterator[None]:
         """Give the model its averaged weights inside, and the present ones back afterwards."""
         parameters = self.model.parameters()
-        present = [p._array.copy() for p in parameters]
+        present = [p.array.copy() for p in parameters]
         try:
             for p, a in zip(parameters, self.average(), strict=True):
                 with p.writing() as w:

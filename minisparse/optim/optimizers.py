@@ -54,10 +54,9 @@ class Optimizer:
         self.lr = _at_least_0("the learning rate", lr)
         self.steps = 0
         self.state: dict[str, list[Any]] = {
-            slot: [array_module(p._array).zeros_like(p._array) for _, p in named]
+            slot: [array_module(p.array).zeros_like(p.array) for _, p in named]
             for slot in self.slots
         }
-        self._joined: list[Any] | None = None  # the state of all parameters, one after another
 
     def step(self) -> None:
         """Change every parameter that has a gradient."""
@@ -70,7 +69,7 @@ class Optimizer:
                         f"{type(p.grad).__name__}: assign Tensor(array)"
                     )
                 p.memory.version += 1  # what `p.writing()` does, without its price
-                self._update(p._array, p.grad._array, *self._state_beside(i, p._array))
+                self.update(p.array, p.grad.array, *self._state_beside(i, p.array))
 
     def _state_beside(self, i: int, w: Any) -> list[Any]:
         """Return the state of a parameter, where the parameter is: ``model.to`` may have moved it."""
@@ -79,48 +78,19 @@ class Optimizer:
             for slot in self.slots:
                 moved = array_module(w).asarray(to_numpy(self.state[slot][i]), dtype=w.dtype)
                 self.state[slot][i] = moved
-            self._joined = None
             state = [self.state[slot][i] for slot in self.slots]
         return state
 
-    def step_joined(self, numbers: Any, gradients: Any) -> None:
-        """Do the same at once for parameters that lie one after another in memory.
+    def update(self, w: Any, g: Any, *state: Any) -> None:
+        """Change one array in place: the optimizer's formula, which a subclass writes.
 
         Parameters
         ----------
-        numbers : ndarray, [n]
-            All parameters of this optimizer are parts of it, in order, and nothing else is.
-        gradients : ndarray, [n]
-            Theirs.
+        w, g : array
+            A parameter and its gradient.
+        *state : array
+            Those that `slots` names, each of the parameter's shape.
         """
-        if self._joined is None or not self._state_is_joined(numbers.dtype):
-            self._join_state(numbers)
-        assert self._joined is not None
-        self.steps += 1
-        for _, p in self.params:
-            p.memory.version += 1
-        self._update(numbers, gradients, *self._joined)
-
-    def _state_is_joined(self, dtype: Any) -> bool:
-        """Return whether nobody has put other arrays into the state, or wants another dtype."""
-        assert self._joined is not None
-        return all(
-            a.base is whole and whole.dtype == dtype
-            for slot, whole in zip(self.slots, self._joined, strict=True)
-            for a in self.state[slot]
-        )
-
-    def _join_state(self, numbers: Any) -> None:
-        self._joined = [np.empty(numbers.size, numbers.dtype) for _ in self.slots]
-        for slot, whole in zip(self.slots, self._joined, strict=True):
-            start = 0
-            for i, array in enumerate(self.state[slot]):
-                part = whole[start : start + array.size].reshape(array.shape)
-                part[...] = array
-                self.state[slot][i] = part
-                start += array.size
-
-    def _update(self, w: Any, g: Any, *state: Any) -> None:
         raise NotImplementedError
 
     def zero_grad(self) -> None:
@@ -138,7 +108,7 @@ class Optimizer:
         """
         for i, (_, p) in enumerate(self.params):
             if p is param:
-                return self._state_beside(i, p._array)
+                return self._state_beside(i, p.array)
         raise ValueError(f"parameter '{param.name}' does not belong to this optimizer")
 
     def reset_state(self, param: Parameter, where: Any) -> None:
@@ -231,7 +201,8 @@ class SGD(Optimizer):
         self.weight_decay = _at_least_0("weight_decay", weight_decay)
         self.decoupled = decoupled
 
-    def _update(self, w: Any, g: Any, *state: Any) -> None:
+    def update(self, w: Any, g: Any, *state: Any) -> None:
+        """Change one array in place; see :meth:`Optimizer.update`."""
         kernel("sgd_step", w)(
             *(w, g, state[0] if state else None, self.lr, self.momentum, 0.0),
             *(self.nesterov, self.weight_decay, self.decoupled),
@@ -272,7 +243,8 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
         self.weight_decay = _at_least_0("weight_decay", weight_decay)
 
-    def _update(self, w: Any, g: Any, *state: Any) -> None:
+    def update(self, w: Any, g: Any, *state: Any) -> None:
+        """Change one array in place; see :meth:`Optimizer.update`."""
         kernel("adam_step", w)(
             *(w, g, *state, self.steps, self.lr, *self.betas, self.eps),
             *(self.weight_decay, self.decoupled),

@@ -68,7 +68,7 @@ class APoZPruning(UnitScorePruning):
     def unit_scores(self, units: Units, batch: Batch) -> Mapping[str, Any]:
         """Return 1 - APoZ, the share of the time that a unit is on."""
         with no_grad():
-            return {name: 1 - apoz(a._array) for name, a in signals(units, batch)[1].items()}
+            return {name: 1 - apoz(a.array) for name, a in signals(units, batch)[1].items()}
 
 
 __no_gradient__ = ("apoz",)

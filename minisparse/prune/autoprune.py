@@ -57,8 +57,8 @@ def switched_surrogate(w: Any, m: Any) -> Tensor:
     Where h and sign are constant its derivatives are h(m) and sign(w) sigmoid(m).
     """
     w, m = as_tensor(w), as_tensor(m)
-    on = Tensor((m._array > 0).astype(w.dtype))
-    sign = Tensor(array_module(w._array).sign(w._array))
+    on = Tensor((m.array > 0).astype(w.dtype))
+    sign = Tensor(array_module(w.array).sign(w.array))
     value: Tensor = w * on + sign * ad.softplus(m)
     return value
 
@@ -113,7 +113,7 @@ class Switches(Parametrization):
     """
 
     def __init__(self, weight: Tensor, initial: float) -> None:
-        xp = array_module(weight._array)
+        xp = array_module(weight.array)
         self.m = Parameter(xp.full(weight.shape, initial, dtype=weight.dtype), name="m")
 
     def forward(  # type: ignore[override]
@@ -124,7 +124,7 @@ class Switches(Parametrization):
 
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, None]:
         """Return what is on, m > 0; nothing is said about biases."""
-        return to_numpy(self.m._array) > 0, None
+        return to_numpy(self.m.array) > 0, None
 
     def _describe(self) -> str:
         return f"{self.m.size} switches"

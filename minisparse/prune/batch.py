@@ -104,7 +104,7 @@ def layer_gradients(y: Tensor, layers: Sequence[LayerRecord], seeds: Any) -> lis
             )
     outputs = [r.output for r in layers]
     found = gradients(y, outputs, seeds, batched=True, retain_graph=True, apart=False)
-    return [d._array for d in found]
+    return [d.array for d in found]
 
 
 def as_convolution(record: LayerRecord, delta: Any) -> tuple[Any, Any, Any, Any]:
@@ -125,7 +125,7 @@ def as_convolution(record: LayerRecord, delta: Any) -> tuple[Any, Any, Any, Any]
     kernel_shape : (int, int)
     geometry : () or (stride, padding)
     """
-    x, module = record.input._array, record.module
+    x, module = record.input.array, record.module
     if isinstance(module, Conv2d):
         return x, delta, module.weight.shape[:2], (module.stride, module.padding)
     b, more = x.shape[0], delta.shape[: delta.ndim - x.ndim]
@@ -247,7 +247,7 @@ class Batch:
         """
         weights = weights or {}
         changed = list(zip(self.parameters(list(weights)), weights.values(), strict=True))
-        own = [(p, p._array.copy()) for p, _ in changed]
+        own = [(p, p.array.copy()) for p, _ in changed]
         try:
             for p, value in changed:
                 with p.writing() as w:
@@ -264,7 +264,7 @@ class Batch:
     def gradients(self, names: Sequence[str]) -> dict[str, Any]:
         """Return dL/dw of these parameters, 0 where the loss does not depend on one."""
         found = gradients(self.loss_tensor(), self.parameters(names), allow_unused=True)
-        return {n: g._array for n, g in zip(names, found, strict=True)}
+        return {n: g.array for n, g in zip(names, found, strict=True)}
 
     def hessian_vector(self, v: Mapping[str, Any]) -> dict[str, Any]:
         """Return H v, the Hessian of the mean loss times a direction in the space of parameters.
@@ -291,7 +291,7 @@ class Batch:
         if dot is None:
             raise ValueError("no direction was given")
         second = gradients(dot, parameters, allow_unused=True)
-        return {n: h._array for n, h in zip(v, second, strict=True)}
+        return {n: h.array for n, h in zip(v, second, strict=True)}
 
     # ---- layers -------------------------------------------------------------------------------
 
@@ -304,7 +304,7 @@ class Batch:
     def inputs(self) -> dict[str, Any]:
         """Return what goes into each layer, by the name of the layer: [B, ..., in]."""
         with no_grad():
-            return {r.name: r.input._array for r in self.layers()[1]}
+            return {r.name: r.input.array for r in self.layers()[1]}
 
     def losses_by_layer(self) -> list[tuple[LayerRecord, Any]]:
         """Return for each layer its record and delta_n = dl_n/da_n, [B, ..., out].
@@ -325,7 +325,7 @@ class Batch:
         """
         found = {}
         for record, delta in self.losses_by_layer():
-            x, weight = record.input._array, record.module.weight
+            x, weight = record.input.array, record.module.weight
             if x.ndim == 2:
                 squares = linear_squares(x, delta)
             else:

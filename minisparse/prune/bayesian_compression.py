@@ -134,7 +134,7 @@ class ScaledWeights(GroupNoise):
         super().__init__(layer, rng)
         self.threshold = threshold
         w = layer.weight
-        filled = array_module(w._array).full(w.shape, initial, dtype=w.dtype)
+        filled = array_module(w.array).full(w.shape, initial, dtype=w.dtype)
         self.log_sigma2 = Parameter(filled, name="log_sigma2")
 
     def respond(self, layer: Weighted, x: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ class ScaledWeights(GroupNoise):
     def open(self) -> np.ndarray:
         """Return which groups are more than noise."""
         with no_grad():
-            return to_numpy(self.noise_level()._array) < self.threshold
+            return to_numpy(self.noise_level().array) < self.threshold
 
     def divergence(self, weight: Tensor) -> Tensor:
         """Return KL of scales and weights."""
@@ -219,7 +219,7 @@ class HorseshoeScales(ScaledWeights):
     ) -> None:
         super().__init__(layer, rng, initial, threshold)
         self.tau0 = tau0
-        xp, dtype = array_module(layer.weight._array), layer.weight.dtype
+        xp, dtype = array_module(layer.weight.array), layer.weight.dtype
         typical = 2 * math.log(tau0)  # of log s_a under the prior; s_b makes up for it, so z is 1
         shared = np.array([[typical, -typical], [initial, initial]], dtype)
         own = np.zeros((2, 2, self.groups), dtype)

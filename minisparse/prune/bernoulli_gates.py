@@ -155,7 +155,7 @@ class UnitGates(GroupNoise):
 
     def open(self) -> np.ndarray:
         """Return where p >= 1/2."""
-        return to_numpy(self.phi._array) >= 0
+        return to_numpy(self.phi.array) >= 0
 
     def divergence(self, weight: Tensor) -> Tensor:
         """Return minus the logarithm of the prior, up to a constant."""
@@ -217,7 +217,7 @@ class WeightGates(Parametrization):
 
     def __init__(self, weight: Tensor, initial: float, *, rng: np.random.Generator) -> None:
         self.rng = rng
-        xp = array_module(weight._array)
+        xp = array_module(weight.array)
         self.p = Parameter(xp.full(weight.shape, initial, dtype=weight.dtype), name="p")
 
     def forward(  # type: ignore[override]
@@ -226,11 +226,11 @@ class WeightGates(Parametrization):
         """Return the weight times its gates: drawn in training, 1[p > 1/2] in evaluation."""
         if self.training:
             return weight * draw_gates(self.p, uniform(self.rng, self.p.shape, self.p)), bias
-        return weight * Tensor((self.p._array > 0.5).astype(weight.dtype)), bias
+        return weight * Tensor((self.p.array > 0.5).astype(weight.dtype)), bias
 
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, None]:
         """Return which gates are more often open than shut."""
-        return to_numpy(self.p._array) > 0.5, None
+        return to_numpy(self.p.array) > 0.5, None
 
 
 @door

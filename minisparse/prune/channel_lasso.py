@@ -147,7 +147,7 @@ class ChannelLasso(LayerwisePruning):
 
     def choose(self, density: float, batch: Batch) -> Mask:
         """Note what the layers return before one is pruned."""
-        self._before = {n: to_numpy(r.output._array) for n, r in records_of(batch).items()}
+        self._before = {n: to_numpy(r.output.array) for n, r in records_of(batch).items()}
         return super().choose(density, batch)
 
     def reduce(self, u: HiddenUnits, alive: np.ndarray, count: int, batch: Batch) -> np.ndarray:
@@ -160,7 +160,7 @@ class ChannelLasso(LayerwisePruning):
             w, b = reader.weights(), reader.module.bias
             shape = w[:, stays].shape
             x = reader.x[:, :, stays].reshape(len(reader.x), -1)
-            old = None if b is None else to_numpy(b._array).astype(w.dtype)
+            old = None if b is None else to_numpy(b.array).astype(w.dtype)
             new, bias = refit(x, reader.y, w[:, stays].reshape(x.shape[1], -1), old)
             w[:, ~stays] = 0
             w[:, stays] = new.reshape(shape)

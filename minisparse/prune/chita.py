@@ -48,7 +48,7 @@ ABOUT = (
         code="CHITAPruning",
         removes="weights, chosen together; the others change",
         when="any schedule, after training to a minimum",
-        chapter="",
+        chapter="11",
     ),
 )
 

@@ -83,7 +83,7 @@ class CompensatedPruning(ScorePruning):
 
     def read(self) -> dict[str, np.ndarray]:
         """Return the present weights in main memory, in double precision."""
-        return {n: to_numpy(p._array).astype(np.float64) for n, p, _ in self._entries()}
+        return {n: to_numpy(p.array).astype(np.float64) for n, p, _ in self._entries()}
 
     def write(self, name: str, value: np.ndarray) -> None:
         """Change a weight of the model."""

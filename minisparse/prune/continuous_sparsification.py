@@ -96,7 +96,7 @@ class SoftMask(Parametrization):
 
     def __init__(self, weight: Tensor, s0: float) -> None:
         self.s0, self.beta = s0, 1.0
-        xp = array_module(weight._array)
+        xp = array_module(weight.array)
         self.s = Parameter(xp.full(weight.shape, s0, dtype=weight.dtype), name="s")
 
     def forward(  # type: ignore[override]
@@ -105,12 +105,12 @@ class SoftMask(Parametrization):
         """Return the weight times its mask (in evaluation its ticket), and the bias as it is."""
         if self.training:
             return weight * soft_mask(self.s, self.beta, self.s0), bias
-        ticket = (self.s._array > 0).astype(weight.dtype)
+        ticket = (self.s.array > 0).astype(weight.dtype)
         return weight * Tensor(ticket * (1 + math.exp(-self.s0))), bias
 
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, None]:
         """Return the ticket, s > 0; nothing is said about biases."""
-        return to_numpy(self.s._array) > 0, None
+        return to_numpy(self.s.array) > 0, None
 
     def _describe(self) -> str:
         return f"s0={self.s0}"

@@ -98,8 +98,8 @@ class CrAM(Method):
     def after_backward(self, run: Run) -> None:
         """Ascend, compress, and take the gradient there."""
         parameters = {n: p for n, p in run.model.named_parameters() if p.grad is not None}
-        here = {n: p.grad._array for n, p in parameters.items() if p.grad is not None}
-        before = {n: p._array.copy() for n, p in parameters.items()}
+        here = {n: p.grad.array for n, p in parameters.items() if p.grad is not None}
+        before = {n: p.array.copy() for n, p in parameters.items()}
         there, mask = self.compressed(run, before, here)
         try:
             self._write(parameters, there)

@@ -112,7 +112,7 @@ class DeepR(SparseFromStart):
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Take the signs of the connections from the weights."""
         super().attach(model, optimizer, rng)
-        self._negative = {n: to_numpy(p._array) < 0 for n, p, _ in self.mask().parameters(model)}
+        self._negative = {n: to_numpy(p.array) < 0 for n, p, _ in self.mask().parameters(model)}
 
     def after_step(self, run: Run) -> None:
         """Walk, and exchange what has reached the wall."""

@@ -114,7 +114,7 @@ class DessiLBI(PenalizedTraining):
     def begin(self, run: Run) -> None:
         """Start the path at zero."""
         zeros = {
-            n: array_module(p._array).zeros_like(p._array) for n, p in self.parameters().items()
+            n: array_module(p.array).zeros_like(p.array) for n, p in self.parameters().items()
         }
         self.z, self.gamma = zeros, {name: zero.copy() for name, zero in zeros.items()}
 
@@ -130,7 +130,7 @@ class DessiLBI(PenalizedTraining):
         alpha = float(run.optimizer.lr) / self.kappa
         for name, p in self.parameters().items():
             self.z[name], self.gamma[name] = path_step(
-                self.z[name], p._array, self.gamma[name], alpha, self.nu, self.kappa
+                self.z[name], p.array, self.gamma[name], alpha, self.nu, self.kappa
             )
 
     def support(self) -> Mask:
@@ -166,7 +166,7 @@ class DessiLBI(PenalizedTraining):
         super().load_state_dict(state["mask"])
         like = self.parameters()
         self.z, self.gamma = (
-            {n: array_module(p._array).asarray(state[part][n]) for n, p in like.items()}
+            {n: array_module(p.array).asarray(state[part][n]) for n, p in like.items()}
             for part in ("z", "gamma")
         )
 

@@ -127,7 +127,7 @@ class DSR(SparseFromStart):
     def reallocate(self, run: Run) -> None:
         """Drop, adapt H, grow."""
         stay = {
-            name: kept & (np.abs(to_numpy(p._array)) >= self._h)
+            name: kept & (np.abs(to_numpy(p.array)) >= self._h)
             for name, p, kept in self.mask().parameters(run.model)
         }
         left = {name: int(np.count_nonzero(s)) for name, s in stay.items()}

@@ -95,7 +95,7 @@ class Scores(Parametrization):
 
     def __init__(self, weight: Tensor, density: float, rng: np.random.Generator) -> None:
         drawn = uniform_fan_in(rng, weight.shape).astype(weight.dtype)
-        self.scores = Parameter(array_module(weight._array).asarray(drawn), name="scores")
+        self.scores = Parameter(array_module(weight.array).asarray(drawn), name="scores")
         self.density = density
 
     def forward(  # type: ignore[override]
@@ -106,7 +106,7 @@ class Scores(Parametrization):
 
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, None]:
         """Return h, also where a weight happens to be 0."""
-        return to_numpy(largest(self.scores, self.density)._array) != 0, None
+        return to_numpy(largest(self.scores, self.density).array) != 0, None
 
     def _describe(self) -> str:
         return f"{'x'.join(map(str, self.scores.shape))} scores, density={self.density}"

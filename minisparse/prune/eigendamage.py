@@ -63,7 +63,7 @@ ABOUT = (
         code="EigenDamagePruning",
         removes="directions of a layer's inputs and outputs; single weights in the rotated basis",
         when="any schedule, after training to a minimum",
-        chapter="",
+        chapter="11",
     ),
     About(
         "kronecker-obd",
@@ -75,7 +75,7 @@ ABOUT = (
         code="KroneckerOBDPruning",
         removes="units",
         when="any schedule, after training to a minimum",
-        chapter="",
+        chapter="11",
     ),
 )
 
@@ -149,7 +149,7 @@ def layer_factors(batch: Batch) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     Of the matrix product that the layer computes: a parametrization makes no difference.
     """
     logits, layers = batch.layers()
-    seeds = class_seeds(to_numpy(softmax(logits)._array))
+    seeds = class_seeds(to_numpy(softmax(logits).array))
     seeds = array_module(batch.x).asarray(seeds.astype(logits.dtype))
     deltas = gradients(logits, [r.output for r in layers], seeds, batched=True)
     found = {}
@@ -159,7 +159,7 @@ def layer_factors(batch: Batch) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             raise ValueError(
                 f"'{record.name}' is applied more than once: K-FAC has no form for that"
             )
-        x, delta = unrolled(record).astype(np.float64), to_numpy(d._array).astype(np.float64)
+        x, delta = unrolled(record).astype(np.float64), to_numpy(d.array).astype(np.float64)
         found[name] = kronecker_factors(x, delta.reshape(len(delta), *x.shape[:2], -1))
     return found
 
@@ -177,7 +177,7 @@ class Rotation(Parametrization):
     q_out: Any
 
     def __init__(self, weight: Tensor) -> None:
-        xp, n_out = array_module(weight._array), weight.shape[-1]
+        xp, n_out = array_module(weight.array), weight.shape[-1]
         self.register_buffer("q_in", xp.eye(weight.size // n_out, dtype=weight.dtype))
         self.register_buffer("q_out", xp.eye(n_out, dtype=weight.dtype))
 
@@ -191,7 +191,7 @@ class Rotation(Parametrization):
 
     def turn(self, layer: Weighted, q_in: np.ndarray, q_out: np.ndarray) -> None:
         """Take new bases; the weight changes, and what the layer computes does not."""
-        w = to_numpy(self.forward(layer.weight, None)[0]._array).astype(np.float64)
+        w = to_numpy(self.forward(layer.weight, None)[0].array).astype(np.float64)
         new = q_in.T @ w.reshape(len(q_in), -1) @ q_out
         with layer.weight.writing() as own:
             xp, dtype = array_module(own), own.dtype
@@ -224,7 +224,7 @@ def bottleneck(layer: Weighted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     held = layer.parametrization
     if not isinstance(held, Rotation):
         raise TypeError("this layer has no rotation: call add_rotations first")
-    w = to_numpy(layer.weight._array)
+    w = to_numpy(layer.weight.array)
     w = w.reshape(-1, w.shape[-1])
     rows, columns = w.any(axis=1), w.any(axis=0)
     q_in, q_out = to_numpy(held.q_in), to_numpy(held.q_out)
@@ -263,7 +263,7 @@ class EigenDamagePruning(ScorePruning):
             for name, (layer, held) in self.rotations.items():
                 a, g = factors[name]
                 held.turn(layer, eigenbasis(a), eigenbasis(g))
-                xp = array_module(layer.weight._array)
+                xp = array_module(layer.weight.array)
                 everywhere = xp.ones(layer.weight.shape, dtype=bool)
                 self.optimizer.reset_state(layer.weight, everywhere)  # it is in the old basis
             self.turned = True

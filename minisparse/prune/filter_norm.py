@@ -98,7 +98,7 @@ class FilterNormPruning(UnitScorePruning):
     def unit_scores(self, units: Units, batch: Batch) -> Mapping[str, Any]:
         """Return the norms."""
         weights = zip(units, batch.parameters(list(units)), strict=True)
-        return {name: filter_norm(w._array, self.p) for name, w in weights}
+        return {name: filter_norm(w.array, self.p) for name, w in weights}
 
 
 __no_gradient__ = ("filter_norm",)

@@ -34,7 +34,7 @@ ABOUT = (
         code="FisherPruning",
         removes="any granularity",
         when="any schedule, after training to a minimum",
-        chapter="",
+        chapter="11",
     ),
 )
 

@@ -159,7 +159,7 @@ class IterativeSNIP(ScorePruning):
 
     def choose(self, density: float, batch: Batch) -> Mask:
         """Return the mask of the last round; the weights are as before."""
-        held = {n: p._array.copy() for n, p, _ in self.mask().parameters(self.model)}
+        held = {n: p.array.copy() for n, p, _ in self.mask().parameters(self.model)}
 
         def put(weights: Mapping[str, Any]) -> None:
             for p, value in zip(batch.parameters(list(weights)), weights.values(), strict=True):

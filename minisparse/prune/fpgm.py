@@ -83,7 +83,7 @@ class FPGM(UnitScorePruning):
         found = {}
         weights = zip(units, batch.parameters(list(units)), strict=True)
         for (name, p), left in zip(weights, self.alive().values(), strict=True):
-            w = p._array
+            w = p.array
             xp = array_module(w)
             index = xp.asarray(left.nonzero()[0])
             found[name] = xp.zeros(w.shape[-1], dtype=w.dtype)

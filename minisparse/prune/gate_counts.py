@@ -209,7 +209,7 @@ def layers_in_chain(
     if presence not in ("expected", "left"):
         raise ValueError(f'presence is "expected" or "left", got {presence!r}')
     first = model.parameters()[0]
-    graph = follow(model, array_module(first._array).zeros((1, *image_shape), dtype=first.dtype))
+    graph = follow(model, array_module(first.array).zeros((1, *image_shape), dtype=first.dtype))
     layers, before = [], INPUT
     for node in graph.layers:
         if node.name in graph.unclear:
@@ -224,7 +224,7 @@ def layers_in_chain(
             group = gates.group
             p = gates.open().astype(np.float64)
             if presence == "expected":
-                p = to_numpy(prob_nonzero(gates.log_alpha._array, gates.law))
+                p = to_numpy(prob_nonzero(gates.log_alpha.array, gates.law))
         positions = math.prod(node.output_shape[1:-1])
         bias = node.module.bias is not None
         layers.append(GatedLayer(node.name, node.module.weight.shape, positions, bias, group, p))

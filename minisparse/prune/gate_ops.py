@@ -54,9 +54,9 @@ class HardConcrete(Op):
         return hc.sample(log_alpha, self.u, self.law)
 
     def backward(self, grad: Tensor, y: Tensor, log_alpha: Tensor) -> Tensor:  # type: ignore[override]
-        slope = hc.sample_derivative(log_alpha._array, self.u, self.law)
+        slope = hc.sample_derivative(log_alpha.array, self.u, self.law)
         if not is_recording():
-            return wrap(grad._array * slope)
+            return wrap(grad.array * slope)
         xp, law = array_module(self.u), self.law
         noise = wrap(xp.log(self.u) - xp.log1p(-self.u))
         s = ad.sigmoid((log_alpha + noise) / law.beta)
@@ -88,9 +88,9 @@ class GroupProduct(Op):
                 lambda: grad * z.reshape(*shape),
                 lambda: _sum(grad * w, self.axes).reshape(*lead, *z.shape),
             )
-        g, a = grad._array, w._array
+        g, a = grad.array, w.array
         return (
-            lambda: wrap(_product(g, z._array.reshape(shape))),
+            lambda: wrap(_product(g, z.array.reshape(shape))),
             lambda: wrap(_dots(g, a, self.axes).reshape(z.shape)),
         )
 
@@ -117,13 +117,13 @@ class GatePenalty(Op):
 
     def backward(self, grad: Tensor, y: Tensor, log_alpha: Tensor, w: Tensor) -> Any:  # type: ignore[override]
         if not is_recording() and grad.ndim == 0:
-            p, c = self._parts(log_alpha._array, w._array)
-            g = grad._array
+            p, c = self._parts(log_alpha.array, w.array)
+            g = grad.array
             slope = g * p * (1 - p) * c
             if not self.wants[1] or not self.decay:
-                return wrap(slope), lambda: wrap(array_module(w._array).zeros_like(w._array))
+                return wrap(slope), lambda: wrap(array_module(w.array).zeros_like(w.array))
             factor = (g * self.decay * p).reshape(_kept(w.shape, self.axes))
-            return wrap(slope), lambda: wrap(factor * w._array)
+            return wrap(slope), lambda: wrap(factor * w.array)
         p = hc.prob_nonzero(log_alpha, self.law)
         lead = grad.shape
         c = (

@@ -123,8 +123,8 @@ class GraNet(SparseFromStart):
         density = min(1 - wanted(self.schedule, run.finished), self.mask().density)
         w, g = {}, {}
         for name, p, _ in self.mask().parameters(run.model):
-            w[name] = to_numpy(p._array)
-            g[name] = np.zeros(p.shape) if p.grad is None else to_numpy(p.grad._array)
+            w[name] = to_numpy(p.array)
+            g[name] = np.zeros(p.shape) if p.grad is None else to_numpy(p.grad.array)
         self.set_mask(prune_and_regrow(w, g, self.mask(), density, fraction))
 
 

@@ -70,11 +70,11 @@ class GroupNoise(Posterior):
     def parameter(self, layer: Weighted, values: Any, name: str) -> Parameter:
         """Make a parameter with one value for each group, or with the same for all."""
         filled = np.broadcast_to(np.asarray(values, layer.weight.dtype), (self.groups,))
-        return Parameter(array_module(layer.weight._array).asarray(filled.copy()), name=name)
+        return Parameter(array_module(layer.weight.array).asarray(filled.copy()), name=name)
 
     def forward(self, weight: Tensor, bias: Tensor | None) -> Any:  # type: ignore[override]
         """Return the weight times E[z], 0 where a group is gone, and so the bias of a filter."""
-        xp = array_module(weight._array)
+        xp = array_module(weight.array)
         z = self.mean() * Tensor(xp.asarray(self.open().astype(weight.dtype)))
         if self.group == "input":
             return weight * z.reshape(-1, 1), bias
@@ -119,7 +119,7 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...], like: Tensor) -> A
     drawn: Any = np.float64 if like.dtype == np.float64 else np.float32
     tiny = np.finfo(drawn).epsneg
     u = np.clip(rng.random(shape, drawn), tiny, 1 - tiny).astype(like.dtype, copy=False)
-    return array_module(like._array).asarray(u)
+    return array_module(like.array).asarray(u)
 
 
 # ---- in training --------------------------------------------------------------------------------

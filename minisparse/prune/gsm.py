@@ -109,9 +109,9 @@ class GSM(MaskedTraining):
         if run.time >= self.at:
             return
         treated = {n: p for n, p, _ in self.mask().parameters(run.model) if p.grad is not None}
-        gradients = {n: p.grad._array for n, p in treated.items() if p.grad is not None}
+        gradients = {n: p.grad.array for n, p in treated.items() if p.grad is not None}
         chosen = active(
-            {n: p._array for n, p in treated.items()},
+            {n: p.array for n, p in treated.items()},
             gradients,
             count_for(1 - self.sparsity, sum(p.size for p in treated.values())),
         )

@@ -136,7 +136,7 @@ class IterativeHardThresholding(MaskedTraining):
         """Keep the largest of all, whatever the last projection kept."""
         sparsity = wanted(self.sparsity, run.finished)
         weights: dict[str, Any] = {
-            n: to_numpy(p._array) for n, p, _ in self.mask().parameters(run.model)
+            n: to_numpy(p.array) for n, p, _ in self.mask().parameters(run.model)
         }
         self.set_mask(support(weights, 1 - sparsity, self.scope, self.granularity), fresh=False)
 

@@ -146,8 +146,8 @@ class InsensitivityPruning(MaskedTraining):
                 raise ValueError(
                     f"'{name}' took no part in the forward: its sensitivity is unknown"
                 )
-            pull = kernel("insensitivity_pull", p._array)  # `shrinkage`, in one pass
-            self._pull[name] = pull(p._array, found[name], self.strength)
+            pull = kernel("insensitivity_pull", p.array)  # `shrinkage`, in one pass
+            self._pull[name] = pull(p.array, found[name], self.strength)
 
     def after_step(self, run: Run) -> None:
         """Take lambda w Sbar away, then hold the mask."""
@@ -167,7 +167,7 @@ class InsensitivityPruning(MaskedTraining):
             return
         entries = {}
         for name, p, m in self.mask().parameters(self.model):
-            large = np.abs(to_numpy(p._array)) >= limit
+            large = np.abs(to_numpy(p.array)) >= limit
             entries[name] = large if self.regrow else m & large
         # what comes back with `regrow` was never held: it has a past of its own
         self.set_mask(Mask(entries), fresh=False)

@@ -80,7 +80,7 @@ class KarninPruning(ScorePruning):
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Begin with everything kept, and a shadow of 0."""
         super().attach(model, optimizer, rng)
-        weights = {name: p._array for name, p, _ in self.mask().parameters(model)}
+        weights = {name: p.array for name, p, _ in self.mask().parameters(model)}
         self._initial = {name: w.copy() for name, w in weights.items()}
         self._shadow = {name: array_module(w).zeros_like(w) for name, w in weights.items()}
         self._before: dict[str, tuple[Any, Any]] = {}
@@ -88,7 +88,7 @@ class KarninPruning(ScorePruning):
     def after_backward(self, run: Run) -> None:
         """Keep w and dE/dw of this step; the optimizer is about to change the one."""
         self._before = {
-            name: (p._array.copy(), p.grad._array.copy())
+            name: (p.array.copy(), p.grad.array.copy())
             for name, p, _ in self.mask().parameters(run.model)
             if p.grad is not None
         }
@@ -98,7 +98,7 @@ class KarninPruning(ScorePruning):
         for name, p, _ in self.mask().parameters(run.model):
             if name in self._before:
                 w, g = self._before[name]
-                self._shadow[name] -= g * (p._array - w)
+                self._shadow[name] -= g * (p.array - w)
         super().after_step(run)
 
     def score(self, weights: Mapping[str, Any], batch: Batch) -> Mapping[str, Any]:

@@ -186,7 +186,7 @@ class Gates(Parametrization):
         self.beta, self.gamma, self.zeta = beta, gamma, zeta
         shape = group_scores(np.zeros(weight.shape, np.int8), group).shape
         log_alpha = hc.initial_log_alpha(shape, drop, rng, weight.dtype)
-        self.log_alpha = Parameter(array_module(weight._array).asarray(log_alpha), name="log_alpha")
+        self.log_alpha = Parameter(array_module(weight.array).asarray(log_alpha), name="log_alpha")
         self.size = weight.size // log_alpha.size
 
     @property
@@ -199,7 +199,7 @@ class Gates(Parametrization):
         z: Tensor
         if self.training:
             u = hc.noise(self.rng, self.log_alpha.shape, self.log_alpha.dtype)
-            u = array_module(self.log_alpha._array).asarray(u)
+            u = array_module(self.log_alpha.array).asarray(u)
             z = HardConcrete(u, self.law)(self.log_alpha)
         else:
             z = hc.evaluation_gate(self.log_alpha, self.law)
@@ -245,7 +245,7 @@ class Gates(Parametrization):
 
     def open(self) -> np.ndarray:
         """Return which gates are open in evaluation, one bool per group."""
-        return to_numpy(hc.evaluation_gate(self.log_alpha._array, self.law)) > 0
+        return to_numpy(hc.evaluation_gate(self.log_alpha.array, self.law)) > 0
 
     def _describe(self) -> str:
         shape = "x".join(map(str, self.log_alpha.shape))

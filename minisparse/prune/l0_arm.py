@@ -101,17 +101,17 @@ class BinaryGates(Parametrization):
         w = layer.weight
         groups = w.shape[-1 if self.group == "unit" else -2]
         drawn = rng.normal(math.log(initial / (1 - initial)), 0.01, groups).astype(w.dtype)
-        self.phi = Parameter(array_module(w._array).asarray(drawn), name="phi")
+        self.phi = Parameter(array_module(w.array).asarray(drawn), name="phi")
         self.size = w.size // groups
 
     def gates(self) -> Any:
         """Return an array of one gate per group: a sample in training, 1[phi > 0] in evaluation."""
         if not self.training:
-            return (self.phi._array > 0).astype(self.phi.dtype)
+            return (self.phi.array > 0).astype(self.phi.dtype)
         if not self.second:
             self.u = uniform(self.rng, self.phi.shape, self.phi)
         with no_grad():
-            p = ad.sigmoid(self.phi)._array
+            p = ad.sigmoid(self.phi).array
         return two_samples(p, self.u)[int(self.second)]
 
     def forward(self, weight: Tensor, bias: Tensor | None) -> Any:  # type: ignore[override]
@@ -123,7 +123,7 @@ class BinaryGates(Parametrization):
 
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return which weights have an open gate, and which biases, of filters."""
-        open = to_numpy(self.phi._array) > 0
+        open = to_numpy(self.phi.array) > 0
         gated = bias is not None and self.group == "unit"
         return ungroup(open, weight.shape, self.group), open if gated else None
 
@@ -199,7 +199,7 @@ class L0ARM(ParametrizedTraining[BinaryGates]):
         parts = []
         for gates in held:
             slope = Tensor(arm_gradient(first, second, gates.u))
-            zero = gates.phi - Tensor(gates.phi._array)
+            zero = gates.phi - Tensor(gates.phi.array)
             count = ad.sigmoid(gates.phi) * (self.strength / self.n * gates.size)
             parts.append((zero * slope + count).sum())
         total: Tensor = sum(parts[1:], parts[0])
@@ -207,7 +207,7 @@ class L0ARM(ParametrizedTraining[BinaryGates]):
 
     def after_epoch(self, run: Run) -> None:
         """Note the architecture."""
-        counts = (int((to_numpy(g.phi._array) > 0).sum()) for _, g in self.layers.values())
+        counts = (int((to_numpy(g.phi.array) > 0).sum()) for _, g in self.layers.values())
         run.metrics["architecture"] = "-".join(map(str, counts))
 
 

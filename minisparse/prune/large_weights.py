@@ -288,7 +288,7 @@ class LargeWeightPruning(MaskedTraining):
         """Return for the weight of each hidden layer all that has its units in the last axis."""
         home = self.model.parameters()[0]
         image, _ = next(batches(self.split, 1, normalize=self.normalize, dtype=home.dtype))
-        hidden = hidden_units(self.model, array_module(home._array).asarray(image))
+        hidden = hidden_units(self.model, array_module(home.array).asarray(image))
         found = {}
         for u in hidden:
             parts = [f"{m}.{part}" for m in (u.layer, *u.norms) for part in _PARTS]
@@ -336,7 +336,7 @@ class LargeWeightPruning(MaskedTraining):
     def _begin(self, due: dict[str, int], rng: np.random.Generator) -> None:
         """Choose the targets; remove, zero or disturb them."""
         for name, count in due.items():
-            scores = sizes(to_numpy(self._weights[name]._array), self.granularity)
+            scores = sizes(to_numpy(self._weights[name].array), self.granularity)
             self._latest[name] = choose(scores, count, self.target, ~self._chosen[name], rng)
             self._chosen[name] |= self._latest[name]
         if self.restore:
@@ -361,7 +361,7 @@ class LargeWeightPruning(MaskedTraining):
         """Add noise to the targets, as wide as the weights that were never chosen are spread."""
         for name, targets in self._latest.items():
             p = self._weights[name]
-            others = to_numpy(p._array)[_places(~self._chosen[name], p.shape)]
+            others = to_numpy(p.array)[_places(~self._chosen[name], p.shape)]
             std = others.std() if others.size else 0.0
             noise = std * rng.standard_normal(p.shape) * _places(targets, p.shape)
             with p.writing() as w:

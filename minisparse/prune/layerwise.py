@@ -226,7 +226,7 @@ class LayerwisePruning(CompensatedPruning):
         n_out = kept.shape[-1]
         w = self.read()[name].reshape(-1, n_out)
         if bias is not None:
-            w = np.concatenate([w, to_numpy(bias._array)[None]])
+            w = np.concatenate([w, to_numpy(bias.array)[None]])
         new, left = self.reconstruct(
             w, hessian(records, bias is not None), kept.reshape(-1, n_out), k
         )

@@ -40,7 +40,7 @@ ABOUT = (
         code="LayerwiseOBSPruning",
         removes="weights; those of their unit change",
         when="any schedule, after training",
-        chapter="",
+        chapter="11",
         published=(
             Figure("LeNet-300-100", 2.0, 1.5, "quoted", _SOURCE, _QUOTED),
             Figure("LeNet-5", 2.1, 1, "quoted", _SOURCE, _QUOTED),

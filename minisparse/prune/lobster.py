@@ -88,7 +88,7 @@ class LobsterPruning(InsensitivityPruning):
         if self.shrinks(run):
             self.shrink(
                 {
-                    name: loss_sensitivity(p.grad._array)
+                    name: loss_sensitivity(p.grad.array)
                     for name, p, _ in self.mask().parameters(self.model)
                     if p.grad is not None
                 }

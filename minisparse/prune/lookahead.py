@@ -39,7 +39,7 @@ ABOUT = (
         code="LookaheadPruning",
         removes="any granularity",
         when="any schedule",
-        chapter="",
+        chapter="11",
     ),
 )
 
@@ -117,7 +117,7 @@ class LookaheadPruning(ScorePruning):
         """Return L."""
         graph = follow(self.model, batch.x[:1])
         everything = {
-            name: p._array
+            name: p.array
             for layer in graph.layers
             for name, p in [(joined(layer.name, "weight"), layer.module.weight)]
         }

@@ -212,7 +212,7 @@ def find_tickets(
         raise ValueError(f"the training ended before epoch {rewind_to}, which is to be rewound to")
     yield Ticket(0, mask, remember.state)
     for i in range(1, rounds + 1):
-        mask = next_mask({n: p._array for n, p, _ in mask.parameters(model)}, mask, rates)
+        mask = next_mask({n: p.array for n, p, _ in mask.parameters(model)}, mask, rates)
         rewind(model, remember.state, mask)
         fit(model, [FixedMask(mask)])
         yield Ticket(i, mask, remember.state)

@@ -91,7 +91,7 @@ def magnitude_mask(
     names: list[str] | None = None,
 ) -> Mask:
     """Return the mask that keeps the largest weights, exactly as many as asked."""
-    scores = {n: to_numpy(magnitude(p._array)) for n, p in prunable(model, names).items()}
+    scores = {n: to_numpy(magnitude(p.array)) for n, p in prunable(model, names).items()}
     return keep_largest(scores, density, scope, granularity)
 
 
@@ -144,7 +144,7 @@ class HanPruning(MaskedTraining):
             return
         entries = {}
         for name, p, _ in self.mask().parameters(self.model):
-            w = to_numpy(p._array)
+            w = to_numpy(p.array)
             q = self.quality[name] if isinstance(self.quality, dict) else self.quality
             entries[name] = np.abs(w) >= han_threshold(w, q)
         self.tighten(Mask(entries))

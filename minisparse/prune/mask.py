@@ -134,7 +134,7 @@ class Mask:
     @classmethod
     def of_nonzeros(cls, model: Module, names: list[str] | None = None) -> Mask:
         """Keep what is not exactly zero now."""
-        return cls({n: to_numpy(p._array) != 0 for n, p in prunable(model, names).items()})
+        return cls({n: to_numpy(p.array) != 0 for n, p in prunable(model, names).items()})
 
     def parameters(self, model: Module) -> Iterator[tuple[str, Parameter, np.ndarray]]:
         """Yield (name, parameter, mask) for every entry, checked against the model.

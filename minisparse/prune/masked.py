@@ -82,7 +82,7 @@ class MaskedTraining(Method):
         self.hold()
         if fresh:
             for name, p, m in mask.parameters(self.model):
-                self.optimizer.reset_state(p, array_module(p._array).asarray(m & ~before[name]))
+                self.optimizer.reset_state(p, array_module(p.array).asarray(m & ~before[name]))
 
     def hold(self) -> None:
         """Set removed weights, and their state in the optimizer, to zero."""

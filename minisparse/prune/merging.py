@@ -191,11 +191,11 @@ def incoming(model: Module, u: HiddenUnits) -> np.ndarray:
     """Return e of a layer's units: weights and bias, through its batch norms, [n + 1, units]."""
     modules: dict[str, Any] = dict(model.named_modules())
     layer = modules[u.layer]
-    w = unit_rows(to_numpy(layer.weight._array)).astype(np.float64)
-    bias = np.zeros(u.count) if layer.bias is None else to_numpy(layer.bias._array)
+    w = unit_rows(to_numpy(layer.weight.array)).astype(np.float64)
+    bias = np.zeros(u.count) if layer.bias is None else to_numpy(layer.bias.array)
     for norm in (modules[name] for name in u.norms):
-        factor = to_numpy(norm.weight._array) / np.sqrt(to_numpy(norm.running_var) + norm.eps)
-        bias = (bias - to_numpy(norm.running_mean)) * factor + to_numpy(norm.bias._array)
+        factor = to_numpy(norm.weight.array) / np.sqrt(to_numpy(norm.running_var) + norm.eps)
+        bias = (bias - to_numpy(norm.running_mean)) * factor + to_numpy(norm.bias.array)
         w = w * factor
     return np.concatenate([w, bias[None]])
 
@@ -212,7 +212,7 @@ class Outgoing:
     def __init__(self, model: Module, u: HiddenUnits) -> None:
         modules: dict[str, Any] = dict(model.named_modules())
         self.readers = [(modules[r].weight, at) for r, at in zip(u.readers, u.where, strict=True)]
-        parts = [outgoing(to_numpy(p._array), at) for p, at in self.readers]
+        parts = [outgoing(to_numpy(p.array), at) for p, at in self.readers]
         self.shapes = [part.shape for part in parts]
         self.outputs = sum(part.shape[-1] for part in parts)
         rows = [part.swapaxes(0, 1).reshape(u.count, -1) for part in parts]
@@ -226,7 +226,7 @@ class Outgoing:
             self.readers, parts, self.shapes, strict=True
         ):
             new = part.reshape(units, places, out).swapaxes(0, 1)
-            w = with_outgoing(to_numpy(p._array), at, new)
+            w = with_outgoing(to_numpy(p.array), at, new)
             with p.writing() as array:
                 array[...] = array_module(array).asarray(w)
 
@@ -272,7 +272,7 @@ class NeuronMerging(LayerwisePruning):
     def choose(self, density: float, batch: Batch) -> Mask:
         """Note the norms before a merging changes those of the next layer."""
         weights = zip(self.units.values(), batch.parameters(list(self.units)), strict=True)
-        self._norms = {u.layer: filter_norm(to_numpy(p._array)) for u, p in weights}
+        self._norms = {u.layer: filter_norm(to_numpy(p.array)) for u, p in weights}
         return super().choose(density, batch)
 
     def reduce(self, u: HiddenUnits, alive: np.ndarray, count: int, batch: Batch) -> np.ndarray:

@@ -252,7 +252,7 @@ class Run:
     def present(self, *, training: bool = False) -> Batch:
         """Return the present batch as a `Batch`."""
         return Batch(
-            self.model, lambda: (self.x._array, self.y), loss=self.loss_function, training=training
+            self.model, lambda: (self.x.array, self.y), loss=self.loss_function, training=training
         )
 
     def position(self) -> str:

@@ -142,9 +142,9 @@ class Scores(Parametrization):
     mask: Any
 
     def __init__(self, weight: Tensor) -> None:
-        xp = array_module(weight._array)
-        self.scores = Parameter(xp.zeros_like(weight._array), name="scores")
-        self.register_buffer("mask", xp.ones_like(weight._array))
+        xp = array_module(weight.array)
+        self.scores = Parameter(xp.zeros_like(weight.array), name="scores")
+        self.register_buffer("mask", xp.ones_like(weight.array))
 
     def forward(  # type: ignore[override]
         self, weight: Tensor, bias: Tensor | None
@@ -248,10 +248,10 @@ class Movement(ParametrizedTraining[Scores]):
     def update(self, run: Run) -> None:
         """Use the mask that follows from the scores of now."""
         layers = self.layers
-        scores = {name: to_numpy(held.scores._array) for name, (_, held) in layers.items()}
+        scores = {name: to_numpy(held.scores.array) for name, (_, held) in layers.items()}
         mask = self.choose(scores, run)
         for name, (layer, held) in layers.items():
-            xp = array_module(layer.weight._array)
+            xp = array_module(layer.weight.array)
             held.mask = xp.asarray(mask[name].astype(layer.weight.dtype))
 
     def state_dict(self) -> dict[str, Any]:

@@ -102,8 +102,8 @@ class SRSTE(MaskedForward):
         """Let what is not in use decay."""
         for layer, held in self.layers.values():
             if layer.weight.grad is not None:
-                g = layer.weight.grad._array
-                g[...] = sr_ste(g, layer.weight._array, held.mask, self.strength)
+                g = layer.weight.grad.array
+                g[...] = sr_ste(g, layer.weight.array, held.mask, self.strength)
 
     def after_step(self, run: Run) -> None:
         """Choose the mask of the next forward."""
@@ -114,7 +114,7 @@ class SRSTE(MaskedForward):
         self.use(
             Mask(
                 {
-                    name: keep_n_of_m(to_numpy(magnitude(w._array)), self.n, self.m)
+                    name: keep_n_of_m(to_numpy(magnitude(w.array)), self.n, self.m)
                     for name, w in self.weights().items()
                 }
             )

@@ -152,12 +152,12 @@ def net_trim(model: Module, batch: Batch, eps: float, steps: int = 500) -> Mask:
     for name, record in records_of(batch).items():
         if not isinstance(record.module, Linear):
             continue
-        x, y = (to_numpy(t._array).astype(np.float64) for t in (record.input, record.output))
+        x, y = (to_numpy(t.array).astype(np.float64) for t in (record.input, record.output))
         x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
         is_open = (y > 0) | (name not in hidden)
         y = np.where(is_open, y, 0)
         weight, bias = record.module.weight, record.module.bias
-        size = to_numpy(weight._array).std()
+        size = to_numpy(weight.array).std()
         penalized = np.ones(x.shape[1], bool)
         if bias is not None:
             x, penalized = np.column_stack([x, np.ones(len(x))]), np.append(penalized, False)

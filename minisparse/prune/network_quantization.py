@@ -101,7 +101,7 @@ class Spikes(Variances):
         rng: np.random.Generator,
     ) -> None:
         super().__init__(weight, initial, threshold, rng=rng)
-        self.a = Parameter(array_module(weight._array).asarray(np.array(a, weight.dtype)), name="a")
+        self.a = Parameter(array_module(weight.array).asarray(np.array(a, weight.dtype)), name="a")
 
     def divergence(self, weight: Tensor) -> Tensor:
         """Return the sum of KL over the weights."""
@@ -110,15 +110,15 @@ class Spikes(Variances):
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, None]:
         """Return which weights are more than noise, and nearer to +-a than to 0."""
         signal, _ = super().kept(weight, bias)
-        return signal & (np.abs(to_numpy(weight._array)) > float(abs(self.a.item())) / 2), None
+        return signal & (np.abs(to_numpy(weight.array)) > float(abs(self.a.item())) / 2), None
 
     def forward(  # type: ignore[override]
         self, weight: Tensor, bias: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return -a, 0 or a in place of each weight, and the bias as it is."""
-        xp = array_module(weight._array)
+        xp = array_module(weight.array)
         kept = xp.asarray(self.kept(weight, bias)[0].astype(weight.dtype))
-        return ad.absolute(self.a) * Tensor(xp.sign(weight._array) * kept), bias
+        return ad.absolute(self.a) * Tensor(xp.sign(weight.array) * kept), bias
 
 
 @door

@@ -123,7 +123,7 @@ class NetworkSlimming(PenalizedTraining):
 
     def choose(self) -> Mask:
         """Keep the channels with the largest |gamma|."""
-        size = {norm: np.abs(to_numpy(gamma._array)) for norm, gamma in self.factors().items()}
+        size = {norm: np.abs(to_numpy(gamma.array)) for norm, gamma in self.factors().items()}
         channels, entries = keep_largest(size, 1 - self.sparsity), {}
         for norm, layer in self.pairs.items():
             name, stays = joined(layer, "weight"), channels[norm]

@@ -126,7 +126,7 @@ class NetworkSurgery(MaskedForward):
             raise ValueError(f"c is given for {list(self.c)}, layers are {list(weights)}")
         self._bounds = {
             name: thresholds(
-                to_numpy(w._array), self.c[name] if isinstance(self.c, Mapping) else self.c
+                to_numpy(w.array), self.c[name] if isinstance(self.c, Mapping) else self.c
             )
             for name, w in weights.items()
         }
@@ -146,7 +146,7 @@ class NetworkSurgery(MaskedForward):
         entries = dict(self.mask().items())
         for name, w in self.weights().items():
             if chosen[name]:
-                entries[name] = surgery(to_numpy(w._array), entries[name], *self._bounds[name])
+                entries[name] = surgery(to_numpy(w.array), entries[name], *self._bounds[name])
         self.use(Mask(entries))
 
     def after_epoch(self, run: Run) -> None:

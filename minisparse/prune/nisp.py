@@ -157,13 +157,13 @@ class NISP(UnitScorePruning):
             if not inner:
                 responses = to_numpy(seen[u.readers[0]])[..., u.where[0]]
                 by_image = responses.reshape(len(batch), -1, u.count).mean(axis=1)
-                w = modules[u.layer].weight._array
+                w = modules[u.layer].weight.array
                 final = infinite_feature_selection(by_image.astype(np.float64))
                 scores[u.layer] = array_module(w).asarray(final.astype(w.dtype))
                 continue
             total = 0
             for reader, at in inner:
-                w = modules[reader].weight._array
+                w = modules[reader].weight.array
                 where = array_module(w).asarray(at)
                 total = total + propagated(
                     w, scores[reader] * _slope(modules, hidden[reader], w), where
@@ -178,7 +178,7 @@ def _slope(modules: Mapping[str, Any], u: HiddenUnits, w: Any) -> Any:
     factor = xp.ones(u.count, dtype=w.dtype)
     for name in u.norms:
         norm = modules[name]
-        factor = factor * abs(norm.weight._array) / (norm.running_var + norm.eps) ** 0.5
+        factor = factor * abs(norm.weight.array) / (norm.running_var + norm.eps) ** 0.5
     return factor
 
 

@@ -238,7 +238,7 @@ def nodes_left(model: Module, hidden: list[HiddenUnits]) -> dict[str, int]:
     dict from layer name to int
     """
     refuse_parametrizations(model)
-    w = {n: to_numpy(m.weight._array) for n, m in model.named_modules() if isinstance(m, Weighted)}
+    w = {n: to_numpy(m.weight.array) for n, m in model.named_modules() if isinstance(m, Weighted)}
     left = {}
     for u in hidden:
         read = _are_read([(w[r], at) for r, at in zip(u.readers, u.where, strict=True)])
@@ -278,7 +278,7 @@ def remove_dead_nodes(model: Module, x: Any) -> dict[str, int]:
     for node in graph.nodes.values():
         p, stays = node.module, node.places(dead.alive)
         if node.is_norm:
-            weight, bias = (to_numpy(a._array) * stays for a in (p.weight, p.bias))
+            weight, bias = (to_numpy(a.array) * stays for a in (p.weight, p.bias))
         else:
             weight, bias = dead.weights[node.name], dead.biases[node.name]
         _write(p.weight, weight)

@@ -40,7 +40,7 @@ ABOUT = (
         code="OBCPruning",
         removes="weights, one at a time; those of their unit change",
         when="once, after training; any schedule",
-        chapter="",
+        chapter="11",
     ),
 )
 

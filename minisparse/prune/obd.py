@@ -53,7 +53,7 @@ ABOUT = (
         code="OBDPruning",
         removes="any granularity",
         when="any schedule, after training to a minimum",
-        chapter="",
+        chapter="11",
         published=(
             Figure(
                 "LeNet-300-100",
@@ -170,10 +170,10 @@ def curvatures(batch: Batch) -> dict[str, Any]:
     seeds = xp.eye(classes, dtype=logits.dtype)[:, None, :] + xp.zeros(
         (classes, len(batch), classes), dtype=logits.dtype
     )
-    p = softmax(logits)._array
+    p = softmax(logits).array
     found = {}
     for record, delta in zip(layers, layer_gradients(logits, layers, seeds), strict=True):
-        x, weight = record.input._array, record.module.weight
+        x, weight = record.input.array, record.module.weight
         if x.ndim == 2:
             h = linear_curvature(x, output_curvature(delta, p))
         else:
@@ -200,7 +200,7 @@ def recursion_curvatures(batch: Batch, output: Any = None) -> dict[str, Any]:
         The model is no such chain.
     """
     logits, layers = batch.layers()
-    p = softmax(logits)._array
+    p = softmax(logits).array
     h = p * (1 - p) if output is None else output
     found: dict[str, Any] = {}
     reader: LayerRecord | None = None  # who reads what this layer sends
@@ -215,10 +215,10 @@ def recursion_curvatures(batch: Batch, output: Any = None) -> dict[str, Any]:
                 f"{record.output.shape}, and what follows takes {read.shape}"
             )
         if reader is not None:
-            ones = array_module(read._array).ones_like(read._array)
+            ones = array_module(read.array).ones_like(read.array)
             (slope,) = gradients(read, [record.output], ones, retain_graph=True)
-            h = recursion(h, reader.module.weight._array, slope._array)
-        found[joined(record.name, "weight")] = linear_curvature(record.input._array, h)
+            h = recursion(h, reader.module.weight.array, slope.array)
+        found[joined(record.name, "weight")] = linear_curvature(record.input.array, h)
         reader = record
     return dict(reversed(found.items()))
 

@@ -55,7 +55,7 @@ ABOUT = (
         code="OBSPruning",
         removes="weights, one at a time; the others change",
         when="any schedule, after training to a minimum",
-        chapter="",
+        chapter="11",
     ),
 )
 

@@ -116,7 +116,7 @@ def normal(rng: np.random.Generator, like: Tensor, shape: tuple[int, ...] | None
     drawn: Any = np.float64 if like.dtype == np.float64 else np.float32
     noise = rng.standard_normal(like.shape if shape is None else shape, drawn)
     noise = noise.astype(like.dtype, copy=False)
-    return Tensor(array_module(like._array).asarray(noise))
+    return Tensor(array_module(like.array).asarray(noise))
 
 
 __no_gradient__ = ("normal", "require_number_of_images", "require_parametrized")

@@ -34,7 +34,7 @@ def group_norms(w: Any, granularity: Granularity) -> Tensor:
     """
     w = as_tensor(w)
     squares = group_scores(w * w, granularity)
-    empty = Tensor((squares._array == 0).astype(squares.dtype))
+    empty = Tensor((squares.array == 0).astype(squares.dtype))
     norms: Tensor = ad.sqrt(squares + empty) - empty  # the root has no derivative at 0
     return norms
 
@@ -132,7 +132,7 @@ class LayerPenalty(PenalizedTraining):
 
     def choose(self) -> Mask:
         """Keep |w| >= q std(w)."""
-        weights = {name: to_numpy(p._array) for name, p in self.parameters().items()}
+        weights = {name: to_numpy(p.array) for name, p in self.parameters().items()}
         return Mask({n: abs(w) >= han_threshold(w, self.quality) for n, w in weights.items()})
 
 

@@ -205,7 +205,7 @@ def thresholded_loss(
     """
     if not callable(loss_of):
         raise TypeError(f"'loss_of' is a function without arguments, got {loss_of!r}")
-    own = [(p, p._array.copy()) for _, p, _ in mask.parameters(model)]
+    own = [(p, p.array.copy()) for _, p, _ in mask.parameters(model)]
 
     def loss_at(threshold: float) -> float:
         try:

@@ -161,23 +161,23 @@ class Reader:
         index : int array, [n]
             The places to look at.
         """
-        x, module = to_numpy(record.input._array), record.module
+        x, module = to_numpy(record.input.array), record.module
         if isinstance(module, Conv2d):
             x = patches(x, module.weight.shape[:2], module.stride, module.padding, index)
         else:
             x = x.reshape(-1, x.shape[-1])[index]
         x = x[..., where].reshape(len(index), -1, where.shape[1]).astype(_WIDE)
-        now = to_numpy(record.output._array)
+        now = to_numpy(record.output.array)
         change, reader = (before - now).reshape(-1, now.shape[-1])[index], cls(module, where, x, x)
         return replace(reader, y=change + reader.own())
 
     def weights(self) -> np.ndarray:
         """Return w_{j,r,o}, [places, units, out], in float64."""
-        return outgoing(to_numpy(self.module.weight._array).astype(_WIDE), self.where)
+        return outgoing(to_numpy(self.module.weight.array).astype(_WIDE), self.where)
 
     def write(self, weights: np.ndarray, bias: np.ndarray | None = None) -> None:
         """Give the layer other weights for these units, and another bias."""
-        w = with_outgoing(to_numpy(self.module.weight._array), self.where, weights)
+        w = with_outgoing(to_numpy(self.module.weight.array), self.where, weights)
         for p, new in ((self.module.weight, w), (self.module.bias, bias)):
             if new is not None:
                 with p.writing() as array:
@@ -187,12 +187,12 @@ class Reader:
         """Return b + sum_j z_j of these units, [n, out]."""
         w, bias = self.weights(), self.module.bias
         y: np.ndarray = self.x.reshape(len(self.x), -1) @ w.reshape(-1, w.shape[-1])
-        return y if bias is None else y + to_numpy(bias._array)
+        return y if bias is None else y + to_numpy(bias.array)
 
     def contributions(self, rows: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield z [n * out, units] and y - b [n * out], some rows at a time."""
         w, bias = self.weights(), self.module.bias
-        y = self.y if bias is None else self.y - to_numpy(bias._array)
+        y = self.y if bias is None else self.y - to_numpy(bias.array)
         for i in range(0, len(self.x), rows):
             z = np.einsum("nru,ruo->nou", self.x[i : i + rows], w, optimize=True)
             yield z.reshape(-1, z.shape[-1]), y[i : i + rows].reshape(-1)
@@ -220,7 +220,7 @@ def watch(
     """
     records, found = records_of(batch), []
     for name, where in zip(u.readers, u.where, strict=True):
-        y = to_numpy(records[name].output._array) if before is None else before[name]
+        y = to_numpy(records[name].output.array) if before is None else before[name]
         places = y.size // y.shape[-1]
         index = rng.choice(places, min(ROWS, places), replace=False)
         found.append(Reader.of(records[name], where, y, index))

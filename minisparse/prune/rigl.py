@@ -142,8 +142,8 @@ class RigL(SparseFromStart):
         fraction = drop_fraction(run.time, end, self.alpha)
         entries = {}
         for name, p, kept in self.mask().parameters(run.model):
-            g = np.zeros(p.shape) if p.grad is None else to_numpy(p.grad._array)
-            entries[name] = rewire(to_numpy(p._array), g, kept, fraction)
+            g = np.zeros(p.shape) if p.grad is None else to_numpy(p.grad.array)
+            entries[name] = rewire(to_numpy(p.array), g, kept, fraction)
         self.set_mask(Mask(entries))
         for p in run.model.parameters():
             p.grad = None

@@ -116,7 +116,7 @@ class ScorePruning(MaskedTraining):
         return {name: to_numpy(s) for name, s in self._scores(batch).items()}
 
     def _scores(self, batch: Batch) -> Mapping[str, Any]:
-        weights = {name: p._array for name, p, _ in self.mask().parameters(self.model)}
+        weights = {name: p.array for name, p, _ in self.mask().parameters(self.model)}
         return self.score(weights, batch)
 
     def planned_until(self) -> float:

@@ -262,7 +262,7 @@ def sensitivity(
     for record, d in zip(layers, deltas, strict=True):
         module = record.module
         shape = module.weight.shape
-        s = _formula(record, form)(record.input._array, d, alpha)
+        s = _formula(record, form)(record.input.array, d, alpha)
         found[joined(record.name, "weight")] = s.reshape(shape)
         if biases and module.bias is not None:  # a weight whose input is 1, at every position
             positions = math.prod(d.shape[2:-1])
@@ -314,7 +314,7 @@ def chain_seeds(chain: Chain, labels: Any, variant: str, output: str) -> tuple[A
         return None, 1 / z.shape[1]
     seeds = cotangents(labels, z.shape[1], variant, z.dtype)
     if output == "softmax":
-        seeds = softmax_cotangents(softmax(Tensor(z))._array, seeds)
+        seeds = softmax_cotangents(softmax(Tensor(z)).array, seeds)
     return seeds, 1 / z.shape[1] if variant == "unspecific" else 1.0
 
 
@@ -469,7 +469,7 @@ class SensitivityPruning(InsensitivityPruning):
         if self.examples is not None and self.examples < len(labels):
             labels = labels[: self.examples]
             with record_layers(run.model) as layers:
-                logits = run.model(Tensor(run.x._array[: self.examples]))
+                logits = run.model(Tensor(run.x.array[: self.examples]))
         self.shrink(
             sensitivity(logits, layers, labels, self.variant, self.form, self.output, self.biases)
         )

@@ -105,7 +105,7 @@ def neuron_sensitivities(
         An unknown output, a layer that is used more than once in the forward or whose weight is
         replaced by a parametrization, or logits that are not [B, C].
     """
-    no_labels = array_module(logits._array).zeros(logits.shape[:1], dtype=np.int64)
+    no_labels = array_module(logits.array).zeros(logits.shape[:1], dtype=np.int64)
     deltas, _ = output_gradients(logits, layers, no_labels, "unspecific", output)
     return {r.name: neuron_sensitivity(d) for r, d in zip(layers, deltas, strict=True)}
 
@@ -193,7 +193,7 @@ class SerenePruning(InsensitivityPruning):
             found[joined(layer, "weight")] = found[joined(layer, "bias")] = s
         self.shrink(
             {
-                name: array_module(p._array).broadcast_to(found[name], p.shape)
+                name: array_module(p.array).broadcast_to(found[name], p.shape)
                 for name, p, _ in self.mask().parameters(self.model)
                 if name in found
             }

@@ -52,7 +52,7 @@ def unrolled(record: LayerRecord, start: int = 0, stop: int | None = None) -> np
     array in main memory, [B, P, fan_in]
         ``unrolled(record) @ weight.reshape(fan_in, -1)`` is the layer's output without its bias.
     """
-    x, module = to_numpy(record.input._array[start:stop]), record.module
+    x, module = to_numpy(record.input.array[start:stop]), record.module
     if not isinstance(module, Conv2d):
         return x.reshape(len(x), -1, x.shape[-1])
     kh, kw, *_ = module.weight.shape
@@ -127,7 +127,7 @@ def curvature_factors(batch: Batch, names: Sequence[str]) -> dict[str, Factors]:
     cross-entropy.
     """
     logits, layers = batch.layers()
-    p = to_numpy(softmax(logits)._array)
+    p = to_numpy(softmax(logits).array)
     seeds = array_module(batch.x).asarray(class_seeds(p).astype(logits.dtype))
     deltas = layer_gradients(logits, layers, seeds)
     found = {joined(r.name, "weight"): (r, d) for r, d in zip(layers, deltas, strict=True)}

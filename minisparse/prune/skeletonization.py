@@ -75,7 +75,7 @@ def linear_error(logits: Any, labels: Any) -> Any:
     labels : int array, [n]
     """
     o = ad.softmax(logits)
-    xp = array_module(o._array)
+    xp = array_module(o.array)
     target = (labels[:, None] == xp.arange(o.shape[-1])).astype(o.dtype)
     return ad.absolute(Tensor(target) - o).sum(axis=-1).mean()
 

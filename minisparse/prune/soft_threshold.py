@@ -80,7 +80,7 @@ class SoftThreshold(Parametrization):
     """
 
     def __init__(self, weight: Tensor, initial: float) -> None:
-        xp = array_module(weight._array)
+        xp = array_module(weight.array)
         self.s = Parameter(xp.full((1,), initial, dtype=weight.dtype), name="s")
 
     def forward(  # type: ignore[override]

@@ -232,7 +232,7 @@ class Mixture(Module):
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return mu, log sigma^2 and log pi of the components 0 to J."""
-        xp = array_module(self.means._array)
+        xp = array_module(self.means.array)
         at_zero = Tensor(xp.zeros(1, dtype=self.means.dtype))
         shares = ad.log_softmax(self.logits) + math.log(1 - self.zero_share)
         return (
@@ -247,7 +247,7 @@ class Mixture(Module):
 
     def merged(self, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return means, variances and shares after `merge`, component 0 first."""
-        mu, log_var, log_pi = (to_numpy(p._array).astype(np.float64) for p in self.parts())
+        mu, log_var, log_pi = (to_numpy(p.array).astype(np.float64) for p in self.parts())
         return merge(mu, np.exp(log_var), np.exp(log_pi), threshold)
 
 
@@ -311,7 +311,7 @@ class SoftWeightSharing(PenalizedTraining):
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
         """Make the mixture, its means over the range of the weights."""
         super().attach(model, optimizer, rng)
-        weights = [p._array for p in self.parameters().values()]
+        weights = [p.array for p in self.parameters().values()]
         low, high = min(float(w.min()) for w in weights), max(float(w.max()) for w in weights)
         squares = sum(float((w * w).sum()) for w in weights)
         spread = self.spread or 0.25 * math.sqrt(squares / sum(w.size for w in weights))

@@ -123,7 +123,7 @@ class SET(SparseFromStart):
             return
         stay, grown = {}, {}
         for name, p, kept in self.mask().parameters(run.model):
-            stay[name] = survivors(to_numpy(p._array), kept, self.zeta)
+            stay[name] = survivors(to_numpy(p.array), kept, self.zeta)
             gone = int(np.count_nonzero(kept)) - int(np.count_nonzero(stay[name]))
             grown[name] = at_random(~stay[name], gone, run.rng)
         self.replace(stay, grown)

@@ -116,7 +116,7 @@ class SparseMomentum(SparseFromStart):
         """Begin with M = 0."""
         super().attach(model, optimizer, rng)
         self._momentum = {
-            n: array_module(p._array).zeros_like(p._array)
+            n: array_module(p.array).zeros_like(p.array)
             for n, p, _ in self.mask().parameters(model)
         }
 
@@ -126,7 +126,7 @@ class SparseMomentum(SparseFromStart):
             m = self._momentum[name]
             m *= self.beta
             if p.grad is not None:
-                m += (1 - self.beta) * p.grad._array
+                m += (1 - self.beta) * p.grad.array
 
     def after_epoch(self, run: Run) -> None:
         """Drop, redistribute and grow."""
@@ -136,7 +136,7 @@ class SparseMomentum(SparseFromStart):
         stay = {}
         for name, parameter, kept in self.mask().parameters(run.model):
             n = int(np.count_nonzero(kept))
-            size = np.where(kept, np.abs(to_numpy(parameter._array)), -np.inf)
+            size = np.where(kept, np.abs(to_numpy(parameter.array)), -np.inf)
             stay[name] = top_k(size, n - round(p * n))
         left = {name: int(np.count_nonzero(s)) for name, s in stay.items()}
         room = {name: s.size - left[name] for name, s in stay.items()}

@@ -129,7 +129,7 @@ class Variances(Posterior):
         self, weight: Tensor, initial: float, threshold: float, *, rng: np.random.Generator
     ) -> None:
         self.initial, self.threshold, self.rng = initial, threshold, rng
-        xp = array_module(weight._array)
+        xp = array_module(weight.array)
         self.log_sigma2 = Parameter(
             xp.full(weight.shape, initial, dtype=weight.dtype), name="log_sigma2"
         )
@@ -141,13 +141,13 @@ class Variances(Posterior):
 
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, None]:
         """Return which weights are more than noise; nothing is said about biases."""
-        return to_numpy(log_alpha(weight, self.log_sigma2)._array) < self.threshold, None
+        return to_numpy(log_alpha(weight, self.log_sigma2).array) < self.threshold, None
 
     def forward(  # type: ignore[override]
         self, weight: Tensor, bias: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return the means, 0 in place of what is noise, and the bias as it is."""
-        kept = array_module(weight._array).asarray(self.kept(weight, bias)[0])
+        kept = array_module(weight.array).asarray(self.kept(weight, bias)[0])
         return weight * Tensor(kept.astype(weight.dtype)), bias
 
     def apply(self, layer: Weighted, x: Tensor) -> Tensor:

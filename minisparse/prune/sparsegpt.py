@@ -41,7 +41,7 @@ ABOUT = (
         code="SparseGPTPruning",
         removes="weights; those of later inputs change",
         when="once, after training; any schedule",
-        chapter="",
+        chapter="11",
     ),
 )
 

@@ -188,7 +188,7 @@ class Splitting(PenalizedTraining):
         return float((apart / sum(float((w * w).sum()) for w in weights.values())) ** 0.5)
 
     def _weights(self) -> dict[str, Any]:
-        return {name: p._array for name, p in self.parameters().items()}
+        return {name: p.array for name, p in self.parameters().items()}
 
     def _support(self, weights: Mapping[str, Any]) -> Mask:
         return c_step(weights, 1 - self.sparsity, self.scope, self.granularity)

@@ -321,7 +321,7 @@ class StochasticPruning(MaskedTraining):
         run.metrics["weights_left"] = self.mask().kept
         if self.count_nodes:
             if self._hidden is None:
-                self._hidden = hidden_units(run.model, run.x._array[:1])
+                self._hidden = hidden_units(run.model, run.x.array[:1])
             for layer, left in nodes_left(run.model, self._hidden).items():
                 run.metrics[f"nodes_left_{layer}"] = left
 

@@ -120,7 +120,7 @@ class Masked(Parametrization):
     mask: Any
 
     def __init__(self, weight: Tensor) -> None:
-        self.register_buffer("mask", array_module(weight._array).ones_like(weight._array))
+        self.register_buffer("mask", array_module(weight.array).ones_like(weight.array))
 
     def forward(  # type: ignore[override]
         self, weight: Tensor, bias: Tensor | None
@@ -174,7 +174,7 @@ class MaskedForward(ParametrizedTraining[Masked]):
     def use(self, mask: Mask) -> None:
         """Use from now on what `mask` keeps."""
         for name, (layer, held) in self.treated().items():
-            xp = array_module(layer.weight._array)
+            xp = array_module(layer.weight.array)
             held.mask = xp.asarray(mask[name].astype(layer.weight.dtype))
 
 
@@ -226,7 +226,7 @@ class StraightThroughPruning(MaskedForward):
 
     def update(self, run: Run) -> None:
         """Use the largest weights of now."""
-        scores = {name: to_numpy(magnitude(w._array)) for name, w in self.weights().items()}
+        scores = {name: to_numpy(magnitude(w.array)) for name, w in self.weights().items()}
         self.use(keep_largest(scores, 1 - wanted(self.sparsity, run.finished), self.scope))
 
 

@@ -74,11 +74,11 @@ class LogNormalNoise(GroupNoise):
 
     def mean(self) -> Tensor:
         """Return E[theta]."""
-        return Tensor(law.moment(1, self.mu._array, self.log_s._array).astype(self.mu.dtype))
+        return Tensor(law.moment(1, self.mu.array, self.log_s.array).astype(self.mu.dtype))
 
     def open(self) -> np.ndarray:
         """Return where the signal is larger than the noise."""
-        snr: Any = to_numpy(law.signal_to_noise(self.mu._array, self.log_s._array))
+        snr: Any = to_numpy(law.signal_to_noise(self.mu.array, self.log_s.array))
         return np.asarray(snr > THRESHOLD)
 
     def divergence(self, weight: Tensor) -> Tensor:

@@ -122,7 +122,7 @@ class Probabilistic(Parametrization):
     ) -> None:
         self.ratio, self.granularity, self.rng = ratio, granularity, rng
         shape = group_scores(np.zeros(weight.shape, np.int8), granularity).shape
-        zeros = array_module(weight._array).zeros(shape, dtype=weight.dtype)
+        zeros = array_module(weight.array).zeros(shape, dtype=weight.dtype)
         self.register_buffer("probabilities", zeros)
 
     def forward(  # type: ignore[override]
@@ -132,7 +132,7 @@ class Probabilistic(Parametrization):
         p = to_numpy(self.probabilities)
         on = self.rng.random(p.shape, np.float32) >= p if self.training else p < 1
         kept = ungroup(on, weight.shape, self.granularity).astype(weight.dtype)
-        return weight * Tensor(array_module(weight._array).asarray(kept)), bias
+        return weight * Tensor(array_module(weight.array).asarray(kept)), bias
 
     def _describe(self) -> str:
         return f"{self.probabilities.size} groups, ratio={self.ratio}"
@@ -227,7 +227,7 @@ class SPP(ParametrizedTraining[Probabilistic]):
             return
         self.updates += 1
         for name, (layer, held) in self.layers.items():
-            size = group_scores(np.abs(to_numpy(layer.weight._array)), held.granularity)
+            size = group_scores(np.abs(to_numpy(layer.weight.array)), held.granularity)
             self.sums[name] += ranks(size).astype(np.float32)
             p = to_numpy(held.probabilities).astype(np.float64)
             move = increment(self.sums[name] / self.updates, p.size, held.ratio, self.a, self.u)

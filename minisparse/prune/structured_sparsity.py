@@ -165,7 +165,7 @@ class SSL(LayerPenalty):
     def choose(self) -> Mask:
         """Keep what is in no small group."""
         return Mask(
-            {name: self._large(to_numpy(p._array)) for name, p in self.parameters().items()}
+            {name: self._large(to_numpy(p.array)) for name, p in self.parameters().items()}
         )
 
     def _large(self, w: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ class UnitAlphas(GroupNoise):
 
     def open(self) -> np.ndarray:
         """Return which units are more than noise."""
-        return to_numpy(self.log_alpha._array) < self.threshold
+        return to_numpy(self.log_alpha.array) < self.threshold
 
     def divergence(self, weight: Tensor) -> Tensor:
         """Return the sum of KL over the units."""

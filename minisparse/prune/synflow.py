@@ -92,7 +92,7 @@ def synaptic_flow(
     xp, dtype = home(twin)
     r = twin(Tensor(xp.ones((1, *image_shape), dtype=dtype))).sum()
     found = gradients(r, [own[n] for n in names], allow_unused=True)
-    return r.item(), {n: own[n]._array * g._array for n, g in zip(names, found, strict=True)}
+    return r.item(), {n: own[n].array * g.array for n, g in zip(names, found, strict=True)}
 
 
 # ---- in training --------------------------------------------------------------------------------

@@ -113,11 +113,11 @@ class Targeted(Parametrization):
     ) -> tuple[Tensor, Tensor | None]:
         """Return the weight without what is dropped, and the bias as it is."""
         gamma, alpha = self.progress * self.gamma, self.progress * self.alpha
-        dropped = targets(to_numpy(weight._array), gamma, self.granularity)
+        dropped = targets(to_numpy(weight.array), gamma, self.granularity)
         if self.training:
             shape = dropped.shape if self.granularity == "weight" else dropped.shape[-1:]
             dropped = dropped & (self.rng.random(shape, np.float32) < alpha)
-        kept = array_module(weight._array).asarray((~dropped).astype(weight.dtype))
+        kept = array_module(weight.array).asarray((~dropped).astype(weight.dtype))
         return weight * Tensor(kept), bias
 
     def _describe(self) -> str:

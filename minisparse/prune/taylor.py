@@ -172,7 +172,7 @@ class TaylorPruning(UnitScorePruning):
         slopes = batch.gradients([part for parts in names.values() for part in parts])
         form = gate_form if self.form == "gate" else weight_form
         return {
-            name: form(products([own[p]._array for p in parts], [slopes[p] for p in parts]))
+            name: form(products([own[p].array for p in parts], [slopes[p] for p in parts]))
             for name, parts in names.items()
         }
 
@@ -180,7 +180,7 @@ class TaylorPruning(UnitScorePruning):
         logits, found = signals(units, batch)
         deltas = gradients(batch.loss(logits, batch.y), list(found.values()), allow_unused=True)
         return {
-            name: activation_form(a._array, len(batch) * d._array)  # the loss is the mean of theirs
+            name: activation_form(a.array, len(batch) * d.array)  # the loss is the mean of theirs
             for (name, a), d in zip(found.items(), deltas, strict=True)
         }
 

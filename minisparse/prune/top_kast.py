@@ -188,7 +188,7 @@ class TopKAST(MaskedForward):
 
     def update(self) -> None:
         """Choose A and B by the weights of now."""
-        scores = {name: to_numpy(magnitude(w._array)) for name, w in self.weights().items()}
+        scores = {name: to_numpy(magnitude(w.array)) for name, w in self.weights().items()}
         self.use(keep_largest(scores, 1 - self.sparsity, self.scope))
         near = keep_largest(scores, self.reach, self.scope)
         for (_, held), (_, m) in zip(self.explored(), near.items(), strict=True):

@@ -80,7 +80,7 @@ def step_surrogate(x: Any) -> Tensor:
     x : Tensor or array
     """
     x = as_tensor(x)
-    size, sign = ad.absolute(x), Tensor(array_module(x._array).sign(x._array))
+    size, sign = ad.absolute(x), Tensor(array_module(x.array).sign(x.array))
     near = ad.clip(size, None, 0.4)
     tail = ad.clip(size, 0.4, 1.0) - 0.4
     value: Tensor = sign * (2 * near - 2 * near * near + 0.4 * tail)
@@ -137,7 +137,7 @@ class UnitThresholds(Parametrization):
     """
 
     def __init__(self, weight: Tensor) -> None:
-        xp = array_module(weight._array)
+        xp = array_module(weight.array)
         self.t = Parameter(xp.zeros(weight.shape[-1:], dtype=weight.dtype), name="t")
 
     def forward(  # type: ignore[override]
@@ -148,7 +148,7 @@ class UnitThresholds(Parametrization):
 
     def kept(self, weight: Tensor, bias: Tensor | None) -> tuple[np.ndarray, None]:
         """Return which weights are at their threshold or above; nothing is said about biases."""
-        return to_numpy(abs(weight._array) >= self.t._array), None
+        return to_numpy(abs(weight.array) >= self.t.array), None
 
     def _describe(self) -> str:
         return f"{self.t.size} thresholds"
@@ -208,7 +208,7 @@ class DST(ParametrizedTraining[UnitThresholds]):
     def after_step(self, run: Run) -> None:
         """Let a layer that has hardly a weight left start again from t = 0."""
         for layer, held in self.layers.values():
-            left = (abs(layer.weight._array) >= held.t._array).sum()
+            left = (abs(layer.weight.array) >= held.t.array).sum()
             if int(left) <= RESET_AT * layer.weight.size:
                 with held.t.writing() as t:
                     t[...] = 0

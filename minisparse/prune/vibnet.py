@@ -4,8 +4,8 @@ A layer's units h tell of the layer below what the noise between lets through,
 
     h = (mu + eps sigma) f(x),      eps ~ N(0, 1), drawn for each example,
 
-and the bound on that information, with a prior N(0, v) for each factor whose variance v is the best
-one, v = mu^2 + sigma^2, is
+and a bound on that information is the mean divergence of h from a normal law N(0, xi).  With the best
+xi, (mu^2 + sigma^2) E f^2, it has a part that knows nothing of mu and sigma and is left out, and
 
     KL = min_v KL(N(mu, sigma^2) || N(0, v)) = log(1 + mu^2 / sigma^2) / 2
 
@@ -105,7 +105,7 @@ class Bottleneck(GroupNoise):
 
     def open(self) -> np.ndarray:
         """Return where mu^2 / sigma^2 > 1."""
-        return to_numpy(log_alpha(self.mu, self.log_sigma2)._array) < 0
+        return to_numpy(log_alpha(self.mu, self.log_sigma2).array) < 0
 
     def divergence(self, weight: Tensor) -> Tensor:
         """Return the sum of KL over the units, and over the positions of a filter."""

@@ -32,7 +32,7 @@ ABOUT = (
         code="WandaPruning",
         removes="weights, of each output as many",
         when="once, after training; any schedule",
-        chapter="",
+        chapter="11",
     ),
 )
 

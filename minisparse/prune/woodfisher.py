@@ -57,7 +57,7 @@ ABOUT = (
         code="WoodFisherPruning",
         removes="weights; those of their block change",
         when="any schedule, in many small steps",
-        chapter="",
+        chapter="11",
     ),
     About(
         "woodtaylor",
@@ -69,7 +69,7 @@ ABOUT = (
         code="WoodTaylorPruning",
         removes="weights; those of their block change",
         when="any schedule, in many small steps",
-        chapter="",
+        chapter="11",
     ),
 )
 

@@ -81,7 +81,7 @@ class Chain(PastTheTape):
         return [vars(self)[name] for name in self.names]
 
     def _past_the_tape(self, x: Any) -> np.ndarray | None:
-        array = x._array if isinstance(x, Tensor) else x
+        array = x.array if isinstance(x, Tensor) else x
         if type(array) is not np.ndarray or not array.size:
             return None
         if self.flat and array.ndim > 2:
@@ -113,8 +113,8 @@ class Chain(PastTheTape):
         for name, layer, values, bias, columns, starts in self._packed_from:
             if (
                 own[name] is not layer
-                or layer.values._array is not values
-                or (layer.bias is not None and layer.bias._array is not bias)
+                or layer.values.array is not values
+                or (layer.bias is not None and layer.bias.array is not bias)
                 or layer.columns is not columns
                 or layer.starts is not starts
             ):
@@ -141,8 +141,8 @@ _COMPILED = {(np.ndarray, np.dtype(np.float32)), (np.ndarray, np.dtype(np.float6
 
 def _arrays(layer: CSRLinear) -> tuple[Any, Any, Any, Any]:
     bias = layer.bias
-    own = None if bias is None else bias._array
-    return layer.values._array, own, layer.columns, layer.starts
+    own = None if bias is None else bias.array
+    return layer.values.array, own, layer.columns, layer.starts
 
 
 def _pack(layers: list[CSRLinear], relus: tuple[bool, ...]) -> tuple[Any, bool]:
@@ -150,7 +150,7 @@ def _pack(layers: list[CSRLinear], relus: tuple[bool, ...]) -> tuple[Any, bool]:
     dtype = layers[0].values.dtype
     sizes = [(m.n_in, m.n_out, m.block, m.columns.size) for m in layers]
     table = layer_table([(*size, r) for size, r in zip(sizes, relus, strict=True)])
-    values = np.concatenate([m.values._array.reshape(-1) for m in layers])
+    values = np.concatenate([m.values.array.reshape(-1) for m in layers])
     bias = np.concatenate([padded_bias(_arrays(m)[1], m.n_out, m.block, dtype) for m in layers])
     columns = np.concatenate([m.pattern.columns for m in layers])
     starts = np.concatenate([m.pattern.starts for m in layers])

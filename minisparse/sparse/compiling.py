@@ -37,7 +37,7 @@ class Compiled(PastTheTape):
         self._program = ModelProgram(model, example)
 
     def _past_the_tape(self, x: Any) -> np.ndarray | None:
-        array = x._array if isinstance(x, Tensor) else x
+        array = x.array if isinstance(x, Tensor) else x
         own = self._program
         if self.training or type(array) is not np.ndarray or array.shape[1:] != own.in_shape:
             return None
@@ -90,9 +90,9 @@ def compiled(model: Module, example: Any = None) -> Module:
     True
     """
     x = example_for(model) if example is None else example
-    array = x._array if isinstance(x, Tensor) else x
+    array = x.array if isinstance(x, Tensor) else x
     if isinstance(model, Selected):
-        inner = compiled(model.model, model.selected(Tensor(array))._array)
+        inner = compiled(model.model, model.selected(Tensor(array)).array)
         return Selected(inner, model.index, model.channels).train(model.training)
     return Compiled(model, array).train(model.training)
 

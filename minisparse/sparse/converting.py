@@ -78,7 +78,7 @@ def sparsify(
     if isinstance(model, Selected):
         inside = None if masks is None else Mask(dict(_inside(masks)))
         x = None if example is None else example_for(model, np.shape(example)[1:])
-        x = None if x is None else model.selected(Tensor(x))._array
+        x = None if x is None else model.selected(Tensor(x)).array
         part = sparsify(model.model, inside, format, batch=batch, example=x)
         return Selected(part, model.index, model.channels)
     copy = copied(model)
@@ -149,10 +149,10 @@ def _dense_layer(layer: SparseLayer) -> Linear | Conv2d:
         new = Conv2d(c_in, c_out, (kh, kw), layer.stride, layer.padding, bias, rng=rng)
     else:
         new = Linear(layer.n_in, layer.n_out, bias, rng=rng)
-    xp = array_module(layer.values._array)
+    xp = array_module(layer.values.array)
     new.weight = Parameter(xp.asarray(layer.dense().reshape(new.weight.shape)), name="weight")
     if layer.bias is not None:
-        new.bias = Parameter(layer.bias._array, name="bias")
+        new.bias = Parameter(layer.bias.array, name="bias")
     return new
 
 

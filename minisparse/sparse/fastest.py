@@ -35,10 +35,10 @@ def batch_for(target: Module, batch: int, example: Any) -> np.ndarray:
     if batch < 1:
         raise ValueError(f"a batch has at least one sample, got {batch}")
     if isinstance(example, Tensor):
-        example = example._array
+        example = example.array
     one = example_for(target) if example is None else np.asarray(to_numpy(example))
     x = np.random.default_rng(1).standard_normal((batch, *one.shape[1:])).astype(one.dtype)
-    first = target.parameters()[0]._array
+    first = target.parameters()[0].array
     moved: np.ndarray = array_module(first).asarray(x)
     return moved
 

@@ -74,7 +74,7 @@ class SparseLayer(Layer):
 
     def dense(self) -> np.ndarray:
         """Return the whole matrix [n_in, n_out], with its zeros, in main memory."""
-        return self.pattern.scatter(on_host(self.values._array))
+        return self.pattern.scatter(on_host(self.values.array))
 
     @property
     def nonzeros(self) -> int:
@@ -133,8 +133,8 @@ class CSRLinear(SparseLayer):
         """
         weight, kept = _kept(layer, mask)
         pattern = Pattern.of_mask(kept, cls.block)
-        bias = None if layer.bias is None else layer.bias._array
-        values = array_module(layer.weight._array).asarray(pattern.gather(weight))
+        bias = None if layer.bias is None else layer.bias.array
+        values = array_module(layer.weight.array).asarray(pattern.gather(weight))
         return cls(pattern, values, bias)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
@@ -203,8 +203,8 @@ class BlockedLinear(CSRLinear):
         """See `CSRLinear.of`; `full` stores every block, so that the matrix is dense."""
         weight, kept = _kept(layer, mask)
         pattern = Pattern.of_mask(np.ones_like(kept) if full else kept, cls.block)
-        bias = None if layer.bias is None else layer.bias._array
-        xp = array_module(layer.weight._array)
+        bias = None if layer.bias is None else layer.bias.array
+        xp = array_module(layer.weight.array)
         values, holes = pattern.gather(weight), pattern.gather(kept)
         return cls(pattern, xp.asarray(values), bias, xp.asarray(holes))
 
@@ -260,9 +260,9 @@ class SparseConv2d(SparseLayer):
         weight, kept = _kept(layer, mask)
         kh, kw, _, c_out = weight.shape
         pattern = Pattern.of_mask(kept.reshape(-1, c_out))
-        bias = None if layer.bias is None else layer.bias._array
+        bias = None if layer.bias is None else layer.bias.array
         values = pattern.gather(weight.reshape(-1, c_out))
-        values = array_module(layer.weight._array).asarray(values)
+        values = array_module(layer.weight.array).asarray(values)
         return cls(pattern, values, bias, (kh, kw), layer.stride, layer.padding)
 
     @property
@@ -307,7 +307,7 @@ def chain_layer(layer: Any, mask: np.ndarray | None, format: str) -> CSRLinear:
 def _kept(layer: Linear | Conv2d, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of a layer, zeros where none is kept, and which are; in main memory."""
     refuse_parametrizations(layer)
-    weight = on_host(layer.weight._array)
+    weight = on_host(layer.weight.array)
     kept = weight != 0 if mask is None else np.asarray(mask, bool)
     if kept.shape != weight.shape:
         raise ValueError(f"the mask is {kept.shape}, but the weight is {weight.shape}")

@@ -1,6 +1,6 @@
 """A model as a program: its layers followed, its parameters packed one after another.
 
-See kernels/program.py for what a program is, and compiling.py and minisparse/one_step.py for what is
+See kernels/program.py for what a program is, and compiling.py and minisparse/one_step/ for what is
 done with it.
 """
 
@@ -79,7 +79,7 @@ class ModelProgram:
             if layer.parametrization is not None:
                 raise _parametrized(str(layer), layer.parametrization)
         for p, array in self._packed_from:
-            if p._array is not array:
+            if p.array is not array:
                 self._packed_from = []
                 break
         if not self._packed_from:
@@ -124,7 +124,7 @@ class ModelProgram:
         parameters = [p for m, *_ in self._layers for p in (m.weight, m.bias) if p is not None]
         self.parameters = parameters
         self._program: Program | None = None
-        kinds = {(type(p._array), p.dtype) for p in parameters}
+        kinds = {(type(p.array), p.dtype) for p in parameters}
         if len(kinds) > 1 or kinds.isdisjoint((np.ndarray, dtype) for dtype in DTYPES):
             return
         if kernels.in_use() == "numpy":  # many calls of NumPy in one call are no faster
@@ -133,8 +133,8 @@ class ModelProgram:
 
         layers = []
         for m, relu, pooled in self._layers:
-            bias = None if m.bias is None else m.bias._array
-            layer = Layer(m.weight._array, bias, relu, pooled)
+            bias = None if m.bias is None else m.bias.array
+            layer = Layer(m.weight.array, bias, relu, pooled)
             if isinstance(m, Conv2d):
                 layer = layer._replace(stride=m.stride, padding=m.padding)
             layers.append(layer)
@@ -150,7 +150,7 @@ class ModelProgram:
         arrays = [a for layer in self._program.layers for a in layer[:2] if a is not None]
         for p, array in zip(parameters, arrays, strict=True):
             p._adopt(array)
-        self._packed_from = [(p, p._array) for p in parameters]
+        self._packed_from = [(p, p.array) for p in parameters]
 
 
 def _in_order(graph: Graph) -> Iterator[tuple[Node, list[Op]]]:

@@ -101,7 +101,7 @@ class Removal:
         for node in self.graph.nodes.values():
             self._rebuild(node, cut)
         if inputs:
-            index = array_module(self.model.parameters()[0]._array).asarray(self.used)
+            index = array_module(self.model.parameters()[0].array).asarray(self.used)
             return Selected(self.model, index, self.input_channels), cut
         return self.model, cut
 
@@ -110,9 +110,9 @@ class Removal:
         if node.is_norm:
             for part in ("running_mean", "running_var"):
                 setattr(module, part, cut.of(joined(node.name, part), getattr(module, part)).copy())
-            new = {"weight": module.weight._array, "bias": module.bias._array}
+            new = {"weight": module.weight.array, "bias": module.bias.array}
         else:
-            xp = array_module(module.weight._array)
+            xp = array_module(module.weight.array)
             new = {"weight": xp.asarray(self.dead.weights[node.name])}
             bias = self.dead.biases[node.name]
             if bias is not None:

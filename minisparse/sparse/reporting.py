@@ -153,11 +153,11 @@ def _row(node: Node, alive_weight: np.ndarray, alive_bias: np.ndarray | None) ->
         stored = sum(a.nbytes for a in _arrays(stored_layer(module)))
         shape = getattr(module, "filters", matrix.shape)
     else:
-        weight = on_host(module.weight._array)
+        weight = on_host(module.weight.array)
         matrix, shape = weight.reshape(-1, weight.shape[-1]), weight.shape
         pattern = Pattern.of_mask(matrix != 0)
         stored = sum(a.nbytes for a in _arrays(stored_weights(weight)))
-    bias = None if module.bias is None else to_numpy(module.bias._array)
+    bias = None if module.bias is None else to_numpy(module.bias.array)
     biases, item = (0 if bias is None else bias.size), matrix.itemsize
     nonzero, positions = int(np.count_nonzero(matrix)), math.prod(node.output_shape[1:-1])
     alive = sum(int(np.count_nonzero(a)) for a in (alive_weight, alive_bias) if a is not None)

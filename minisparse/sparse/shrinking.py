@@ -125,7 +125,7 @@ def shrink(
     if masks is not None:
         masks.apply(masked)
     x = example_for(model) if example is None else np.asarray(to_numpy(_array(example)))
-    x = array_module(model.parameters()[0]._array).asarray(x)
+    x = array_module(model.parameters()[0].array).asarray(x)
     graph = follow(masked, x)
     work = Removal(masked, graph)
     small, cut = work.build(inputs)
@@ -147,7 +147,7 @@ def shrink(
 
 
 def _array(x: Any) -> Any:
-    return x._array if isinstance(x, Tensor) else x
+    return x.array if isinstance(x, Tensor) else x
 
 
 def _check_equal(small: Module, x: Any, graph: Graph) -> None:
@@ -158,7 +158,7 @@ def _check_equal(small: Module, x: Any, graph: Graph) -> None:
     )
     try:
         with in_mode(small, training=False), no_grad():
-            found = to_numpy(small(x)._array)
+            found = to_numpy(small(x).array)
     except (ValueError, IndexError, TypeError) as error:
         raise ValueError(f"the small model cannot be applied ({error}): {advice}") from error
     if found.shape != graph.output.shape:

@@ -187,7 +187,7 @@ def _value(value: Any, where: str) -> Any:
     if isinstance(value, Module):
         return _module(value, where)
     if isinstance(value, Parameter):
-        return stored_weights(on_host(value._array))
+        return stored_weights(on_host(value.array))
     if isinstance(value, np.random.Generator):
         return None
     if isinstance(value, tuple):
@@ -341,8 +341,8 @@ def stored_layer(layer: SparseLayer) -> State:
         "n_in": pattern.n_in,
         "n_out": pattern.n_out,
         "places": _places(kept.reshape(-1)),
-        "values": on_host(layer.values._array),
-        "bias": None if bias is None else on_host(bias._array),
+        "values": on_host(layer.values.array),
+        "bias": None if bias is None else on_host(bias.array),
     }
     if isinstance(layer, BlockedLinear):
         state["kept"] = _places(on_host(layer.kept).reshape(-1))

@@ -82,7 +82,7 @@ def test_the_tape_finds_the_same(net):
     modules = [m for m in model.modules() if hasattr(m, "weight")]
     last = modules[-1]
     layers = [
-        Layer(m.weight._array, m.bias._array, m is not last, m.weight.ndim == 4) for m in modules
+        Layer(m.weight.array, m.bias.array, m is not last, m.weight.ndim == 4) for m in modules
     ]
     step = build_step(build_program(layers, (28, 28, 1)))
     x = rng(3).random((7, 28, 28, 1)).astype(np.float32)

@@ -51,7 +51,7 @@ def check_gradients(model, x):
     parameters = model.parameters()
     found = gradients(model(x_tensor), [*parameters, x_tensor], weights)
     for p, g in zip(parameters, found, strict=False):
-        expected = finite_differences(loss, p._array)
+        expected = finite_differences(loss, p.array)
         np.testing.assert_allclose(g.numpy(), expected, rtol=1e-6, atol=1e-7, err_msg=p.name)
     np.testing.assert_allclose(
         found[-1].numpy(), finite_differences(loss, x), rtol=1e-6, atol=1e-7, err_msg="x"

@@ -68,7 +68,7 @@ def test_a_parameter_owns_its_values():
     assert p.requires_grad
     assert nn.Parameter([1, 2]).dtype == np.float32
     assert nn.Parameter(np.zeros(2)).dtype == np.float64
-    assert nn.Parameter(np.zeros((3, 2)).T)._array.flags.c_contiguous
+    assert nn.Parameter(np.zeros((3, 2)).T).array.flags.c_contiguous
     with pytest.raises(TypeError, match="Tensor already"):
         nn.Parameter(Tensor([1.0]))
     with pytest.raises(TypeError, match="floating-point"):

@@ -145,7 +145,7 @@ def test_the_scores_are_the_diagonal_in_the_basis_at_hand():
     method = EigenDamagePruning(one_shot(0.0))
     run = begin(method, model, SGD(model, 0.1), data())
     batch = run.draw(20)
-    weights = {n: layer.weight._array for n, (layer, _) in method.rotations.items()}
+    weights = {n: layer.weight.array for n, (layer, _) in method.rotations.items()}
     for n, s in method.score(weights, batch).items():
         a, g = layer_factors(batch)[n]
         np.testing.assert_allclose(s, obd_saliency(weights[n], np.outer(np.diag(a), np.diag(g))))

@@ -22,7 +22,7 @@ def chain(*widths, seed=0):
 def scores_of(model, x):
     method = LookaheadPruning(one_shot(0.5))
     method.model = model
-    weights = {n: p._array for n, p in model.named_parameters() if p.ndim > 1}
+    weights = {n: p.array for n, p in model.named_parameters() if p.ndim > 1}
     return weights, method.score(weights, Batch(model, (x, np.zeros(len(x), int))))
 
 
@@ -77,7 +77,7 @@ def test_units_of_several_readers_and_sources_are_followed():
 
     model = Branches(np.random.default_rng(0)).to(np.float64)
     graph = follow(model, images(1)[0])
-    w = {n: p._array for n, p in model.named_parameters() if p.ndim > 1}
+    w = {n: p.array for n, p in model.named_parameters() if p.ndim > 1}
     found = neighbours(graph, w)
     squares = {n: v**2 for n, v in w.items()}
     readers = squares["b.weight"].sum(axis=1) + squares["c.weight"][:4].sum(axis=1)

@@ -50,7 +50,7 @@ def test_without_a_gradient_what_is_not_in_use_decays_and_the_rest_does_not():
     class Silent(Method):  # stands before the method: the data say nothing
         def after_backward(self, run):
             for p in run.model.parameters():
-                p.grad._array[...] = 0
+                p.grad.array[...] = 0
 
     method = SRSTE(2, 4, strength=0.3)
     first = NETS["mlp"](np.random.default_rng(0)).state_dict()

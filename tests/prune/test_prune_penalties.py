@@ -166,7 +166,7 @@ def test_on_a_device(rng, device):
         there.to(array_module=device)
         for model in (here, there):
             method.after_step(attached(method, model))
-        assert isinstance(there.weight._array, device.ndarray)
+        assert isinstance(there.weight.array, device.ndarray)
         np.testing.assert_allclose(there.weight.numpy(), here.weight.numpy(), rtol=1e-6)
 
 

@@ -32,7 +32,7 @@ def derivatives(model, x, step=1e-6):
     """Return dy[n, k] / dw of every parameter by central differences, [2, B, C, *shape]."""
     found = {}
     for name, p in model.named_parameters():
-        w = p._array
+        w = p.array
         d = np.empty((*outputs_of(model, x).shape, *w.shape))
         for i in np.ndindex(w.shape):
             kept = w[i]

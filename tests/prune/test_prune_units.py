@@ -141,7 +141,7 @@ def test_a_signal_is_what_the_last_affine_map_returns():
     assert list(found) == ["0.weight", "5.weight"]
     np.testing.assert_array_equal(logits.numpy(), model(x).numpy())
     np.testing.assert_allclose(
-        to_numpy(found["0.weight"]._array), model[1](model[0](x)).numpy(), rtol=1e-5, atol=1e-6
+        to_numpy(found["0.weight"].array), model[1](model[0](x)).numpy(), rtol=1e-5, atol=1e-6
     )
 
 

@@ -75,7 +75,7 @@ class _Net:
         return y
 
     def train_step(self, x: Tensor, y: np.ndarray) -> Tensor:
-        found = self.step(x._array, y)
+        found = self.step(x.array, y)
         if found is None:
             raise RuntimeError(f"a step is not one call here: {self.step.why_not}")
         self.step.update(self.optimizer)

@@ -189,6 +189,6 @@ class GradualPruning(MaskedTraining):
             left = group_scores(m.astype(float), self.granularity) > 0
             score = self._random[name]
             if self.choose == "magnitude":
-                score = group_scores(to_numpy(p._array).astype(float) ** 2, self.granularity)
+                score = group_scores(to_numpy(p.array).astype(float) ** 2, self.granularity)
             found[name] = np.where(left, score, -1.0)
         return found

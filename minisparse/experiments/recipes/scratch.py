@@ -37,7 +37,7 @@ def units_mask(model: Module) -> Mask:
     entries = {}
     for name, p in model.named_parameters():
         if p.ndim > 1:
-            used = to_numpy(p._array) != 0
+            used = to_numpy(p.array) != 0
             inputs = used.any(axis=tuple(i for i in range(used.ndim) if i != used.ndim - 2))
             outputs = used.any(axis=tuple(range(used.ndim - 1)))
             entries[name] = np.broadcast_to(inputs[:, None] & outputs, used.shape)

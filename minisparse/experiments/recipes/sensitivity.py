@@ -114,4 +114,4 @@ class PlainDecay(InsensitivityPruning):
     def after_backward(self, run: Any) -> None:
         """Let every weight shrink in full."""
         if self.shrinks(run):
-            self.shrink({name: 0 * p._array for name, p, _ in self.mask().parameters(run.model)})
+            self.shrink({name: 0 * p.array for name, p, _ in self.mask().parameters(run.model)})

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels, nn
-from .autodiff import Tensor
-from .autodiff.tape import wrap
-from .definitions.program_step import Step
-from .nn import Module, Parameter
-from .nn.chain import Chain, ChainLayer
-from .optim import Optimizer
-from .sparse.program import ModelProgram, NotCompilableError
+from .. import kernels, nn
+from ..autodiff import Tensor
+from ..autodiff.tape import wrap
+from ..definitions.program_step import Step
+from ..nn import Module, Parameter
+from ..nn.chain import Chain, ChainLayer
+from ..optim import Optimizer
+from ..sparse.program import ModelProgram, NotCompilableError
+from .joined import JoinedUpdate
 
 
 class OneStep:
@@ -53,6 +54,7 @@ class OneStep:
         self._given: list[Tensor] = []
         self._packing: ModelProgram | None = None
         self._step: Step | None = None
+        self._joined: JoinedUpdate | None = None
         for name, module in model.named_modules():
             if not type(module).__module__.startswith(f"{nn.__name__}."):
                 self.why_not = f"'{name}' is a {type(module).__name__}, no module of the package"
@@ -117,7 +119,9 @@ class OneStep:
             and all(p.grad is grad for p, grad in zip(own, self._given, strict=True))
         )
         if at_once:
-            optimizer.step_joined(program.numbers, self.gradients)
+            if self._joined is None or self._joined.optimizer is not optimizer:
+                self._joined = JoinedUpdate(optimizer)
+            self._joined(program.numbers, self.gradients)
         else:
             optimizer.step()
 
@@ -134,10 +138,8 @@ class OneStep:
                 raise NotCompilableError("dropout draws anew at every step")
             if {id(p) for p in self.parameters} != {id(p) for p in packing.parameters}:
                 raise NotCompilableError("other parameters are trained than those of the layers")
-            from .kernels.program_step import build_step  # Numba: only when it is needed
+            from ..kernels.program_step import build_step  # Numba: only when it is needed
 
             self._step = build_step(program)
         return self._step
 
-
-__all__ = ["OneStep"]
