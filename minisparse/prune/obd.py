@@ -159,6 +159,7 @@ def recursion(h_next: Any, w_next: Any, slope: Any) -> Any:
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def curvatures(batch: Batch) -> dict[str, Any]:
     """Return h of the weight of each layer, by parameter name: the Gauss-Newton diagonal.
 

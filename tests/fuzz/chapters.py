@@ -13,11 +13,13 @@ from minisparse import autodiff, gradients, hvp, nn, sparse, threads
 from minisparse.autodiff import Tensor
 from minisparse.classroom.handing_out import manifest
 from minisparse.data import Split
-from minisparse.experiments import calibration, intervals
+from minisparse.experiments import calibration, intervals, plots_seeds
 from minisparse.optim import schedules
 from minisparse.prune import (
     bayesian_compression,
     bernoulli_gates,
+    compensation,
+    eigendamage,
     force,
     gate_counts,
     grasp,
@@ -27,26 +29,33 @@ from minisparse.prune import (
     l0,
     l0_arm,
     large_weights,
+    layerwise,
     lobster,
+    lookahead,
     lottery,
     movement,
     network_quantization,
     nisp,
     nodes,
     obd,
+    obs,
     plateau,
     random_pruning,
     scope,
     sensitivity,
     serene,
+    single_gradients,
     skeletonization,
     snip,
     sparse_variational_dropout,
+    sparsegpt,
     stochastic,
     synflow,
     taylor,
     truncated_log_normal,
     vibnet,
+    wanda,
+    woodfisher,
 )
 from minisparse.prune import schedule as plan
 from minisparse.prune.batch import Batch
@@ -64,6 +73,7 @@ NO_DOORS = {
     "book", "classroom", "definitions", "kernels", "methods", "no_grad", "Flatten", "panels",
     "Shuffled", "judge", "specimens", "Neighbours", "total", "Exploration", "SparseProduct",
     "interleaved", "measure", "items", "EdgePopup", "ReLU",
+    "fill", "panel", "rows_in_blocks", "hessian", "sweep", "Regression", "hard_threshold",
 }  # fmt: skip
 
 
@@ -158,11 +168,6 @@ def _threads(n):
         threads.set_num_threads(before)
 
 
-def _thresholded(**arguments):
-    loss_at, _ = plateau.thresholded_loss(**arguments)
-    return loss_at(0.1)
-
-
 def _progressive(**arguments):
     return list(force.progressive_masks(lambda _: _layers(), **arguments))
 
@@ -181,8 +186,6 @@ def calls():
     yield "progressive_masks", _progressive, lambda: {
         "start": Mask({n: s > -1 for n, s in _layers().items()}), "density": 0.5, "rounds": 3,
         "scope": "global", "granularity": "weight"}  # fmt: skip
-    yield "thresholded_loss", _thresholded, lambda: {
-        "model": _net(), "mask": _mask(), "loss_of": lambda: 1.0}  # fmt: skip
     yield "schedules.geometric", lambda **a: _at(schedules.geometric, **a), lambda: {
         "start": 0.0, "end": 2.0, "final": 0.01}  # fmt: skip
     yield "sensitivity", lambda **a: _recorded(sensitivity.sensitivity, **a), lambda: {
@@ -190,6 +193,30 @@ def calls():
         "biases": True}  # fmt: skip
     yield "neuron_sensitivities", lambda **a: _recorded(serene.neuron_sensitivities, **a), lambda: {
         "output": "logits"}  # fmt: skip
+
+
+def _second_order():
+    g = _rng().normal(size=(5, 4))
+    w, h = np.arange(1.0, 5.0), g.T @ g + np.eye(4)
+    wide, most = np.outer(w, [1.0, 2.0]), np.arange(8).reshape(4, 2) > 1
+    yield single_gradients.curvature_factors, lambda: {"batch": _batch(), "names": [W[1]]}
+    yield single_gradients.loss_factors, lambda: {"batch": _batch(), "names": [W[1]]}
+    yield obs.woodbury_inverse, lambda: {"rows": g, "alpha": 0.1, "count": 5, "at_once": 2}
+    yield obs.eliminate, lambda: {"w": w, "inverse": np.linalg.inv(h), "count": 2}
+    yield obs.update, lambda: {"w": w, "inverse": np.linalg.inv(h), "q": 1}
+    yield compensation.least_squares, lambda: {"w": wide, "h": h, "kept": most[:, 0]}
+    yield layerwise.damped, lambda: {"h": h, "share": 0.1}
+    yield sparsegpt.upper_factor, lambda: {"h": h}
+    yield eigendamage.layer_factors, lambda: {"batch": _batch()}
+    yield eigendamage.eigenbasis, lambda: {"a": h}
+    yield eigendamage.kronecker_saliency, lambda: {"w": wide, "a": h, "g": np.eye(2)}
+    yield obd.curvatures, lambda: {"batch": _batch()}
+    yield woodfisher.in_blocks, lambda: {"flat": w, "block": 2}
+    yield woodfisher.from_blocks, lambda: {"blocks": w.reshape(2, 2), "shape": (2, 2)}
+    yield woodfisher.inverse_fisher, lambda: {"rows": g[None], "damping": 0.1}
+    yield woodfisher.by_unit, lambda: {"w": wide}
+    yield woodfisher.deletion, lambda: {
+        "w": w[None], "inverse": np.linalg.inv(h)[None], "gone": w[None] > 3, "newton": 0.0}  # fmt: skip
 
 
 def _calls():
@@ -217,6 +244,11 @@ def _calls():
         yield count, lambda: {"model": _gated(), "presence": "expected", "image_shape": (4, 4, 1)}
     yield hard_concrete.Law, lambda: {"beta": 0.5, "gamma": -0.1, "zeta": 1.1}
     yield hard_concrete.clip_log_alpha, lambda: {"log_alpha": 9 * a}
+    yield from _second_order()
+    yield plots_seeds.times_wrong, lambda: {"wrong": [[0, 1], [1, 2], []]}
+    yield plots_seeds.spreads, lambda: {"wrong": [[0, 1], [1, 2], []]}
+    yield lookahead.lookahead, lambda: {"w": a, "entering": np.ones(2), "leaving": np.ones(3)}
+    yield wanda.weight_times_input, lambda: {"w": a, "norms": np.ones(2)}
     yield grasp.cooled, lambda: {"batch": _batch(), "temperature": 200.0}
     yield grasp.flow_without, lambda: {"weights": _arrays("a", "b"), "hg": _arrays("a", "b")}
     yield insensitivity.insensitivity, lambda: {"s": a}
@@ -241,6 +273,8 @@ def _calls():
     yield obd.saliency, lambda: {"w": a, "h": a}
     yield plateau.largest_threshold, lambda: {
         "loss_of": lambda t: t, "magnitudes": np.array([0.1, 0.5, 0.7]), "limit": 0.6}  # fmt: skip
+    yield plateau.thresholded_loss, lambda: {
+        "model": _net(), "mask": _mask(), "loss_of": lambda: 1.0}  # fmt: skip
     yield random_pruning.densities_of, lambda: {"mask": _mask()}
     yield random_pruning.random_scores, lambda: {"shapes": {"a": (3, 2), "b": (4,)}, "rng": _rng()}
     yield plan.iterative, lambda: {"sparsity": 0.5, "at": [0, 1, 2]}
