@@ -297,7 +297,7 @@ ENDS = {
     ),
     "a result that raises when it is read": (
         "class L(list):\n        def __iter__(self): raise SystemExit(1)\n    return L([1])",
-        "what f returned raised SystemExit: 1 (line 4 of a.py)",
+        "what f returned raised SystemExit: 1 (line 5 of a.py)",
     ),
     "a result that lies about its kind": (
         "class L:\n        __class__ = int\n    return L()",
