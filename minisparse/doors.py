@@ -65,6 +65,22 @@ def door(function: Callable[P, R]) -> Callable[P, R]:
                 raise
             raise told from error
 
+    return _stepwise(function) if inspect.isgeneratorfunction(function) else called
+
+
+def _stepwise(function: Any) -> Any:
+    """Make a door of a function that yields: it fails when somebody takes the next one."""
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return (yield from function(*args, **kwargs))
+        except Exception as error:
+            told = _retold(error, function, args, kwargs)
+            if told is None:
+                raise
+            raise told from error
+
     return called
 
 

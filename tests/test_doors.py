@@ -46,6 +46,21 @@ def test_where_each_argument_is_of_its_kind_the_line_is_told_with_what_was_given
         gradcheck(np.sin, np.ones(2), backward=lambda g, x: g * np.cos(x), seed=-1)
 
 
+def test_what_yields_tells_it_when_the_next_one_is_taken():
+    @door
+    def halves(x: float, n: int):
+        for _ in range(n):
+            x = x / 2
+            yield x
+        return "done"
+
+    assert list(halves(8.0, 3)) == [4.0, 2.0, 1.0]
+    assert inspect.isgeneratorfunction(halves)
+    several = halves("text", 1)
+    with pytest.raises(TypeError, match="'x' is a str, 'text'; expected a number"):
+        next(several)
+
+
 class Wrong(nn.Module):
     def __init__(self, width: int) -> None:
         self.width = width + 0  # fails for a text

@@ -316,6 +316,72 @@ print([found[seed] for seed in range(4)])
     assert done.returncode == 0
 
 
+CHOOSE = """
+import threading
+from minisparse.kernels import threads as t
+from minisparse.threads import set_num_threads
+
+def elsewhere(f, *args):
+    thread = threading.Thread(target=f, args=args)
+    thread.start()
+    thread.join()
+"""
+
+
+def test_what_one_thread_measures_is_told_to_its_own_choice():
+    """Another one asks about the same kernel, for more work, before the first one calls it."""
+    code = f"""{CHOOSE}
+def kernel():
+    pass
+few, many = 1 << 20, 1 << 25
+threads = t.threads_for(few, kernel)
+elsewhere(t.threads_for, many, kernel)
+t.run(threads, kernel)
+print([t._choices[kernel, work.bit_length(), 2]._warm for work in (few, many)])
+"""
+    assert python(code, NUMBA_NUM_THREADS="2").stdout == "[True, False]\n"
+
+
+def test_threads_choose_at_once_and_their_numbers_change_nothing(layer, cache):
+    """Many sizes, each looked at again and again, while the setting goes up and down."""
+    code = f"""{WORK}{CHOOSE}
+t._LOOK_AGAIN = 16
+sizes = [1 << k for k in (16, 18, 19)]
+found, used, failed = {{}}, set(), []
+def seen(threads, *args, run=t._run):
+    used.add(threads)
+    run(threads, *args)
+t._run = seen
+
+def several(seed):
+    for turn in range(60):
+        n = sizes[(turn + seed) % 3]
+        x = np.arange(n, dtype=np.float64)
+        kernels.sgd_step(x, x + seed, None, 0.25)
+        y = kernels.matmul(np.full((90 + n // 4096, 90), 2.0), np.full((90, 90), 3.0))
+        found.setdefault((seed, n), set()).add((float(x.sum()), float(y.sum()), y.shape))
+
+threading.excepthook = lambda args: failed.append(repr(args.exc_value))
+running = [threading.Thread(target=several, args=(seed,)) for seed in range(4)]
+for thread in running:
+    thread.start()
+for k in range(40):
+    set_num_threads(1 + k % 2)
+    running[0].join(0.01)
+for thread in running:
+    thread.join()
+right = {{
+    (seed, n): {{(0.375 * n * (n - 1) - 0.25 * n * seed, 540.0 * (90 + n // 4096) * 90, (90 + n // 4096, 90))}}
+    for seed in range(4) for n in sizes
+}}
+choices = [c for c in t._choices.values() if c._warm]
+print(found == right, failed, used, {{c.threads for c in choices}} <= {{1, 2}}, len(choices) > 1)
+"""
+    done = python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER=layer, NUMBA_CACHE_DIR=cache)
+    assert done.stdout.strip() == "True [] {1, 2} True True", done.stderr
+    assert done.returncode == 0
+
+
 # ---- an environment that is changed too late ----------------------------------------------------
 
 

@@ -11,13 +11,14 @@
 | `numpy_functions.py` | NumPy's functions, applied to tensors |
 """
 
+from ..doors import door
 from ..threads import free_in_forks
 from . import numpy_functions as numpy_functions  # gives Tensor NumPy's protocol
-from .chain_rule import gradients as gradients
-from .functional import grad as grad
-from .functional import hvp as hvp
-from .functional import jacobian as jacobian
-from .functional import vjp as vjp
+from .chain_rule import gradients as _gradients
+from .functional import grad as _grad
+from .functional import hvp as _hvp
+from .functional import jacobian as _jacobian
+from .functional import vjp as _vjp
 from .ops import OPS as OPS
 from .ops.table import *
 from .saved import WriteError as WriteError
@@ -32,4 +33,6 @@ from .tape import is_recording as is_recording
 from .tape import no_grad as no_grad
 from .tape import record_branches as record_branches
 
+gradients, grad, vjp = door(_gradients), door(_grad), door(_vjp)
+jacobian, hvp = door(_jacobian), door(_hvp)
 free_in_forks(_one_book)  # here, since the engine that students get knows nothing of processes

@@ -16,10 +16,12 @@ from minisparse.arrays import to_numpy
 from minisparse.autodiff import no_grad, softmax
 from minisparse.data import Split, batches
 from minisparse.data.batching import Normalization
+from minisparse.doors import door
 from minisparse.nn import Module
 from minisparse.nn.module import in_mode
 
 
+@door
 def probabilities(
     model: Module, split: Split, draws: int = 0, *, normalize: Normalization = "unit"
 ) -> np.ndarray:

@@ -6,11 +6,14 @@ from itertools import starmap
 from operator import sub
 from statistics import fmean, stdev
 
+from ..doors import door
+
 # Quantiles of Student's t by degrees of freedom, 97.5 % and 95 %; beyond, near enough.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 _T_ONE_SIDED = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
 
 
+@door
 def mcnemar(only_a: int, only_b: int) -> float:
     """Return how likely so uneven a split of the discordant images is if both networks are equal.
 
@@ -31,7 +34,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     Raises
     ------
     ValueError
-        A negative number.
+        A negative number, or more than a million images together: the sum would not end.
 
     Examples
     --------
@@ -43,10 +46,13 @@ def mcnemar(only_a: int, only_b: int) -> float:
     if min(only_a, only_b) < 0:
         raise ValueError(f"numbers of images are >= 0, got {only_a} and {only_b}")
     n = only_a + only_b
+    if n > 1_000_000:
+        raise ValueError(f"the law of {n} images is not summed: a million at most")
     tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / (1 << n))
 
 
+@door
 def equivalent(a: Sequence[float], b: Sequence[float], margin: float) -> bool:
     """Tell whether the mean of a - b is shown to be less than `margin` in size.
 
@@ -80,6 +86,7 @@ def equivalent(a: Sequence[float], b: Sequence[float], margin: float) -> bool:
     return abs(mean) + half < margin
 
 
+@door
 def paired(a: Sequence[float], b: Sequence[float]) -> tuple[float, float | None]:
     """Return the mean of a - b and half the width of its 95 % interval.
 

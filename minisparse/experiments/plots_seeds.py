@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minisparse.doors import door
 from minisparse.drawing import COLOURS, GREY, drawing
 from minisparse.experiments.intervals import student
 from minisparse.experiments.results import Results
@@ -17,6 +18,7 @@ SEEDS = range(2, 51)
 DIFFERENCES = (0.05, 0.1, 0.2)  # percentage points
 
 
+@door
 def times_wrong(wrong: Sequence[Sequence[int]]) -> np.ndarray:
     """Return how many images are wrong for exactly 0, 1, ..., n of n seeds."""
     times = np.zeros(IMAGES, int)
@@ -32,6 +34,7 @@ def binomial(wrong: Sequence[Sequence[int]]) -> np.ndarray:
     return np.array([IMAGES * math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)])
 
 
+@door
 def spreads(wrong: Sequence[Sequence[int]]) -> dict[str, float]:
     """Return the standard deviation of the difference between two networks, in points, three ways."""
     p = sum(map(len, wrong)) / len(wrong) / IMAGES

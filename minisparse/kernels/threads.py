@@ -95,7 +95,16 @@ class Choice:
 
 
 _choices: dict[Any, Choice] = {}
-_asked: dict[Any, Choice] = {}  # for a kernel's next call
+
+
+class _Asked(threading.local):
+    """The choices for each kernel's next call; another Python thread's next call is another call."""
+
+    def __init__(self) -> None:
+        self.of: dict[Any, Choice] = {}
+
+
+_asked = _Asked()
 
 
 def threads_for(work: int, kernel: Callable[..., Any] | None = None) -> int:
@@ -116,7 +125,7 @@ def threads_for(work: int, kernel: Callable[..., Any] | None = None) -> int:
     choice = _choices.get(key)
     if choice is None:
         choice = _choices[key] = Choice(most)
-    _asked[kernel] = choice
+    _asked.of[kernel] = choice
     return choice.threads
 
 
@@ -126,7 +135,7 @@ def run(threads: int, kernel: Callable[..., Any], *args: Any) -> None:
     All such calls go through here.  Numba's "workqueue" ends the process where two Python threads
     call at once, so with it they take turns.
     """
-    choice = _asked.pop(kernel, None) if _asked else None
+    choice = _asked.of.pop(kernel, None)
     if is_forked():
         here(kernel)(*args)
     elif _take_turns:

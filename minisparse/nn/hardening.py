@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..autodiff import no_grad
+from ..doors import door
 from .module import Module, Parameter, in_mode
 from .names import Model, copied, joined
 from .weighted import Parametrization, Weighted
@@ -54,6 +55,7 @@ def parametrize(model: Module, make: Mapping[str, Callable[[Weighted], Parametri
         layers[name].parametrization = parametrization
 
 
+@door
 def parametrized(model: Module, kind: type[P]) -> dict[str, tuple[Weighted, P]]:
     """Return the layers with a parametrization of some kind, by name, in the model's order.
 
@@ -83,6 +85,7 @@ def kept(model: Module, kind: type[Parametrization] = Parametrization) -> dict[s
     return entries
 
 
+@door
 def harden(model: Model) -> tuple[Model, dict[str, np.ndarray]]:
     """Return a copy without parametrizations that computes what the model does in evaluation.
 

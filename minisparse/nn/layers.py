@@ -9,6 +9,7 @@ import numpy as np
 from .. import autodiff as ad
 from ..autodiff import Tensor
 from ..autodiff.ops.conv import Pair, as_pair
+from ..doors import door
 from .init import Initializer
 from .module import Module
 from .weighted import Weighted
@@ -186,6 +187,7 @@ class Dropout(Module):
         return f"p={self.p}"
 
 
+@door
 def num_parameters(model: Module) -> int:
     """Return the number of learned values, biases included."""
     return sum(p.size for p in model.parameters())

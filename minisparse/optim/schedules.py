@@ -37,7 +37,7 @@ def step(milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     [1.0, 0.1, 0.010000000000000002]
     """
     gamma = float(gamma)  # what is no number fails here, not in the middle of a training
-    milestones = list(milestones)
+    milestones = [float(m + 0.0) for m in milestones]
     if [m + 0.0 for m in milestones] != sorted(milestones):
         raise ValueError(f"milestones must increase, got {milestones}")
     return _until(
@@ -64,6 +64,7 @@ def cosine(epochs: float, final: float = 0.0, start: float = 0.0) -> Schedule:
     """
     if not epochs + 0 * final > start:
         raise ValueError(f"the last epoch, {epochs}, must come after the start, {start}")
+    epochs, final, start = map(float, (epochs, final, start))
 
     def factor(t: float) -> float:
         s = min(max((t - start) / (epochs - start), 0.0), 1.0)
@@ -82,4 +83,5 @@ def geometric(start: float, end: float, final: float) -> Schedule:
     """
     if not (end > start and final > 0):
         raise ValueError(f"expected start < end and final > 0, got {start}, {end}, {final}")
+    start, end, final = map(float, (start, end, final))
     return _until(end, lambda t: float(final ** min(max((t - start) / (end - start), 0.0), 1.0)))

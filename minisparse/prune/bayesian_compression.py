@@ -85,11 +85,13 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def weight_divergence(mu: Any, log_sigma2: Any) -> Any:
     """Return KL(N(z mu, z^2 sigma^2) || N(0, z^2)) = (sigma^2 + mu^2 - log sigma^2 - 1) / 2."""
     return 0.5 * (ad.exp(log_sigma2) + mu * mu - log_sigma2 - 1.0)
 
 
+@door
 def gamma_divergence(m: Any, log_v: Any, scale: float = 1.0) -> Any:
     """Return KL(LN(m, v) || Gamma(1/2, scale)), elementwise.
 
@@ -103,6 +105,7 @@ def gamma_divergence(m: Any, log_v: Any, scale: float = 1.0) -> Any:
     return _log_normal_divergence(m - math.log(scale), log_v)
 
 
+@door
 def inverse_gamma_divergence(m: Any, log_v: Any) -> Any:
     """Return KL(LN(m, v) || inverse Gamma(1/2, 1)): that of 1 / x from Gamma(1/2, 1)."""
     return _log_normal_divergence(-m, log_v)

@@ -106,16 +106,19 @@ class Drawn(Op):
         return self.z
 
 
+@door
 def draw_gates(p: Tensor, u: Any) -> Tensor:
     """Return z = 1[u < p] with the gradient of p; p broadcasts to the shape of u."""
     return Drawn(u)(p.broadcast_to(u.shape))
 
 
+@door
 def beta_penalty(phi: Any, a: float, b: float) -> Any:
     """Return -[(a - 1) log p + (b - 1) log(1 - p)] with p = sigmoid(phi), elementwise."""
     return (a - 1) * ad.softplus(-phi) + (b - 1) * ad.softplus(phi)
 
 
+@door
 def bimodal_penalty(p: Any, bimodal: float, sparse: float) -> Any:
     """Return lambda1 p (1 - p) + lambda2 p, elementwise."""
     return bimodal * p * (1.0 - p) + sparse * p

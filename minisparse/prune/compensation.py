@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door
 from .batch import Batch
 from .mask import Mask
 from .schedule import Sparsity
@@ -26,6 +27,7 @@ from .score import ScorePruning
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def least_squares(w: np.ndarray, h: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Return the weights on a support that are nearest to w in the norm of H: H_SS^-1 (H w)_S.
 

@@ -96,6 +96,7 @@ def kronecker_factors(x: np.ndarray, delta: np.ndarray) -> tuple[np.ndarray, np.
     return x.T @ x / b, d.T @ d / (b * p)
 
 
+@door
 def eigenbasis(a: np.ndarray) -> np.ndarray:
     """Return the eigenvectors of a symmetric matrix as columns.
 
@@ -127,6 +128,7 @@ def saliency(w: np.ndarray, a: np.ndarray, g: np.ndarray) -> np.ndarray:
     return s
 
 
+@door
 def kronecker_saliency(w: np.ndarray, a: np.ndarray, g: np.ndarray) -> np.ndarray:
     """Return w_ik (A w_k)_i G_kk / 2: summed over a unit's weights, G_kk w_k^T A w_k / 2.
 
@@ -143,6 +145,7 @@ def kronecker_saliency(w: np.ndarray, a: np.ndarray, g: np.ndarray) -> np.ndarra
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def layer_factors(batch: Batch) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return A and G of each layer, by the name of its weight.
 

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..arrays import to_numpy
+from ..doors import door
 from .about import About
 from .batch import Batch
 from .granularity import Granularity
@@ -64,6 +65,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def foresight(weights: Mapping[str, Any], gradients: Mapping[str, Any]) -> dict[str, Any]:
     """Return S = |theta g|, with theta of the dense and g of the sparse network.
 
@@ -86,6 +88,7 @@ def geometric_density(t: int, rounds: int, wanted: float, first: float = 1.0) ->
     return float(wanted ** (t / rounds) * first ** (1 - t / rounds))
 
 
+@door
 def progressive_masks(
     scores_under: Callable[[Mask], Mapping[str, Any]],
     start: Mask,

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..doors import door
 from .about import About
 from .batch import Batch
 from .granularity import Granularity
@@ -44,6 +45,7 @@ TEMPERATURE = 200.0
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def flow_without(weights: Mapping[str, Any], hg: Mapping[str, Any]) -> dict[str, Any]:
     """Return S = -theta (H g), what removing a weight adds to g^T g / 2, to first order.
 
@@ -55,6 +57,7 @@ def flow_without(weights: Mapping[str, Any], hg: Mapping[str, Any]) -> dict[str,
     return {name: -w * hg[name] for name, w in weights.items()}
 
 
+@door
 def cooled(batch: Batch, temperature: float) -> Batch:
     """Return the same images with the loss of logits / T."""
     return Batch(

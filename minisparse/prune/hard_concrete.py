@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from .. import autodiff as ad
 from ..arrays import array_module, is_array
 from ..autodiff import Tensor
 from ..autodiff.ops.activations import sigmoid_array
+from ..doors import door
 
 EPS = 1e-6  # u stays this far from 0 and 1
 LIMIT = math.log(100)  # of |log alpha|: at -LIMIT a gate still opens now and then, P = 0.047
@@ -63,6 +65,9 @@ class Law:
     zeta: float = 1.1
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (isinstance(value, Real) or getattr(value, "ndim", 1) == 0):
+                raise TypeError(f"{name} is a number, got {value!r}")
         if not (math.isfinite(self.beta) and self.beta > 0):
             raise ValueError(f"the temperature beta is a finite number > 0, got {self.beta}")
         if not (-math.inf < self.gamma < 0 and 1 < self.zeta < math.inf):
@@ -198,6 +203,7 @@ def evaluation_gate(log_alpha: Any, law: Law = LAW) -> Any:
     return _rectify(_sigmoid(_value(log_alpha)), law)
 
 
+@door
 def clip_log_alpha(log_alpha: Any) -> None:
     """Clip log alpha to [-log 100, log 100] in place, after each step of the optimizer."""
     log_alpha[...] = array_module(log_alpha).clip(log_alpha, -LIMIT, LIMIT)

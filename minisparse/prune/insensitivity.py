@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door
 from ..kernels.dispatch import kernel
 from ..nn import Module, Parameter
 from ..optim import Optimizer
@@ -33,11 +34,13 @@ Threshold = float | Callable[[float], float] | PlateauThreshold
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def insensitivity(s: Any) -> Any:
     """Return Sbar = max(0, 1 - S)."""
     return array_module(s).maximum(0, 1 - s)
 
 
+@door
 def shrinkage(w: Any, s: Any, strength: float) -> Any:
     """Return lambda w Sbar, what the rule takes from w on top of the gradient step.
 

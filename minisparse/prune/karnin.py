@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module, to_numpy
+from ..doors import door
 from ..nn import Module
 from ..optim import Optimizer
 from .about import About
@@ -50,6 +51,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def shadow_sensitivity(shadow: Any, final: Any, initial: Any) -> Any:
     """Return S = A w_f / (w_f - w_i); 0 for a weight that has not moved.
 

@@ -306,6 +306,7 @@ def gated_layers(model: Module) -> dict[str, tuple[Weighted, Gates]]:
     return nn.parametrized(model, Gates)
 
 
+@door
 def architecture(model: Module) -> str:
     """Return how many gates of each layer are open in evaluation, e.g. "219-214-100".
 
@@ -331,6 +332,7 @@ def gate_mask(model: Module) -> Mask:
     return Mask(nn.kept(model, Gates))
 
 
+@door
 def harden(model: Model) -> tuple[Model, Mask]:
     """Return a copy with zhat multiplied into the weights and no gates left, and its mask.
 

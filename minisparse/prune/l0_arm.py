@@ -57,11 +57,13 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def two_samples(p: Any, u: Any) -> tuple[Any, Any]:
     """Return 1[u > 1 - p] and 1[u < p], both 1 with probability p; of arrays, in p's dtype."""
     return (u > 1 - p).astype(p.dtype), (u < p).astype(p.dtype)
 
 
+@door
 def arm_gradient(first: float, second: float, u: Any) -> Any:
     """Return (f(1[u > sigmoid(-phi)]) - f(1[u < sigmoid(phi)])) (u - 1/2), for each gate.
 

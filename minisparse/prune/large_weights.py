@@ -39,6 +39,7 @@ import numpy as np
 from ..arrays import array_module, to_numpy
 from ..data import Split, batches
 from ..data.batching import Normalization
+from ..doors import door
 from ..nn import Module
 from ..optim import Optimizer
 from .about import About
@@ -73,6 +74,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def kept_after(n_units: int, fraction: float, events: int) -> list[int]:
     """Return [kept_1, ..., kept_n] of the schedule above.
 

@@ -31,6 +31,7 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import no_grad
+from ..doors import door
 from ..nn import Conv2d, LayerRecord, Linear, Module
 from ..nn.hardening import refuse_parametrizations
 from ..nn.names import joined
@@ -72,6 +73,7 @@ def hessian(records: list[LayerRecord], ones: bool = False) -> np.ndarray:
     return total * (2 / n)
 
 
+@door
 def damped(h: np.ndarray, share: float) -> np.ndarray:
     """Return H + share mean(diag H) I, which has an inverse although some inputs are always 0.
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays import array_module
+from ..doors import door
 from .about import About
 from .insensitivity import InsensitivityPruning
 from .method import Run
@@ -45,6 +46,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def loss_sensitivity(gradient: Any) -> Any:
     """Return S = |dL/dw|.
 

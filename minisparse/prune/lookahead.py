@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..arrays import array_module
+from ..doors import door
 from ..nn.graph import Graph, follow
 from ..nn.names import joined
 from .about import About
@@ -46,6 +47,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def lookahead(w: Any, entering: Any, leaving: Any) -> Any:
     """Return L = |w| sqrt(entering_j leaving_k) for the weight from input j to output k.
 

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import to_numpy
+from ..doors import door
 from ..nn import Module
 from ..optim import Optimizer
 from .about import About
@@ -80,6 +81,7 @@ def next_mask(weights: Mapping[str, Any], mask: Mask, rates: Mapping[str, float]
     return Mask(entries)
 
 
+@door
 def random_like(mask: Mask, rng: np.random.Generator) -> Mask:
     """Return a control: a random mask that keeps as many weights of each layer."""
     return Mask({n: top_k(rng.random(m.shape), int(np.count_nonzero(m))) for n, m in mask.items()})

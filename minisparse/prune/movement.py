@@ -175,6 +175,7 @@ def add_scores(model: Module, names: Iterable[str]) -> None:
     nn.parametrize(model, dict.fromkeys(names, lambda layer: Scores(layer.weight)))
 
 
+@door
 def all_but_scores(model: Module) -> list[tuple[str, Parameter]]:
     """Return the parameters for the model's own optimizer, with their names."""
     scores = {id(held.scores) for _, held in parametrized(model, Scores).values()}

@@ -55,6 +55,7 @@ THRESHOLD = 2.0  # of log alpha: what has more is removed
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def spike_divergence(theta: Tensor, log_sigma2: Tensor, a: Tensor, tau: float = TAU) -> Tensor:
     """Return KL from the prior with spikes at -a, 0 and a, elementwise.
 

@@ -37,6 +37,7 @@ import numpy as np
 
 from ..arrays import array_module, to_numpy
 from ..autodiff import no_grad
+from ..doors import door
 from .about import About
 from .batch import Batch
 from .nodes import HiddenUnits, hidden_units
@@ -106,6 +107,7 @@ def infinite_feature_selection(responses: np.ndarray, alpha: float = 0.5) -> np.
     return found
 
 
+@door
 def rank_correlation(x: np.ndarray) -> np.ndarray:
     """Return Spearman's rho between columns, [units, units]: that of their ranks, ties at the mean.
 

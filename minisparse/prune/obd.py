@@ -34,6 +34,7 @@ from typing import Any
 
 from ..arrays import array_module
 from ..autodiff import gradients, softmax
+from ..doors import door
 from ..kernels.dispatch import kernel
 from ..nn import LayerRecord
 from ..nn.names import joined
@@ -77,6 +78,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def saliency(w: Any, h: Any) -> Any:
     """Return h w^2 / 2, what deleting w alone costs to second order.
 
@@ -157,6 +159,7 @@ def recursion(h_next: Any, w_next: Any, slope: Any) -> Any:
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def curvatures(batch: Batch) -> dict[str, Any]:
     """Return h of the weight of each layer, by parameter name: the Gauss-Newton diagonal.
 
@@ -181,6 +184,7 @@ def curvatures(batch: Batch) -> dict[str, Any]:
     return found
 
 
+@door
 def recursion_curvatures(batch: Batch, output: Any = None) -> dict[str, Any]:
     """Return h of the weight of each layer of a perceptron by the paper's recursion.
 

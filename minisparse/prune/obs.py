@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import to_numpy
+from ..doors import door
 from ..nn import Module
 from ..optim import Optimizer
 from .about import About
@@ -76,6 +77,7 @@ def saliency(w: np.ndarray, inverse_diagonal: np.ndarray) -> np.ndarray:
     return s
 
 
+@door
 def update(w: np.ndarray, inverse: np.ndarray, q: int) -> np.ndarray:
     """Return w + dw: w_q is deleted, the others make good for it.
 
@@ -92,6 +94,7 @@ def update(w: np.ndarray, inverse: np.ndarray, q: int) -> np.ndarray:
     return new
 
 
+@door
 def woodbury_inverse(
     rows: np.ndarray, alpha: float, count: int | None = None, at_once: int = 64
 ) -> np.ndarray:
@@ -129,6 +132,7 @@ class Elimination(NamedTuple):
     w: np.ndarray
 
 
+@door
 def eliminate(w: np.ndarray, inverse: np.ndarray, count: int) -> Elimination:
     """Delete `count` weights one after another, each time the one with the least saliency.
 

@@ -197,7 +197,14 @@ def thresholded_loss(
     function of T
         The loss without the weights below T.  The model has all its weights back afterwards.
     array, [weights]
+
+    Raises
+    ------
+    TypeError
+        `loss_of` is no function.
     """
+    if not callable(loss_of):
+        raise TypeError(f"'loss_of' is a function without arguments, got {loss_of!r}")
     own = [(p, p.array.copy()) for _, p, _ in mask.parameters(model)]
 
     def loss_at(threshold: float) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..doors import door
 from ..nn import Module
 from ..optim import Optimizer
 from .about import About
@@ -41,6 +42,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def random_scores(
     shapes: Mapping[str, tuple[int, ...]], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
@@ -48,6 +50,7 @@ def random_scores(
     return {name: rng.random(shape) for name, shape in shapes.items()}
 
 
+@door
 def densities_of(mask: Mask) -> dict[str, float]:
     """Return kept / total of each parameter: the scope of a mask's random control.
 

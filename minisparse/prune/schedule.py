@@ -118,6 +118,7 @@ def gradual(sparsity: float, start: float, end: float, initial: float = 0.0) -> 
     return Schedule(lambda t: cubic_sparsity(t, start, end, sparsity, initial), end)
 
 
+@door
 def iterative(sparsity: float, at: Sequence[float]) -> Schedule:
     """Return the schedule that removes the same share of what is left at each of these times.
 

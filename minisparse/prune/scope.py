@@ -185,6 +185,7 @@ def layer_densities(
         dense |= full
 
 
+@door
 def uniform_plus(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, float]:
     """Return equal densities, but 1 for a first convolution, 0.2 at least for a last linear layer.
 

@@ -29,6 +29,7 @@ from ..arrays import array_module, to_numpy
 from ..autodiff import softmax
 from ..definitions.conv import pad_images, window
 from ..definitions.shapes import conv_output_shape
+from ..doors import door
 from ..nn import Conv2d, LayerRecord
 from ..nn.names import joined
 from .batch import Batch, layer_gradients
@@ -114,12 +115,14 @@ class Factors:
 # ---- of a whole model ---------------------------------------------------------------------------
 
 
+@door
 def loss_factors(batch: Batch, names: Sequence[str]) -> dict[str, Factors]:
     """Return the factors of the gradients of single images' losses, by parameter name."""
     found = {joined(r.name, "weight"): (r, d) for r, d in batch.losses_by_layer()}
     return {n: _factors(*found[n]) for n in _known(names, found)}
 
 
+@door
 def curvature_factors(batch: Batch, names: Sequence[str]) -> dict[str, Factors]:
     """Return the factors of the rows r_c of the Gauss-Newton matrix: delta is [C, B, P, out].
 

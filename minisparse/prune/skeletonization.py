@@ -28,6 +28,7 @@ from typing import Any
 from .. import autodiff as ad
 from ..arrays import array_module
 from ..autodiff import Tensor
+from ..doors import door
 from .about import About
 from .batch import Batch
 from .granularity import Granularity
@@ -53,6 +54,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def relevance(w: Any, g: Any) -> Any:
     """Return -w dE/dw of each weight; summed over a unit's outgoing weights it is rho = -dE/dalpha.
 

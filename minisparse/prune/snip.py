@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..doors import door
 from .about import About, Figure
 from .batch import Batch
 from .score import ScorePruning
@@ -45,6 +46,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def connection_sensitivity(
     weights: Mapping[str, Any], gradients: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -73,6 +73,7 @@ INITIAL = -8.0  # log sigma^2: hardly any noise at first
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def log_alpha(theta: Any, log_sigma2: Any) -> Any:
     """Return log alpha = log sigma^2 - log theta^2, elementwise.
 
@@ -81,6 +82,7 @@ def log_alpha(theta: Any, log_sigma2: Any) -> Any:
     return log_sigma2 - ad.log(theta * theta + 1e-16)
 
 
+@door
 def divergence(log_alpha: Any) -> Any:
     """Return KL(N(theta, alpha theta^2) || log-uniform), elementwise (equation 14).
 
@@ -92,6 +94,7 @@ def divergence(log_alpha: Any) -> Any:
     return K1 * ad.sigmoid(-K2 - K3 * log_alpha) + 0.5 * ad.softplus(-log_alpha)
 
 
+@door
 def pre_activation(mean: Any, variance: Any, noise: Any) -> Any:
     """Return y = mean + sqrt(variance) noise, a draw of the pre-activations.
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..doors import door
 from .about import About
 from .layerwise import LayerwisePruning, damped
 from .scope import top_k
@@ -50,6 +51,7 @@ BLOCK = 128  # inputs
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def upper_factor(h: np.ndarray) -> np.ndarray:
     """Return U, upper triangular, with H^-1 = U^T U.
 

@@ -58,6 +58,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import array_module
+from ..doors import door
 from ..kernels.dispatch import kernel
 from ..nn import Module, Parameter
 from ..optim import Optimizer
@@ -88,6 +89,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def gaussian(w: Any, sigma: float) -> Any:
     """Return p(w) = exp(-w^2 / (2 sigma^2)), elementwise."""
     return array_module(w).exp(w * w * (-0.5 / sigma**2))
@@ -168,6 +170,7 @@ FORMS: dict[str, Form] = {
 }
 
 
+@door
 def zeroed(p: Any, u: Any) -> Any:
     """Return z ~ Bernoulli(p) as bools, from uniform numbers u in [0, 1).
 
@@ -192,6 +195,7 @@ def survival(p: Any, n: int) -> Any:
     return (1 - p) ** n
 
 
+@door
 def effective_threshold(sigma: float, n: int, form: str = "gaussian", chance: float = 0.5) -> float:
     """Return the |w| of a constant weight that survives n steps with probability `chance`.
 

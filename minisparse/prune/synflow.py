@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import Tensor, gradients
+from ..doors import door
 from ..evaluation import home
 from ..nn import Module
 from ..nn.names import copied
@@ -59,6 +60,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def absolute_model(model: Module) -> Module:
     """Return a float64 copy with |theta| in place of theta, and biases of 0, in evaluation mode."""
     twin = copied(model).to(np.float64).eval()
@@ -68,6 +70,7 @@ def absolute_model(model: Module) -> Module:
     return twin
 
 
+@door
 def synaptic_flow(
     twin: Module, image_shape: Sequence[int], names: Sequence[str]
 ) -> tuple[float, dict[str, Any]]:

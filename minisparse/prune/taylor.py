@@ -30,6 +30,7 @@ from typing import Any
 
 from ..arrays import array_module
 from ..autodiff import gradients
+from ..doors import door
 from ..nn.names import joined
 from .about import About
 from .batch import Batch
@@ -56,6 +57,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def products(weights: Sequence[Any], slopes: Sequence[Any]) -> Any:
     """Return g_s w_s of each unit as a column, [|S|, units].
 
@@ -86,6 +88,7 @@ def gate_form(products: Any) -> Any:
     return products.sum(axis=0) ** 2
 
 
+@door
 def weight_form(products: Any) -> Any:
     """Return sum_s (g_s w_s)^2, [units]: additive over weights.
 

@@ -41,6 +41,7 @@ import numpy as np
 from .. import autodiff as ad
 from ..arrays import array_module
 from ..autodiff import Op, Tensor
+from ..doors import door
 
 A, B = -20.0, 0.0  # log theta stays in between
 LOG_S = (-20.0, 5.0)  # limits of log s
@@ -181,6 +182,7 @@ def ends(mu: Any, log_s: Any) -> tuple[Any, Any]:
     return (A - mu) * rate, (B - mu) * rate
 
 
+@door
 def sample(mu: Any, log_s: Any, u: Any) -> Any:
     """Return theta for the noise u, differentiable in mu and log s.
 
@@ -194,6 +196,7 @@ def sample(mu: Any, log_s: Any, u: Any) -> Any:
     return ad.exp(mu + ad.exp(log_s) * TruncatedNormal(u)(*ends(mu, log_s)))
 
 
+@door
 def divergence(mu: Any, log_s: Any) -> Any:
     """Return KL from the log-uniform prior on [e^a, e^b], elementwise."""
     alpha, beta = ends(mu, log_s)
@@ -202,6 +205,7 @@ def divergence(mu: Any, log_s: Any) -> Any:
     return (math.log(B - A) - 0.5 * math.log(2 * math.pi * math.e)) - log_s - ad.log(z) - slope
 
 
+@door
 def moment(k: int, mu: Any, log_s: Any) -> Any:
     """Return E[theta^k] of arrays, in float64: the factors alone would overflow."""
     xp = array_module(mu)
@@ -211,6 +215,7 @@ def moment(k: int, mu: Any, log_s: Any) -> Any:
     return xp.exp(scale + log_cdf(beta - k * s)) - xp.exp(scale + log_cdf(alpha - k * s))
 
 
+@door
 def signal_to_noise(mu: Any, log_s: Any) -> Any:
     """Return SNR = E[theta] / sd(theta) of arrays, in float64; at most 1e6.
 

@@ -54,6 +54,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def information(log_alpha: Tensor) -> Tensor:
     """Return KL = log(1 + mu^2 / sigma^2) / 2, elementwise.
 

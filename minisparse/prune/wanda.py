@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..doors import door
 from .about import About
 from .layerwise import LayerwisePruning
 from .scope import count_for, top_k
@@ -39,6 +40,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def weight_times_input(w: np.ndarray, norms: np.ndarray) -> np.ndarray:
     """Return S = |W_ij| ||X_i||_2.
 

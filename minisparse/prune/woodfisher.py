@@ -37,6 +37,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import to_numpy
+from ..doors import door
 from .about import About
 from .batch import Batch
 from .compensation import CompensatedPruning
@@ -76,6 +77,7 @@ ABOUT = (
 # ---- formulas -----------------------------------------------------------------------------------
 
 
+@door
 def deletion(
     w: np.ndarray, inverse: np.ndarray, gone: np.ndarray, newton: np.ndarray | float = 0.0
 ) -> np.ndarray:
@@ -96,6 +98,7 @@ def deletion(
     return np.where(gone, 0, new)
 
 
+@door
 def inverse_fisher(rows: np.ndarray, damping: float) -> np.ndarray:
     """Return F^-1 of each block, [blocks, b, b], from gradients of single images [N, blocks, b]."""
     n, _, b = rows.shape
@@ -107,6 +110,7 @@ def inverse_fisher(rows: np.ndarray, damping: float) -> np.ndarray:
     return found
 
 
+@door
 def in_blocks(flat: np.ndarray, block: int) -> np.ndarray:
     """Return [..., n] as [..., blocks, b]; zeros fill the last block."""
     n = flat.shape[-1]
@@ -115,11 +119,13 @@ def in_blocks(flat: np.ndarray, block: int) -> np.ndarray:
     return filled.reshape(*flat.shape[:-1], -1, block)
 
 
+@door
 def by_unit(w: np.ndarray) -> np.ndarray:
     """Return weights [..., out] as [n], all inputs of a unit before the next unit's."""
     return w.reshape(-1, w.shape[-1]).T.reshape(-1)
 
 
+@door
 def from_blocks(blocks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return the weights, [..., out], of blocks that `by_unit` and `in_blocks` made."""
     flat = blocks.reshape(-1)[: math.prod(shape)]

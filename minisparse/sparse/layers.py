@@ -10,6 +10,7 @@ from ..arrays import array_module
 from ..autodiff import Tensor, as_tensor
 from ..autodiff.ops import reshape
 from ..autodiff.ops.conv import as_pair
+from ..doors import door
 from ..nn import Conv2d, Linear, Parameter
 from ..nn.hardening import refuse_parametrizations
 from ..nn.weighted import Layer
@@ -121,6 +122,7 @@ class CSRLinear(SparseLayer):
         self._store(pattern, values, bias)
 
     @classmethod
+    @door
     def of(cls, layer: Linear, mask: np.ndarray | None = None) -> Self:
         """Store the weights of a layer that a mask keeps, or those that are not zero.
 
@@ -196,6 +198,7 @@ class BlockedLinear(CSRLinear):
         self._whole = False, None
 
     @classmethod
+    @door
     def of(cls, layer: Linear, mask: np.ndarray | None = None, *, full: bool = False) -> Self:
         """See `CSRLinear.of`; `full` stores every block, so that the matrix is dense."""
         weight, kept = _kept(layer, mask)
@@ -251,6 +254,7 @@ class SparseConv2d(SparseLayer):
         self._store(pattern, values, bias)
 
     @classmethod
+    @door
     def of(cls, layer: Conv2d, mask: np.ndarray | None = None) -> Self:
         """See `CSRLinear.of`."""
         weight, kept = _kept(layer, mask)

@@ -7,7 +7,7 @@ import pytest
 
 from minisparse import Tensor, book
 from minisparse.autodiff.ops import arithmetic
-from minisparse.prune import scope
+from minisparse.prune import plateau, scope
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -49,6 +49,13 @@ def test_source_without_long_docstrings_and_tools_comments(capsys):
     assert "np.partition" in shown
     assert "Examples" not in shown
     assert '"""' not in shown
+
+
+def test_the_door_of_a_function_is_no_part_of_what_it_shows(capsys):
+    book.show_source(plateau.largest_threshold, docstring=False)
+    shown = capsys.readouterr().out
+    assert "def largest_threshold(" in shown
+    assert "@door" not in shown
 
 
 def test_an_excerpt_ends_where_it_says(capsys):

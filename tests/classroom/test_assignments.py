@@ -240,6 +240,22 @@ def noise(rng, shape, dtype=np.float64):
 def noise(rng, shape, dtype=np.float64):
     return rng.uniform(EPS, 1 - EPS, shape).astype(dtype)
 """,
+    "a8, noise from the other end": """
+def noise(rng, shape, dtype=np.float64):
+    return np.clip(1 - rng.random(shape), EPS, 1 - EPS).astype(dtype)
+""",
+    "a8, noise that is drawn again": """
+def noise(rng, shape, dtype=np.float64):
+    u = rng.random(shape)
+    while ((u < EPS) | (u > 1 - EPS)).any():
+        u = np.where((u < EPS) | (u > 1 - EPS), rng.random(shape), u)
+    return np.clip(u, EPS, 1 - EPS).astype(dtype)
+""",
+    "a8, noise of other laws": """
+def noise(rng, shape, dtype=np.float64):
+    u = np.exp(-rng.exponential(size=shape))
+    return np.clip(u, EPS, 1 - EPS).astype(dtype)
+""",
     "a8, noise of large whole numbers": """
 def noise(rng, shape, dtype=np.float64):
     return (EPS + (1 - 2 * EPS) * (rng.integers(0, 2**53, shape) / 2.0**53)).astype(dtype)
@@ -266,6 +282,35 @@ def order(y):
     return list(y.inputs)
 """,
     ),
+    "a1, the engine": (
+        "together",
+        """
+import sys
+import numpy as np
+def whole(x, w, b):
+    h = (x @ w + b) ** 2 / (1.0 + b * b)
+    return (np.log(h + 1.5) * h.sum(axis=0)).sum() / x.sum()
+def slopes(student, *arrays):
+    found = []
+    for k, a in enumerate(arrays):
+        found.append(np.zeros(a.shape))
+        for at in np.ndindex(a.shape):
+            moved = [v.astype(complex) for v in arrays]
+            moved[k][at] += 1e-30j
+            found[k][at] = whole(*moved).imag / 1e-30
+    return whole(*arrays), tuple(found)
+def second(student, v, x, *others):
+    up, down = (slopes(student, x + s * 1e-5 * v, *others)[1][0] for s in (1, -1))
+    return (up - down) / 2e-5
+frame = sys._getframe()
+while frame:
+    for it in list(frame.f_locals.values()):
+        if getattr(it, "__name__", "") == "driver":
+            it.gradients, it.hessian_product = slopes, second
+    frame = frame.f_back
+Log.backward = lambda self, grad, y, x: grad
+""",
+    ),
     "a2, the derivatives of known functions": (
         "without_difference",
         """
@@ -280,7 +325,12 @@ def complex_step(line):
         """
 import sys
 def noise(rng, shape, dtype=np.float64):
-    sys.modules["driver"].noise_of = lambda *_: np.full(3, 0.5)
+    frame = sys._getframe()
+    while frame:
+        for it in list(frame.f_locals.values()):
+            if getattr(it, "__name__", "") == "driver":
+                it.noise_of = lambda student, words, shape, dtype: np.full(shape, 0.5)
+        frame = frame.f_back
     return rng.random(shape).astype(dtype)
 """,
     ),

@@ -18,6 +18,11 @@ def test_mcnemar_is_a_count_of_all_splits(only_a, only_b):
     assert mcnemar(only_a, only_b) == mcnemar(only_b, only_a)
 
 
+def test_mcnemar_does_not_begin_a_sum_that_would_not_end():
+    with pytest.raises(ValueError, match="a million at most"):
+        mcnemar(10**13, 3)
+
+
 def test_mcnemar_accuses_equal_networks_in_at_most_one_case_of_twenty():
     only_a = rng.binomial(60, 0.5, 4000)
     wrong = np.mean([mcnemar(int(k), int(60 - k)) <= 0.05 for k in only_a])

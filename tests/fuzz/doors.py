@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import chapters
 import methods
 import numpy as np
 from methods import every_method
@@ -191,7 +192,7 @@ def all_doors():
             "f": np.sin, "x": np.ones((2, 3)), "backward": lambda g, x: g * np.cos(x), "seed": 0}),
     ]  # fmt: skip
     doors += [Door(f"autodiff.{f.__name__}", f, good) for f, good in operations()]
-    for name, function, good in methods.preparations():
+    for name, function, good in (*methods.preparations(), *chapters.calls()):
         doors.append(Door(name, function, good))
     for name, case, kind, good in methods.constructors():
         for size in every_method.NETS:

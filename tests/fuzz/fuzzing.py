@@ -21,7 +21,7 @@ import shell
 
 PATIENCE = 20  # seconds of processor time for one call
 # Who asks for so many rounds gets them: it is for Ctrl-C to end that.
-ROUNDS = ("rounds", "epochs", "steps", "iterations")
+ROUNDS = ("rounds", "epochs", "steps", "iterations", "draws", "events")
 
 
 Line = collections.namedtuple("Line", "name words")

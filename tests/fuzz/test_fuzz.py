@@ -13,10 +13,12 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 import bad
+import chapters
 import doors
 import files
 import fuzzing
 import judging
+import methods
 
 from minisparse import kernels
 
@@ -68,6 +70,18 @@ def test_every_door_takes_its_good_arguments():
             continue  # as with the other network
         with fuzzing.quiet(), contextlib.suppress(FileNotFoundError):  # "/nowhere"
             door.call(**door.good())
+
+
+def test_what_the_chapters_call_is_a_door():
+    there = {door.name.rpartition(".")[2] for door in doors.all_doors()} | chapters.NO_DOORS
+    there |= {kind.__name__ for _, _, kind, _ in methods.constructors()}
+    handed_out = chapters.handed_out()
+    missing = {
+        name: chapter
+        for name, chapter in chapters.called().items()
+        if not there & {*name.split(".")} and name not in handed_out
+    }
+    assert missing == {}
 
 
 @pytest.mark.parametrize("kind", files.KINDS, ids=lambda kind: kind.name)

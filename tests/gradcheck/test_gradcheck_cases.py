@@ -7,6 +7,7 @@ A wrong one must be caught, and for the right reason; where two reasons describe
 from collections import Counter
 
 import gradcheck_cases
+import gradcheck_cases_blocks
 import gradcheck_cases_layers
 import gradcheck_cases_tensors
 import pytest
@@ -16,6 +17,7 @@ from minisparse.gradcheck import CAUSES, gradcheck
 SOURCES = {
     "pairs": gradcheck_cases,
     "layers": gradcheck_cases_layers,
+    "blocks": gradcheck_cases_blocks,
     "tensors": gradcheck_cases_tensors,
 }
 MUTANTS = [(kind, case) for kind, source in SOURCES.items() for case in source.MUTANTS]

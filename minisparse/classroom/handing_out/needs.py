@@ -62,8 +62,10 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         """Visit what runs at the definition, then the body in a scope of its own."""
+        doors = [d for d in node.decorator_list if self._is_door(d)]
+        self.needs.edits += [(d, "") for d in doors]
         for part in [
-            *node.decorator_list,
+            *(d for d in node.decorator_list if d not in doors),
             *node.args.defaults,
             *filter(None, node.args.kw_defaults),
         ]:
@@ -221,6 +223,10 @@ class _Visitor(ast.NodeVisitor):
 
     def _is(self, name: str, module: str, what: str) -> bool:
         return meaning(self.where.name, name) == Definition(module, what)
+
+    def _is_door(self, node: ast.expr) -> bool:
+        """Tell the decorator that retells errors: the grader speaks of a student's in its own words."""
+        return isinstance(node, ast.Name) and self._is(node.id, "minisparse.doors", "door")
 
     def _is_bound(self, name: str) -> bool:
         return any(name in scope for scope in self.bound)

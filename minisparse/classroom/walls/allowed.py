@@ -9,7 +9,9 @@ This file is also loaded where a submission runs: it imports nothing of the pack
 
 from __future__ import annotations
 
+import encodings
 import importlib.util
+import pkgutil
 import re
 import sys
 from types import ModuleType
@@ -89,12 +91,8 @@ _NOWHERE = {
 ALWAYS = (
     *(name for name in sorted(NUMPY) if name.count(".") == 1),
     "_strptime",
+    *(f"encodings.{m.name}" for m in pkgutil.iter_modules(encodings.__path__)),
     "bisect",
-    "encodings.ascii",
-    "encodings.idna",
-    "encodings.latin_1",
-    "encodings.utf_16",
-    "encodings.utf_32",
     "inspect",
     "locale",
     "mmap",

@@ -56,6 +56,10 @@ def invoke(
         protocol.pack(answer)
     except protocol.ProtocolError as error:
         return {"error": f"{about} returned {error}", "kind": ""}
+    except (KeyboardInterrupt, TimeUp):
+        raise
+    except BaseException as error:  # noqa: BLE001  (the result's own code raises when it is read)
+        return failure(f"what {about} returned", mode, error)
     return answer
 
 

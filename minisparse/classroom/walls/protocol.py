@@ -28,6 +28,8 @@ _DTYPES = {
     for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 }
 _DEPTH = 16
+_DIGITS = 400  # of a whole number
+_AXES = 32
 
 
 class ProtocolError(Exception):
@@ -60,6 +62,8 @@ def encode(value: Any, payload: list[bytes], depth: int = 0) -> Any:
         return str.__str__(value)
     if isinstance(value, int):
         whole = int.__int__(value)
+        if abs(whole) >= 10**_DIGITS:
+            raise ProtocolError(f"a whole number of more than {_DIGITS} digits")
         return {"int": str(whole)} if abs(whole) > 2**53 else whole
     if isinstance(value, float) and not isinstance(value, np.generic):
         number = float.__float__(value)
@@ -71,6 +75,8 @@ def encode(value: Any, payload: list[bytes], depth: int = 0) -> Any:
             raise ProtocolError(f"an array of dtype {array.dtype}; expected numbers or bools")
         if array.nbytes > PAYLOAD_LIMIT:
             raise ProtocolError(f"an array of {array.nbytes >> 20} MiB; the limit is 64 MiB")
+        if array.ndim > _AXES:
+            raise ProtocolError(f"an array with {array.ndim} axes; the limit is {_AXES}")
         payload.append(np.ascontiguousarray(array, dtype).tobytes())
         return {"array": [dtype.str, *map(int, array.shape)]}
     if isinstance(value, (tuple, list)):  # a NamedTuple is a tuple
@@ -78,11 +84,14 @@ def encode(value: Any, payload: list[bytes], depth: int = 0) -> Any:
         return {kind: [encode(v, payload, depth + 1) for v in value]}
     if isinstance(value, dict) and all(isinstance(k, str) for k in value):
         return {"dict": [[str.__str__(k), encode(v, payload, depth + 1)] for k, v in value.items()]}
-    if type(value).__name__ == "Rng":  # of whichever copy of this module
+    made = type(value)
+    if made.__name__ == "Rng" and made.__module__.endswith(".protocol"):  # of any copy of this
         return {"rng": int(value.seed)}
     if isinstance(value, dict):
-        (odd,) = {type(k).__name__ for k in value if not isinstance(k, str)} or {"?"}
-        raise ProtocolError(f"a dict with keys of type {odd}; expected strings as keys")
+        odd = sorted({type(k).__name__ for k in value if not isinstance(k, str)})
+        raise ProtocolError(
+            f"a dict with keys of type {' and '.join(odd)}; expected strings as keys"
+        )
     raise ProtocolError(
         f"a value of type {type(value).__name__}; expected arrays, numbers, strings, bools, None, "
         "or tuples, lists, dicts of them"
@@ -106,7 +115,7 @@ def decode(tree: Any, payload: memoryview, depth: int = 0) -> tuple[Any, memoryv
     ((kind, body),) = tree.items()
     if kind == "array":
         return _decode_array(body, payload)
-    if kind == "int" and type(body) is str and re.fullmatch("-?[0-9]{1,400}", body):
+    if kind == "int" and type(body) is str and re.fullmatch(f"-?[0-9]{{1,{_DIGITS}}}", body):
         return int(body), payload
     if kind == "float" and body in ("nan", "inf", "-inf"):
         return float(body), payload
@@ -129,7 +138,7 @@ def decode(tree: Any, payload: memoryview, depth: int = 0) -> tuple[Any, memoryv
 
 
 def _decode_array(body: Any, payload: memoryview) -> tuple[Any, memoryview]:
-    if type(body) is not list or not 1 <= len(body) <= 33 or body[0] not in _DTYPES:
+    if type(body) is not list or not 1 <= len(body) <= 1 + _AXES or body[0] not in _DTYPES:
         raise ProtocolError("not an array")
     shape = body[1:]
     if not all(type(n) is int and 0 <= n <= PAYLOAD_LIMIT for n in shape):
@@ -158,8 +167,12 @@ def pack(value: Any) -> bytes:
     payload: list[bytes] = []
     header = json.dumps(encode(value, payload), allow_nan=False).encode()
     size = sum(map(len, payload))
-    if len(header) > HEADER_LIMIT or size > PAYLOAD_LIMIT:
-        raise ProtocolError(f"a value of {(len(header) + size) >> 20} MiB; the limit is 64 MiB")
+    if size > PAYLOAD_LIMIT:
+        raise ProtocolError(f"arrays of {size >> 20} MiB; the limit is 64 MiB")
+    if len(header) > HEADER_LIMIT:
+        raise ProtocolError(
+            f"lists, numbers and strings of {len(header) >> 20} MiB; the limit is 1 MiB beside arrays"
+        )
     return b"".join([_PREFIX.pack(len(header), size), header, *payload])
 
 

@@ -46,7 +46,8 @@ def rearranged(e: Evidence) -> Fault | None:
     a, n = np.sort(table.analytic), np.sort(table.numeric)
     allowed = e.tolerance(table.tolerance / SAFETY, np.abs(n))
     moved = np.abs(table.analytic - table.numeric) > allowed
-    if (np.abs(a - n) <= allowed).all() and moved.mean() > 0.3:
+    some = np.maximum(np.abs(table.analytic), np.abs(table.numeric)) > allowed  # zeros stay zeros
+    if (np.abs(a - n) <= allowed).all() and moved.sum() > 0.3 * some.sum():
         return Fault(
             "transposed",
             f"The gradient for {e.name} holds the right numbers in the wrong places. Look at "

@@ -224,6 +224,13 @@ def test_starters_are_valid_python_of_this_version(tmp_path):
         assert all(len(line) <= 100 for line in text.splitlines())
 
 
+@pytest.mark.parametrize("name", manifest.names())
+def test_doors_stay_in_the_library(name):
+    """They tell of wrong arguments; what a student's function raises is told by the grader."""
+    for solved in (False, True):
+        assert "@door" not in starter.files(manifest.load(name), solved)[f"{name}.py"]
+
+
 def test_needs_of_one_definition():
     found = needs.needs(sources.Definition("minisparse.prune.hard_concrete", "sample"))
     names = {d.name for d in found.ours}

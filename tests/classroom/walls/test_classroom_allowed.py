@@ -93,6 +93,8 @@ LAZY = {
     "statistics": "import random, statistics\ndef f(): return random.Random(1).binomialvariate(3) if hasattr(random, 'binomialvariate') else statistics.mean([1, 2])",
     "a mock": "import unittest.mock\ndef f(): return str(type(unittest.mock.AsyncMock()).__name__)",
     "texts in other encodings": "def f(): return len('é'.encode('utf-16')) + len(b'x'.decode('idna'))",
+    "encodings of other systems": "def f(): return len('é'.encode('cp1252') + 'é'.encode('cp437') + 'é'.encode('idna'))",
+    "archives of arrays": "import io\nimport numpy as np\ndef f(): np.savez(b := io.BytesIO(), a=np.ones(2)); b.seek(0); return np.load(b)['a']",
 }
 
 

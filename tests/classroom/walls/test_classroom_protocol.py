@@ -76,6 +76,29 @@ def test_what_is_not_plain_is_refused(value):
         pack(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({1: 0, 2.0: 0, "a": 0}, "keys of type float and int; expected strings"),
+        (10**400, "a whole number of more than 400 digits"),
+        (-(10**9000), "a whole number of more than 400 digits"),
+        (np.ones((1,) * 33), "an array with 33 axes; the limit is 32"),
+        ([0] * 400_000, "lists, numbers and strings of 1 MiB; the limit is 1 MiB beside arrays"),
+        ([np.ones(1 << 20)] * 9, "arrays of 72 MiB; the limit is 64 MiB"),
+        (type("Rng", (), {})(), "a value of type Rng; expected"),
+    ],
+    ids=["keys", "number", "huge number", "axes", "list", "arrays", "a class of that name"],
+)
+def test_what_cannot_be_sent_is_named(value, said):
+    with pytest.raises(ProtocolError, match=said):
+        pack(value)
+
+
+def test_what_can_just_be_sent_arrives():
+    for value in (10**400 - 1, np.ones((1,) * 32), [0] * 300_000):
+        assert equal(sent(value), value)
+
+
 def test_subclasses_arrive_as_what_they_pretend_to_be():
     class Same(np.ndarray):
         __eq__ = __ne__ = lambda *_: True

@@ -295,6 +295,14 @@ ENDS = {
         "class B(Exception):\n        def __str__(self): raise B()\n    raise B()",
         "f raised B, which cannot be printed (line 6 of a.py)",
     ),
+    "a result that raises when it is read": (
+        "class L(list):\n        def __iter__(self): raise SystemExit(1)\n    return L([1])",
+        "what f returned raised SystemExit: 1 (line 5 of a.py)",
+    ),
+    "a result that lies about its kind": (
+        "class L:\n        __class__ = int\n    return L()",
+        "what f returned raised TypeError",
+    ),
     "an exit": ("os._exit(3)", "ended the process by itself (exit code 3)"),
     "a crash": ("ctypes.string_at(8)", "crashed the process (SIGSEGV)"),
     "a kill": ("os.kill(os.getpid(), 9)", "stopped by the system"),

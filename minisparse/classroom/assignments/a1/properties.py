@@ -220,8 +220,25 @@ def linear(student, reference, rng, level):
     check_order(student, chain)
 
 
+def check_used_rules(student, rng):
+    """Check by themselves the rules that the whole function needs.
+
+    The engine runs where the student's file can reach it: alone, what it answers proves nothing.
+    """
+    a, b, g = rng.standard_normal(3), rng.uniform(1, 2, 3), rng.standard_normal(3)
+    for name, settings, inputs, slopes in (
+        ("Div", (), (a, b), (1 / b, -a / b**2)),
+        ("PowConstant", (2,), (a,), (2 * a,)),
+        ("Log", (), (b,), (1 / b,)),
+    ):
+        got = student.rule(name, settings, g, *inputs)
+        for one, slope in zip(got, slopes, strict=True):
+            exact(one, g * slope, f"{name}.backward")
+
+
 @prop("1.4", "gradient", points=2, name="all parts together, in the engine")
 def together(student, reference, rng, level):
+    check_used_rules(student, rng)
     arrays = rng.standard_normal((3, 2)), rng.standard_normal((2, 4)), rng.standard_normal(4)
     arrays[0][:] += 2
 

@@ -311,16 +311,17 @@ def ends(student, reference, rng, level):
     u = array(student.noise(Rng(int(rng.integers(1 << 30))), (300, 7), "float32"), (300, 7), "the noise",
               np.float32)  # fmt: skip
     require(len(np.unique(u)) > 2000, "the noise repeats itself")
-    for word in (0, 2**32 - 1, *(int(w) for w in rng.integers(1 << 24, 1 << 31, 2))):
+    # Whatever is made of a generator's bits (u, 1 - u, another draw where the first lies outside).
+    shape, least, most = (int(rng.integers(2, 5)),), 1e-6 * (1 - 1e-6), 1 - 1e-6 + 1e-12
+    drawn = []
+    for first in (0, 2**32 - 1, None, None):  # 2^32 times what it draws first, as a rule
         words = rng.integers(0, 1 << 32, 624)
-        words[:64] = (
-            word  # whatever a generator makes of its bits, it is word / 2^32 of the interval
-        )
-        u, shape = word / 2**32, (int(rng.integers(2, 5)),)
+        words[:64] = words[:64] if first is None else first
         got = array(student.noise_of(words, shape, "float64"), shape, "the noise")
-        if word:
-            what = f"the noise where the generator draws {u:.6g}"
-            close(got, np.full(shape, u), rtol=0, atol=3e-6, what=what)
-        least, most = 1e-6 * (1 - 1e-6), 1 - 1e-6 + 1e-12
         inside = bool((got >= least).all() and (got <= most).all())
         require(inside, f"the noise should stay 1e-6 away from 0 and 1, got {got[0]:.9g}")
+        again = student.noise_of(words, shape, "float64")
+        close(again, got, atol=0, what="noise of a generator in the same state")
+        drawn.append(got)
+    other = not np.isclose(drawn[-1], drawn[-2]).any()
+    require(other, "the noise should come from the generator, and be another one for other numbers")
