@@ -14,7 +14,7 @@ from minisparse.data.batching import Normalization
 from minisparse.experiments.calibration import calibration_error, probabilities
 from minisparse.experiments.recipe import Outcome, Progress, Recipe
 from minisparse.experiments.recipes.milestones import Milestones
-from minisparse.nn import LeNet5, LeNet300, Module, SmallCNN
+from minisparse.nn import LeNet5, LeNet300, Module, NormCNN, SmallCNN
 from minisparse.optim import EMA, SGD, Adam, Optimizer, Schedule
 from minisparse.prune.mask import Mask
 from minisparse.prune.method import Method
@@ -27,7 +27,9 @@ MODELS: dict[str, Callable[..., Module]] = {
     "small-cnn": lambda shape, rng: SmallCNN(shape, rng=rng),
     "small-cnn-dropout": lambda shape, rng: SmallCNN(shape, dropout=0.5, rng=rng),
     "small-cnn-norm": lambda shape, rng: SmallCNN(shape, batch_norm=True, rng=rng),
+    "norm-cnn": lambda shape, rng, **own: NormCNN(shape, rng=rng, **own),
 }
+WIDTHS = ("lenet300", "norm-cnn")  # those whose widths are settings
 _VALIDATION_SEED = 20_000  # the held-out images are the same for every seed of a run
 
 
@@ -55,7 +57,7 @@ class Classifier(Recipe):
     inputs : tuple of float
         Mean and standard deviation that pixels in [0, 1] are normalized by; empty for none.
     widths : tuple of int
-        Hidden units of "lenet300"; empty for 300 and 100.
+        Hidden units of "lenet300", filters and hidden units of "norm-cnn"; empty for what is usual.
     """
 
     model: str = "lenet300"
@@ -74,6 +76,10 @@ class Classifier(Recipe):
     def total_epochs(self) -> int:
         """Return how many epochs the whole recipe takes."""
         raise NotImplementedError
+
+    def network(self) -> dict[str, Any]:
+        """Return what the network is built with, beside the shape of the images."""
+        return {"widths": self.widths} if self.widths else {}
 
     def reduced(self, **settings: Any) -> Self:
         """Return the recipe with fewer images, 6,000, and other settings as given."""
@@ -114,10 +120,10 @@ class Session:
         if recipe.inputs:
             mean, sd = recipe.inputs
             self.normalize = (mean, sd)
-        if recipe.widths and recipe.model != "lenet300":
+        if recipe.widths and recipe.model not in WIDTHS:
             raise ValueError(f"{recipe.model} has its own widths, got {recipe.widths}")
-        widths = {"widths": recipe.widths} if recipe.widths else {}
-        self.model = MODELS[recipe.model](data.train.images.shape[1:], self.rng, **widths)
+        shape = data.train.images.shape[1:]
+        self.model = MODELS[recipe.model](shape, self.rng, **recipe.network())
         self.history: list[dict[str, Any]] = []
         self.seed = seed
 
