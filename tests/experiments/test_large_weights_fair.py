@@ -99,22 +99,30 @@ def outcome(error, training):
     return Outcome(error, 1.0, {"weight": 1}, {"weight": 1}, extra={"train_error": training})
 
 
+FITS = {  # of large, random and small weights, candidate by candidate; and which is taken
+    "the first": ([(0.2, 0.3, 0.1)], 0),
+    "large does not fit": ([(4.0,), (0.1, 0.1, 0.1)], 1),
+    "random does not": ([(0.2, 0.4), (0.1, 0.1, 0.1)], 1),
+    "small does not": ([(0.2, 0.2, 0.4), (0.1, 0.1, 0.1)], 1),
+    "none fits": ([(4.0,), (0.1, 3.0), (0.1, 0.2, 0.5)], 2),
+}
+
+
 @pytest.mark.parametrize("module", [entry, fashion])
-@pytest.mark.parametrize(
-    ("fits", "best"), [((0.2,), 0), ((4.0, 0.3), 1), ((4.0, 2.0, 0.1), 2), ((4.0, 2.0, 3.0), 1)]
-)
-def test_settings_are_the_first_that_fit_and_the_error_of_large_weights_has_no_say(
+@pytest.mark.parametrize(("fits", "best"), FITS.values(), ids=FITS)
+def test_settings_are_the_first_with_which_all_fit_and_held_out_errors_have_no_say(
     module, fits, best
 ):
     (choice,) = catalogue.find(module.ID).choose.values()
     choosing = choice()
     answer = None
-    for fit, candidate in zip(fits, module.CANDIDATES, strict=False):
-        ((recipe, seed),) = choosing.send(answer)
-        assert (recipe.target, recipe.fraction, seed) == ("largest", 0.85, 0)
-        assert recipe.hold_out == entry.HELD_OUT
-        assert replace(recipe, target="none", fraction=0.0, hold_out=0) == candidate
-        answer = [outcome(90.0, fit)]
+    for own, candidate in zip(fits, module.CANDIDATES, strict=False):
+        for fit, target in zip(own, ("largest", "random", "smallest"), strict=False):
+            ((recipe, seed),) = choosing.send(answer)
+            assert (recipe.target, recipe.fraction, seed) == (target, 0.85, 0)
+            assert recipe.hold_out == entry.HELD_OUT
+            assert replace(recipe, target="none", fraction=0.0, hold_out=0) == candidate
+            answer = [outcome(90.0, fit)]
     trials = choosing.send(answer)
     base = module.CANDIDATES[best]
     for (recipe, seed), rate in zip(trials, entry.RATES, strict=True):
