@@ -8,18 +8,19 @@ from minisparse.experiments.experiment import Experiment
 from minisparse.experiments.recipes.large_weights_fair import LargeWeightsFair
 
 ID = "large-weights-fair-fashion"
+# A trial with 160 hidden units, of whose 117,770 parameters 15 % are left, and 32 epochs ended with
+# a training error of 3 %: the list begins with more of both.
 _FIRST = LargeWeightsFair(
     dataset="fashion-mnist",
     inputs=(0.286, 0.353),
     images=10_000,
-    widths=(16, 32, 64, 160),
-    epochs=32,
-    first=1,
+    widths=(16, 32, 64, 512),  # 325,098 parameters
+    epochs=44,
     every=2,
-    decay_epochs=6,
+    decay_epochs=12,
 )
-_WIDE = replace(_FIRST, widths=(16, 32, 64, 512))  # 325,098 parameters instead of 117,770
-CANDIDATES = (_FIRST, _WIDE, replace(_WIDE, epochs=44, decay_epochs=12))
+_WIDE = replace(_FIRST, widths=(16, 32, 64, 1024))  # 626,666 parameters
+CANDIDATES = (_FIRST, _WIDE, replace(_WIDE, epochs=60, decay_epochs=20))
 
 EXPERIMENT = Experiment(
     id=ID,

@@ -56,8 +56,8 @@ class LargeWeightsFair(Classifier):
     first: int = 1
     every: int = 1
     events: int = 12
-    decay_epochs: int = 8
-    final_lr: float = 0.01
+    decay_epochs: int = 9
+    final_lr: float = 0.03
     watch: int = 2000
 
     def total_epochs(self) -> int:
