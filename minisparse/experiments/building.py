@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minisparse.experiments.claims import judge_all
 from minisparse.experiments.comparison import Comparison, Published, RowComparison
 from minisparse.experiments.experiment import Experiment
 from minisparse.experiments.recipe import Outcome, Recipe, is_weight
@@ -37,7 +38,7 @@ def build(
     -------
     dict
         "id", "title", "paper", "where", "sentence", "rows", "claims" (see `claims`), "others",
-        "settings", "environment".
+        "training_error" (what it is measured on, in words), "settings", "environment".
         A row: "name", "series", "published" (or null), "ours", "difference" (error in points,
         compression as a ratio; or null), "words", "limits", "verdict", "reason" (see `comparison`),
         "control_passes", "convention", "bar"; and where the experiment has details of its own,
@@ -93,7 +94,8 @@ def build(
         "where": experiment.where,
         "sentence": "",
         "rows": rows,
-        "claims": [] if quick else [claim.judge(by_name) for claim in experiment.claims],
+        "claims": [] if quick else judge_all(experiment.claims, by_name),
+        "training_error": experiment.training_error,
         "others": [dict(other) for other in comparison.others],
         "settings": settings,
         "environment": _common_environment([*used.values()]),

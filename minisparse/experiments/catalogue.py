@@ -29,6 +29,8 @@ MODULES = {
     "stochastic-decay": "minisparse.experiments.entries.stochastic_decay",
     "large-weights-fashion": "minisparse.experiments.entries.large_weights_fashion",
     "large-weights-cifar10": "minisparse.experiments.entries.large_weights_cifar10",
+    "large-weights-fair": "minisparse.experiments.entries.large_weights_fair",
+    "large-weights-fair-fashion": "minisparse.experiments.entries.large_weights_fair_fashion",
     "second-order": "minisparse.experiments.entries.second_order",
     "sparse-start": "minisparse.experiments.entries.sparse_start",
     "one-protocol": "minisparse.experiments.entries.one_protocol",

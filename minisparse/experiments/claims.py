@@ -9,18 +9,22 @@ difference has its 95 % interval (`intervals.paired`):
     contradicted  it lies on the other side
     open          it holds the margin, or there are not two seeds
     not admitted  the manipulation check fails: what is to be compared did not take place
+
+Of several claims that ask one question in other words, one will hold by luck.  Those of a `family` are
+tested together, by Holm's rule: one whose adjusted probability is 0.05 or more is open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from minisparse.experiments.intervals import paired
+from minisparse.experiments.intervals import holm, paired, paired_p
 
 Row = Mapping[str, Any]  # of results.json
 Check = Callable[[Row, Row, Mapping[str, Row]], str | None]
+LEVEL = 0.05  # of a family, and of the interval of one claim
 Verdict = Literal["holds", "open", "contradicted", "not admitted"]
 
 
@@ -50,6 +54,8 @@ class Claim:
         is wrong.
     check_text : str
         What the manipulation check asks, in words.
+    family : str
+        Of the claims that are tested together with it; empty for one that is tested alone.
     """
 
     id: str
@@ -63,6 +69,7 @@ class Claim:
     quantity: str = "error"
     check: Check | None = None
     check_text: str = ""
+    family: str = ""
 
     def judge(self, rows: Mapping[str, Row]) -> dict[str, Any]:
         """Return the claim with its verdict, as results.json holds it.
@@ -85,6 +92,8 @@ class Claim:
             "n_seeds": 0,
             "verdict": "open",
         }
+        if self.family:
+            found |= {"family": self.family, "p": None, "p_adjusted": None}
         if self.one not in rows or self.other not in rows:
             return found
         one, other = rows[self.one], rows[self.other]
@@ -97,10 +106,13 @@ class Claim:
             }
         a, b = (dict(zip(r["ours"]["seeds"], self._values(r), strict=True)) for r in (one, other))
         seeds = sorted(a.keys() & b.keys())
-        mean, half = paired([a[s] for s in seeds], [b[s] for s in seeds])
+        values = [a[s] for s in seeds], [b[s] for s in seeds]
+        mean, half = paired(*values)
         interval = None if half is None else [mean - half, mean + half]
         found |= {"difference": mean, "interval": interval, "n_seeds": len(seeds)}
         found["verdict"] = self._verdict(interval)
+        if self.family:
+            found["p"] = paired_p(*values, self.margin)
         if self.check is not None and not found["manipulation_check"]["passed"]:
             found["verdict"] = "not admitted"
         return found
@@ -120,3 +132,22 @@ class Claim:
         if high < self.margin:
             return "holds"
         return "contradicted" if low > self.margin else "open"
+
+
+def judge_all(claims: Sequence[Claim], rows: Mapping[str, Row]) -> list[dict[str, Any]]:
+    """Return the claims with their verdicts; those of a family are tested together.
+
+    A claim that is not admitted, or has no two seeds yet, counts in its family with p = 1: what was
+    registered together stays together.
+    """
+    found = [claim.judge(rows) for claim in claims]
+    for family in {claim.family for claim in claims if claim.family}:
+        own = [line for line in found if line.get("family") == family]
+        tested = [line["p"] is not None and line["verdict"] != "not admitted" for line in own]
+        adjusted = holm([line["p"] if t else 1.0 for line, t in zip(own, tested, strict=True)])
+        for line, p, counts in zip(own, adjusted, tested, strict=True):
+            if counts:
+                line["p_adjusted"] = p
+                if p >= LEVEL:
+                    line["verdict"] = "open"
+    return found

@@ -71,6 +71,8 @@ class Experiment:
         results.json.
     columns : mapping of heading to callable
         Further columns of the tables: details -> the text of a row's cell.
+    training_error : str
+        What the training error is measured on, in words, after "that of the training images".
     alone : bool
         Its runs measure time: no other run may go on beside them.
     published : str
@@ -95,6 +97,7 @@ class Experiment:
     quick_minutes: float = 1.0
     details: Callable[[Sequence[Outcome]], dict[str, Any]] | None = None
     columns: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict)
+    training_error: str = "each at the time it was used, over the last epoch"
     alone: bool = False
     published: str = ""
     claims: Sequence[Claim] = ()

@@ -202,7 +202,8 @@ def _step_seconds(kind: Work, seconds: float, clock: Clock, used: Clock) -> floa
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (20 * _BATCH, *kind.image), np.uint8)
     split = Split(images, np.arange(len(images)) % 10)
-    model = MODELS[kind.model](kind.image, rng)
+    own = {"widths": kind.widths} if kind.widths else {}
+    model = MODELS[kind.model](kind.image, rng, **own)
     methods = _methods(kind, model, rng, len(split))
     optimizer = Adam(model, 1e-3) if kind.optimizer == "adam" else SGD(model, 0.01)
     average = EMA(model, 0.999) if kind.method == "gates" else None

@@ -115,6 +115,8 @@ class Work:
     form : str
     examples : int, optional
         Of the sensitivity; see `minisparse.prune.sensitivity.SensitivityPruning`.
+    widths : tuple of int
+        Of the network; its usual ones if empty.
     """
 
     model: str
@@ -123,9 +125,11 @@ class Work:
     optimizer: str = "sgd"
     form: str = "per-sample"
     examples: int | None = None
+    widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "image", tuple(self.image))  # a list, if it was read from a file
+        for name in ("image", "widths"):  # lists, if it was read from a file
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
 @dataclass(frozen=True)

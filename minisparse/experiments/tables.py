@@ -169,6 +169,8 @@ def claim_text(claim: dict[str, Any]) -> str:
             half = (claim["interval"][1] - claim["interval"][0]) / 2
             found += f" +- {half:.2f}"
         found += f", {seeds_text([claim['n_seeds']])}"
+        if claim.get("p_adjusted") is not None:
+            found += f", Holm's p {claim['p_adjusted']:.3f}"
     check = claim["manipulation_check"]
     if check is not None and not check["passed"]:
         found = check["found"]  # a difference that cannot be interpreted is not shown
@@ -276,7 +278,7 @@ def _how_to_read(results: Results) -> str:
     )
     ours = (
         f"Error: share of test images misclassified after the last epoch, {errors}; training error: "
-        "that of the training images, each at the time it was used, over the last epoch. "
+        f"that of the training images, {results['training_error']}. "
     )
     if not _any_published(results):
         return f"{ours}Ratio: {counted.removesuffix(', as in the paper')}."

@@ -131,5 +131,11 @@ def modules(rng: np.random.Generator) -> dict[str, list[Sample]]:
         "Selected": [on(nn.Selected(nn.Linear(2, 3, rng=rng), np.array([3, 1])), x)],
         "LeNet300": [on(nn.LeNet300(rng=rng), digits)],
         "LeNet5": [on(nn.LeNet5(rng=rng), digits[:1])],
+        "NormCNN": [
+            on(
+                nn.NormCNN((8, 9, 2), 3, widths=(2, 3, 2, 4), rng=rng),
+                rng.standard_normal((2, 8, 9, 2)),
+            )
+        ],
         "SmallCNN": [on(nn.SmallCNN((6, 5, 2), 3, rng=rng), images)],
     }

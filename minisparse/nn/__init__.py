@@ -12,7 +12,7 @@ from .layers import (
     ReLU,
     num_parameters,
 )
-from .models import LeNet5, LeNet300, SmallCNN
+from .models import LeNet5, LeNet300, NormCNN, SmallCNN
 from .module import Module, Parameter, Sequential
 from .record import LayerRecord, record_layers
 from .selected import Selected
@@ -31,6 +31,7 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Module",
+    "NormCNN",
     "Parameter",
     "Parametrization",
     "ReLU",

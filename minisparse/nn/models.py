@@ -1,4 +1,4 @@
-"""The two networks of the literature on pruning MNIST classifiers, and a small one of ours."""
+"""The two networks of the literature on pruning MNIST classifiers, and two small ones of ours."""
 
 from __future__ import annotations
 
@@ -133,3 +133,60 @@ class SmallCNN(Module):
             x = relu(norm(y) if norm else y)
         y = self.fc1(flatten(x))
         return self.fc2(self.drop(relu(self.norm3(y) if self.norm3 else y)))
+
+
+class NormCNN(Module):
+    """Three convolutions and a wide linear layer, each with batch norm; ours.
+
+    Three times conv 3x3 (padding 1), max-pool 2, batch norm, relu; then linear, batch norm, relu,
+    and linear to the classes.  The pooling comes first, so that the norm has a quarter of the values
+    to do.  For images of 32 x 32 x 3 and 10 classes 753,226 parameters and 10,980,480 multiply-adds.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width, channels; 8 pixels or more each way.
+    n_classes : int
+    widths : (int, int, int, int)
+        Filters of the convolutions, and hidden units of the linear layer.
+    dropout : float
+        Probability with which a hidden unit of the linear layer is dropped while training.
+    rng : np.random.Generator
+    init : str or Initializer
+        Of the weights; biases start at 0.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int] = (32, 32, 3),
+        n_classes: int = 10,
+        *,
+        widths: tuple[int, int, int, int] = (32, 64, 128, 320),
+        dropout: float = 0.0,
+        rng: np.random.Generator,
+        init: str | Initializer = "he_normal",
+    ) -> None:
+        height, width, channels = image_shape
+        if min(height, width) < 8:
+            raise ValueError(f"three poolings need images of 8 x 8 or more, got {height} x {width}")
+        first, second, third, hidden = widths
+        self.conv1 = Conv2d(channels, first, 3, padding=1, rng=rng, init=init)
+        self.norm1 = BatchNorm2d(first)
+        self.conv2 = Conv2d(first, second, 3, padding=1, rng=rng, init=init)
+        self.norm2 = BatchNorm2d(second)
+        self.conv3 = Conv2d(second, third, 3, padding=1, rng=rng, init=init)
+        self.norm3 = BatchNorm2d(third)
+        self.fc1 = Linear((height // 8) * (width // 8) * third, hidden, rng=rng, init=init)
+        self.norm4 = BatchNorm1d(hidden)
+        self.drop = Dropout(dropout, rng=rng)
+        self.fc2 = Linear(hidden, n_classes, rng=rng, init=init)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Map images [n, height, width, channels] to logits [n, n_classes]."""
+        for conv, norm in (
+            (self.conv1, self.norm1),
+            (self.conv2, self.norm2),
+            (self.conv3, self.norm3),
+        ):
+            x = relu(norm(max_pool2d(conv(x), 2)))
+        return self.fc2(self.drop(relu(self.norm4(self.fc1(flatten(x))))))

@@ -103,22 +103,40 @@ def kept_after(n_units: int, fraction: float, events: int) -> list[int]:
     return [last - (n_units - last) * (i - events) // events for i in range(1, events + 1)]
 
 
-def sizes(w: np.ndarray, granularity: str) -> np.ndarray:
+def sizes(w: np.ndarray, granularity: str, relative: bool = False) -> np.ndarray:
     """Return |w| of each weight, or the L2 norm of each unit's incoming weights.
 
     Parameters
     ----------
     w : array, [in, out] or [kh, kw, in, out]
     granularity : {"weight", "unit"}
+    relative : bool
+        Of single weights: |w| over the root mean square of the nonzero weights into the same unit.
+        A batch norm divides what a unit sends by its spread, so that |w| of different units cannot
+        be compared.  (Over the norm, a unit that has lost many weights would have large ones left,
+        and lose these, too.)
 
     Returns
     -------
     array
         The shape of w, or [out].
+
+    Examples
+    --------
+    >>> w = np.array([[3.0, 30.0], [4.0, 0.0]])
+    >>> sizes(w, "unit")
+    array([ 5., 30.])
+    >>> sizes(w, "weight", relative=True).round(2)
+    array([[0.85, 1.  ],
+           [1.13, 0.  ]])
     """
     found: np.ndarray = np.abs(w)
     if granularity == "unit":
         found = np.sqrt(group_scores(w * w, "unit"))
+    elif relative:
+        left = np.maximum(group_scores(w != 0, "unit"), 1)
+        spread = np.sqrt(group_scores(w * w, "unit") / left)
+        found = found / np.where(spread > 0, spread, 1)
     return found
 
 
@@ -186,6 +204,8 @@ class LargeWeightPruning(MaskedTraining):
     target : {"largest", "smallest", "random"}
     granularity : {"weight", "unit"}
         Single weights, or hidden nodes and filters.
+    relative : bool
+        Single weights are measured by what is usual for their unit; see `sizes`.
     kind : {"remove", "zero", "noise"}
     duration : int
         For how many batches an event zeroes or disturbs.  The next event ends it in any case.
@@ -217,6 +237,7 @@ class LargeWeightPruning(MaskedTraining):
         *,
         target: str = "largest",
         granularity: str = "weight",
+        relative: bool = False,
         kind: str = "remove",
         duration: int = 1,
         restore: bool = False,
@@ -233,6 +254,8 @@ class LargeWeightPruning(MaskedTraining):
             raise ValueError(f"duration is a number of batches >= 1, got {duration!r}")
         if restore and kind != "zero":
             raise ValueError(f'restore belongs to the kind "zero", not to "{kind}"')
+        if relative and granularity != "weight":
+            raise ValueError("relative sizes are those of single weights, not of units")
         for given in (fraction, at):
             if isinstance(given, Mapping):
                 if names is not None and set(names) != set(given):
@@ -248,6 +271,7 @@ class LargeWeightPruning(MaskedTraining):
             _check_times(times, kind)
         self.split, self.target, self.granularity, self.kind = split, target, granularity, kind
         self.duration, self.restore, self.normalize = duration, restore, normalize
+        self.relative = relative
         self.events: list[dict[str, Any]] = []
 
     # ---- layers -------------------------------------------------------------------------------
@@ -336,7 +360,8 @@ class LargeWeightPruning(MaskedTraining):
     def _begin(self, due: dict[str, int], rng: np.random.Generator) -> None:
         """Choose the targets; remove, zero or disturb them."""
         for name, count in due.items():
-            scores = sizes(to_numpy(self._weights[name].array), self.granularity)
+            w = to_numpy(self._weights[name].array)
+            scores = sizes(w, self.granularity, self.relative)
             self._latest[name] = choose(scores, count, self.target, ~self._chosen[name], rng)
             self._chosen[name] |= self._latest[name]
         if self.restore:

@@ -9,8 +9,8 @@ import pytest
 
 import minisparse
 from minisparse.experiments import catalogue, noise, tables
-from minisparse.experiments.claims import Claim
-from minisparse.experiments.entries import large_weights_fashion
+from minisparse.experiments.claims import Claim, judge_all
+from minisparse.experiments.entries import large_weights_fair, large_weights_fashion
 
 RESULTS = Path(minisparse.__file__).parents[1] / "tutorials" / "results"
 
@@ -115,6 +115,38 @@ def test_where_the_manipulation_did_not_take_place_nothing_is_claimed():
     assert passed["manipulation_check"]["passed"] is True
 
 
+def test_claims_of_a_family_are_tested_together():
+    b = [1.5, 1.6, 1.7, 1.8]
+    rows = {"other": row(b)}
+    for name, shift in (("clear", -0.5), ("near", -0.05), ("nothing", 0.0)):
+        rows[name] = row(
+            [x + shift + e for x, e in zip(b, (0.02, -0.02, 0.02, -0.03), strict=True)]
+        )
+    asked = [claim(id=name, one=name) for name in ("clear", "near", "nothing")]
+    assert [c["verdict"] for c in judge_all(asked, rows)] == ["holds", "holds", "open"]
+    together = [claim(id=c.id, one=c.one, family="f") for c in asked]
+    clear, near, nothing = judge_all(together, rows)
+    assert [c["verdict"] for c in (clear, near, nothing)] == ["holds", "open", "open"]
+    assert clear["p_adjusted"] == pytest.approx(3 * clear["p"])
+    assert near["p"] < 0.05 < near["p_adjusted"] == pytest.approx(2 * near["p"])
+    assert f"Holm's p {near['p_adjusted']:.3f}" in tables.claim_text(near)
+    assert judge_all(together, rows)[0]["interval"] == judge_all(asked, rows)[0]["interval"]
+
+
+def test_what_is_not_admitted_still_counts_in_its_family():
+    b = [1.5, 1.6, 1.7, 1.8]
+    rows = {
+        "other": row(b),
+        "one": row([x - e for x, e in zip(b, (0.4, 0.5, 0.6, 0.5), strict=True)]),
+    }
+    refused = claim(id="refused", family="f", check=lambda *_: "no")
+    missing = claim(id="missing", one="not there", family="f")
+    found = judge_all([claim(family="f"), refused, missing], rows)
+    assert [c["verdict"] for c in found] == ["holds", "not admitted", "open"]
+    assert found[0]["p_adjusted"] == pytest.approx(3 * found[0]["p"])
+    assert found[1]["p_adjusted"] is found[2]["p_adjusted"] is None
+
+
 def arm(name, training, stability):
     ours = {"train_error_mean": training}
     return {"name": name, "ours": ours, "details": {"stabilities": [stability]}}
@@ -136,6 +168,30 @@ def test_an_arm_that_does_not_fit_says_nothing_about_generalization():
     assert "large weights errs on 49.3 %" in check(large, small, rows)
     assert check(rows["gentle weights"], small, rows) is None
     assert "equally stable" in check(rows["like weights"], small, rows)
+
+
+def test_the_fair_test_admits_networks_that_fit_and_events_that_differ():
+    rows = {
+        r["name"]: r
+        for r in (
+            arm("none", 0.1, 100),
+            arm("dropout", 0.4, 100),
+            arm("large weights", 0.55, 70),
+            arm("small weights", 0.2, 99),
+            arm("random weights", 0.65, 90),
+        )
+    }
+    check = large_weights_fair.check
+    large = rows["large weights"]
+    for other in ("none", "dropout", "small weights"):
+        assert check(large, rows[other], rows) is None
+    wrong = check(large, rows["random weights"], rows)
+    assert wrong == "random weights errs on 0.7 % of its training images, none on 0.1 %"
+    rows["none"]["ours"]["train_error_mean"] = 1.2  # then nobody fits
+    assert "none errs on 1.2 %" in check(rows["none"], large, rows)
+    rows["none"]["ours"]["train_error_mean"] = 0.1
+    large["details"]["stabilities"] = [98.5]
+    assert "equally stable" in check(large, rows["small weights"], rows)
 
 
 # ---- what is committed --------------------------------------------------------------------------

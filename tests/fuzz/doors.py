@@ -131,6 +131,8 @@ def all_doors():
         Door("Sequential", lambda **at: nn.Sequential(*at.values()), lambda: {
             str(i): part for i, part in enumerate(net())}),
         Door("LeNet300", nn.LeNet300, lambda: {"rng": _rng(), "widths": (3, 2)}),
+        Door("NormCNN", nn.NormCNN, lambda: {
+            "image_shape": (8, 8, 1), "n_classes": 3, "widths": (2, 3, 2, 4), "dropout": 0.5, "rng": _rng()}),
         Door("SmallCNN", nn.SmallCNN, lambda: {
             "image_shape": (8, 8, 1), "n_classes": 3, "rng": _rng()}),
         Door("Linear.forward", nn.Linear(3, 2, rng=_rng()), lambda: {"x": np.ones((2, 3))}),

@@ -103,15 +103,15 @@ def test_lenet5_computes_what_it_should(conv_relu):
     assert np.abs(other - expected).max() > 0.01
 
 
-def reference_small_cnn(p, x):
-    for i in (1, 2):
+def reference_cnn(p, x, convolutions):
+    for i in range(1, convolutions + 1):
         padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
         y = np.einsum("nhwcab,abco->nhwo", windows, p[f"conv{i}.weight"]) + p[f"conv{i}.bias"]
         n, h, width, c = y.shape
         x = y[:, : h // 2 * 2, : width // 2 * 2].reshape(n, h // 2, 2, width // 2, 2, c)
         x = np.maximum(reference_norm(p, i, x.max(axis=(2, 4))), 0)
-    h = reference_norm(p, 3, x.reshape(len(x), -1) @ p["fc1.weight"] + p["fc1.bias"])
+    h = reference_norm(p, convolutions + 1, x.reshape(len(x), -1) @ p["fc1.weight"] + p["fc1.bias"])
     return np.maximum(h, 0) @ p["fc2.weight"] + p["fc2.bias"]
 
 
@@ -141,12 +141,33 @@ def test_small_cnn_computes_what_it_should(batch_norm):
     for _ in range(batch_norm):
         model(x)  # running mean and variance that are not 0 and 1
     model.eval()
-    expected = reference_small_cnn(model.state_dict(), x)
+    expected = reference_cnn(model.state_dict(), x, 2)
     np.testing.assert_allclose(model(x).numpy(), expected, rtol=1e-10, atol=1e-12)
     model.train()
     assert np.abs(model(x).numpy() - expected).max() > 0.01
     with pytest.raises(ValueError, match="4 x 4 or more, got 3 x 8"):
         nn.SmallCNN((3, 8, 1), rng=rng())
+
+
+def test_norm_cnn_has_the_sizes_that_it_states():
+    model = nn.NormCNN(rng=rng())
+    assert nn.num_parameters(model) == 753_226
+    count, _ = multiply_adds(model, np.zeros((2, 32, 32, 3), np.float32))
+    assert sum(count.values()) == 10_980_480
+
+
+def test_norm_cnn_computes_what_it_should():
+    widths = (3, 4, 5, 6)
+    model = with_biases(nn.NormCNN((19, 17, 2), 3, widths=widths, dropout=0.5, rng=rng()))
+    x = rng(1).standard_normal((4, 19, 17, 2))
+    model(x)  # running mean and variance that are not 0 and 1
+    model.eval()
+    expected = reference_cnn(model.state_dict(), x, 3)
+    np.testing.assert_allclose(model(x).numpy(), expected, rtol=1e-10, atol=1e-12)
+    model.train()
+    assert np.abs(model(x).numpy() - expected).max() > 0.01
+    with pytest.raises(ValueError, match="8 x 8 or more, got 7 x 8"):
+        nn.NormCNN((7, 8, 1), rng=rng())
 
 
 @pytest.mark.parametrize("build", [nn.LeNet300, nn.LeNet5, nn.SmallCNN])

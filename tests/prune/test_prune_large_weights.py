@@ -55,6 +55,25 @@ def test_sizes(rng):
     np.testing.assert_allclose(sizes(w, "unit"), loops, rtol=1e-13)
 
 
+def test_relative_sizes_do_not_see_how_long_a_unit_is(rng):
+    w = rng.standard_normal((3, 3, 4, 5))
+    own = sizes(w, "weight", relative=True)
+    for j in range(5):
+        column = w[..., j]
+        want = np.abs(column) / np.sqrt(np.mean(column**2))
+        np.testing.assert_allclose(own[..., j], want, rtol=1e-13)
+    np.testing.assert_allclose(sizes(w * [1, 10, 0.1, 3, 7], "weight", relative=True), own)
+
+
+def test_relative_sizes_do_not_see_how_many_weights_a_unit_has_left(rng):
+    w = rng.standard_normal((400, 2))
+    w[20:, 1] = 0
+    few = sizes(w, "weight", relative=True)[:20, 1]
+    assert np.mean(few**2) == pytest.approx(1)  # by its norm each would be four times as large
+    w[:, 1] = 0
+    assert not sizes(w, "weight", relative=True)[:, 1].any()
+
+
 def test_targets_are_exactly_as_many_as_asked_and_the_right_ones(rng):
     scores = np.array([3.0, 1.0, 3.0, 0.0, 3.0, 2.0])
     among = np.array([True, True, True, False, True, True])

@@ -12,10 +12,11 @@ import numpy as np
 
 from minisparse.data import Dataset, Split, load
 from minisparse.data.batching import Normalization
+from minisparse.data.catalogue import SOURCES
 from minisparse.experiments.calibration import calibration_error, probabilities
 from minisparse.experiments.recipe import Outcome, Progress, Recipe, Work
 from minisparse.experiments.recipes.milestones import Milestones
-from minisparse.nn import LeNet5, LeNet300, Module, SmallCNN
+from minisparse.nn import LeNet5, LeNet300, Module, NormCNN, SmallCNN
 from minisparse.optim import EMA, SGD, Adam, Optimizer, Schedule
 from minisparse.prune.mask import Mask
 from minisparse.prune.method import Method
@@ -28,11 +29,9 @@ MODELS: dict[str, Callable[..., Module]] = {
     "small-cnn": lambda shape, rng: SmallCNN(shape, rng=rng),
     "small-cnn-dropout": lambda shape, rng: SmallCNN(shape, dropout=0.5, rng=rng),
     "small-cnn-norm": lambda shape, rng: SmallCNN(shape, batch_norm=True, rng=rng),
+    "norm-cnn": lambda shape, rng, **own: NormCNN(shape, rng=rng, **own),
 }
-_SIZES: dict[str, tuple[int, tuple[int, int, int]]] = {  # training images, and one of them
-    "mnist": (60_000, (28, 28, 1)),
-    "cifar10": (50_000, (32, 32, 3)),
-}
+WIDTHS = ("lenet300", "norm-cnn")  # those whose widths are settings
 _VALIDATION_SEED = 20_000  # the held-out images are the same for every seed of a run
 
 
@@ -60,7 +59,7 @@ class Classifier(Recipe):
     inputs : tuple of float
         Mean and standard deviation that pixels in [0, 1] are normalized by; empty for none.
     widths : tuple of int
-        Hidden units of "lenet300"; empty for 300 and 100.
+        Hidden units of "lenet300", filters and hidden units of "norm-cnn"; empty for what is usual.
     """
 
     model: str = "lenet300"
@@ -86,15 +85,22 @@ class Classifier(Recipe):
 
     def steps(self, epochs: Mapping[str, float], **more: Any) -> dict[Work, float]:
         """Return the steps of each kind, given its epochs; `more` are fields of `Work`."""
-        images, image = _SIZES.get(self.dataset, _SIZES["mnist"])
-        images = min(self.images or images, images - self.hold_out)
+        source = SOURCES[self.dataset]
+        images = min(self.images or source.n_train, source.n_train - self.hold_out)
         a_pass = math.ceil(images / self.batch_size) * self.batch_size / 100
+        height, width, channels = source.image_shape
+        plain = Work(
+            self.model, "dense", (height, width, channels), self.optimizer, widths=self.widths
+        )
         return {
-            Work(self.model, kind, image, self.optimizer, **(more if kind != "dense" else {})): n
-            * a_pass
+            plain if kind == "dense" else replace(plain, method=kind, **more): n * a_pass
             for kind, n in epochs.items()
             if n
         }
+
+    def network(self) -> dict[str, Any]:
+        """Return what the network is built with, beside the shape of the images."""
+        return {"widths": self.widths} if self.widths else {}
 
     def reduced(self, **settings: Any) -> Self:
         """Return the recipe with fewer images, 6,000, and other settings as given."""
@@ -135,10 +141,10 @@ class Session:
         if recipe.inputs:
             mean, sd = recipe.inputs
             self.normalize = (mean, sd)
-        if recipe.widths and recipe.model != "lenet300":
+        if recipe.widths and recipe.model not in WIDTHS:
             raise ValueError(f"{recipe.model} has its own widths, got {recipe.widths}")
-        widths = {"widths": recipe.widths} if recipe.widths else {}
-        self.model = MODELS[recipe.model](data.train.images.shape[1:], self.rng, **widths)
+        shape = data.train.images.shape[1:]
+        self.model = MODELS[recipe.model](shape, self.rng, **recipe.network())
         self.history: list[dict[str, Any]] = []
         self.seed = seed
 

@@ -1,0 +1,113 @@
+"""Pruning large, small or random weights while training, so that every arm can fit its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minisparse.experiments.recipe import Outcome, Progress
+from minisparse.experiments.recipes.session import Classifier, Session
+from minisparse.optim import schedules
+from minisparse.prune.large_weights import LargeWeightPruning
+from minisparse.train import evaluate
+
+LAYERS = ("conv2", "conv3", "fc1")  # conv1 and the last layer hold less than a hundredth
+
+
+@dataclass(frozen=True)
+class LargeWeightsFair(Classifier):
+    """One arm of a comparison in which batch norm and time let every network fit.
+
+    Single weights of conv2, conv3 and fc1 go, the same share of each, measured by |w| over what is
+    usual for their unit (`minisparse.prune.large_weights.sizes`).
+
+    Parameters
+    ----------
+    dropout : float
+        Of the hidden units of fc1, for the rival that keeps all parameters.
+    target : {"none", "largest", "smallest", "random"}
+        What goes; none for the arms that keep all parameters.
+    fraction : float
+        Share of all parameters that is gone at the end.
+    epochs : int
+    first, every, events : int
+        The events come after epochs first, first + every, ...
+    decay_epochs : int
+        At the end, so many epochs in which the learning rate falls geometrically.
+    final_lr : float
+        Factor of the learning rate at the very end.
+    watch : int
+        How many images, of those not trained on, each event's instability is measured on.
+    """
+
+    model: str = "norm-cnn"
+    dataset: str = "cifar-10"
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    inputs: tuple[float, ...] = (0.4734, 0.2516)  # of all channels
+    images: int | None = 45_000
+    dropout: float = 0.0
+    target: str = "none"
+    fraction: float = 0.0
+    epochs: int = 24
+    first: int = 1
+    every: int = 1
+    events: int = 12
+    decay_epochs: int = 9
+    final_lr: float = 0.03
+    watch: int = 2000
+
+    def total_epochs(self) -> int:
+        """Return the number of epochs."""
+        return self.epochs
+
+    def network(self) -> dict[str, Any]:
+        """Return widths and dropout."""
+        return {**super().network(), "dropout": self.dropout}
+
+    def quick(self) -> LargeWeightsFair:
+        """Return a version with few epochs on 2,000 images."""
+        return replace(
+            self, images=2000, epochs=5, first=1, every=1, events=2, decay_epochs=2, watch=500
+        )
+
+    def run(self, seed: int, *, checkpoint: Path, progress: Progress) -> Outcome:
+        """Train and measure; the training error is that of the finished network, without dropout."""
+        session = Session(self, seed, checkpoint, progress)
+        method = self._method(session)
+        falling = schedules.geometric(self.epochs - self.decay_epochs, self.epochs, self.final_lr)
+        session.train(self.epochs, [method] if method else [], falling)
+        fitted = evaluate(session.model, session.training, normalize=session.normalize)
+        extra: dict[str, Any] = {"train_error": fitted.error_percent}
+        if method is not None:
+            extra |= {"stability": method.stability(), "events": method.events}
+        mask = method.mask() if method else None
+        outcome = session.outcome(mask, history=session.history, extra=extra)
+        session.close()
+        return outcome
+
+    def _method(self, session: Session) -> LargeWeightPruning | None:
+        if (self.target == "none") != (self.fraction == 0):
+            raise ValueError(f"target {self.target!r} with the fraction {self.fraction}")
+        if self.target == "none":
+            return None
+        apart = session.measured if self.hold_out else session.spare  # in a trial nothing is tested
+        if apart is None or len(apart) < self.watch:
+            raise ValueError(
+                f"instability is measured on {self.watch} images that are not trained on: let "
+                "`images` leave so many over"
+            )
+        sizes = {name: p.size for name, p in session.model.named_parameters()}
+        layers = [f"{layer}.weight" for layer in LAYERS]
+        return LargeWeightPruning(
+            self.fraction * sum(sizes.values()) / sum(sizes[name] for name in layers),
+            range(self.first, self.first + self.every * self.events, self.every),
+            apart.subset(np.arange(self.watch)),
+            target=self.target,
+            relative=True,
+            normalize=session.normalize,
+            names=layers,
+        )
