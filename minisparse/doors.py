@@ -23,14 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import numpy as np
-
 from minisparse.errors import is_ours
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _HOME = str(Path(__file__).parent)
-_LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(np.__file__).parents[1]), "<frozen", "numpy/")
 _BECOMES: dict[type, type[Exception]] = {  # what a wrong argument ends in, and what it is
     TypeError: TypeError,
     AttributeError: TypeError,
@@ -93,7 +90,7 @@ def _retold(error: Exception, function: Callable[..., Any], args: Any, kwargs: A
     kind = next((new for old, new in _BECOMES.items() if isinstance(error, old)), None)
     frames = traceback.extract_tb(error.__traceback__)[1:]  # without the door itself
     inside = [f for f in frames if f.filename.startswith(_HOME)]
-    strange = [f for f in frames if not f.filename.startswith((_HOME, *_LIBRARIES))]
+    strange = [f for f in frames if not f.filename.startswith((_HOME, *_libraries()))]
     if kind is None or not inside or strange:
         return None
     where = f"{inside[-1].filename[len(_HOME) + 1 :]}:{inside[-1].lineno}"
@@ -102,6 +99,13 @@ def _retold(error: Exception, function: Callable[..., Any], args: Any, kwargs: A
         f"{_name(function, args)} could not do with what it was given: {given}.  {type(error).__name__} in "
         f"{where}: {error}"
     )
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    import numpy as np  # here: a door that opens needs none of it, and `--help` is to be quick
+
+    return (sysconfig.get_path("stdlib"), str(Path(np.__file__).parents[1]), "<frozen", "numpy/")
 
 
 def open_door(cls: type, *, kept: bool = False) -> None:
@@ -200,12 +204,16 @@ def fits(value: Any, kind: Any) -> bool:
     if origin is typing.Literal:
         return any(type(value) is type(one) for one in inside)
     if kind in (float, int):
+        import numpy as np
+
         what = numbers.Real if kind is float else numbers.Integral
         single = getattr(value, "shape", None) == () and np.asarray(value).dtype.kind in "fiu"
         return (isinstance(value, what) and not (kind is int and value is True)) or (
             single and kind is float
         )
     if kind is bool:
+        import numpy as np
+
         return isinstance(value, numbers.Integral | np.bool_)
     if origin is collections.abc.Callable:
         return callable(value)
@@ -259,6 +267,7 @@ def _expected(kind: Any) -> str:
     if kind is str or origin is os.PathLike:
         return "a text" if kind is str else "a path"
     if kind is bool:
+
         return "True or False"
     if origin is collections.abc.Callable:
         return "a function"

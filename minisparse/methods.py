@@ -44,7 +44,9 @@ class Found:
     @property
     def line(self) -> int:
         """Return the line of the file at which that function begins."""
-        return inspect.getsourcelines(self.formula)[1]
+        lines, first = inspect.getsourcelines(self.formula)
+        begins = (line.lstrip().startswith(("def ", "class ")) for line in lines)
+        return first + [*begins].index(True)  # decorators, if it has any, come before
 
     @property
     def file(self) -> str:

@@ -80,7 +80,7 @@ class Cluster:
             process.wait()
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=600):
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, "waited in vain"
@@ -178,9 +178,11 @@ def test_a_worker_that_is_killed_loses_nothing_and_nothing_runs_twice(dask, plan
     done_before = []
 
     def kill():
-        wait_for(lambda: len(plan.steps()) > 18)
-        done_before.extend(path.name for path in plan.store.folder.glob("*.json"))
-        workers[0].send_signal(signal.SIGKILL)
+        try:
+            wait_for(lambda: len(plan.steps()) > 18)
+            done_before.extend(path.name for path in plan.store.folder.glob("*.json"))
+        finally:  # or the test would wait for the worker's end for ever
+            workers[0].send_signal(signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -133,7 +133,7 @@ def test_recipes_count_their_steps():
     zeroing = Work("lenet300", "zeroing")
     work = Stochastic(prune_epochs=2, finetune_epochs=1, scratch=Dense(epochs=1)).work()
     assert work == {zeroing: 1200, REFERENCE: 1200}
-    assert Dense(dataset="cifar10").work().popitem()[0].image == (32, 32, 3)
+    assert Dense(dataset="cifar-10").work().popitem()[0].image == (32, 32, 3)
 
 
 @pytest.mark.parametrize("name", catalogue.names())
