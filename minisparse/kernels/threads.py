@@ -34,7 +34,9 @@ free_in_forks(global_compiler_lock)
 _take_turns = True  # until Numba has chosen its threads, and they are not "workqueue"
 
 _TRIES, _AGAIN = 4, 2  # calls on one thread and on all, at the beginning and later
-_LOOK_AGAIN = 400  # calls later
+_LOOK_AGAIN = 400  # calls later; or, where it was close
+_LOOK_SOON = 50
+_CLOSE = 1.25  # times the other's time
 _GAIN = 0.95  # all threads must need less than this share of one thread's time
 _GROWN = 1.33  # and where their time has grown like this, somebody came: look again at once
 _HOPELESS = 3  # times one thread's time: enough seen
@@ -56,7 +58,7 @@ class Choice:
         self._plan: list[int] = [1, most] * _TRIES  # from its end
         self._seen: dict[int, list[float]] = {1: [], most: []}
         self._warm = False  # the first call may compile
-        self._expected, self._calls = 0.0, 0
+        self._expected, self._calls, self._again = 0.0, 0, _LOOK_AGAIN
         self._recent: list[float] = []
 
     def report(self, threads: int, seconds: float) -> None:
@@ -78,6 +80,8 @@ class Choice:
     def _decide(self) -> None:
         one, most = (sorted(s)[len(s) // 4] for s in (self._seen[1], self._seen[self.most]))
         self._best = self.most if most < _GAIN * one else 1
+        close = max(one, most) < _CLOSE * min(one, most)
+        self._again = _LOOK_SOON if close else _LOOK_AGAIN
         self._plan = []
         self._expected, self._calls = min(one, most), 0
         self._seen = {1: [], self.most: []}
@@ -90,7 +94,7 @@ class Choice:
         usual = sorted(self._recent)[_RECENT // 4]
         self._recent.clear()
         grown = self._best == self.most and usual > _GROWN * self._expected
-        if grown or self._calls >= _LOOK_AGAIN:
+        if grown or self._calls >= self._again:
             self._plan = [1, self.most] * _AGAIN
 
 
@@ -149,18 +153,28 @@ def run(threads: int, kernel: Callable[..., Any], *args: Any) -> None:
 def _run(threads: int, choice: Choice | None, kernel: Callable[..., Any], *args: Any) -> None:
     threads = min(threads, _MOST)
     start = time.perf_counter()
-    before = 1 if _MOST == 1 else numba.get_num_threads()  # of this Python thread
+    before = 1 if _MOST == 1 else _number_here()
     if before == threads:
         kernel(*args)
     else:
-        numba.set_num_threads(threads)
+        _set_number_here(threads)
         try:
             kernel(*args)
         finally:
-            numba.set_num_threads(before)
+            _set_number_here(before)
     if choice is not None:
         with _turns:  # another Python thread may report to the same choice
             choice.report(threads, time.perf_counter() - start)
+
+
+# Numba's own functions for this Python thread ask each time, under two locks, whether there are threads:
+# a microsecond, and a small step calls ten kernels.  What they call is there once they have been started.
+def _number_here() -> int:
+    return int(getattr(_pool, "_get_num_threads", numba.get_num_threads)())
+
+
+def _set_number_here(n: int) -> None:
+    getattr(_pool, "_set_num_threads", numba.set_num_threads)(n)
 
 
 def _see_whether_to_take_turns() -> None:
