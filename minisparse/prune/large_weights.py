@@ -189,15 +189,16 @@ class LargeWeightPruning(MaskedTraining):
     """Remove, zero for a while, or disturb weights or units at events, and measure the instability.
 
     An event puts ``targets`` (how many), ``accuracy_before``, ``accuracy_after`` (in percent) and
-    ``instability`` into the history of its epoch, and into `events`.
+    ``instability`` into `events`, and into the history of its epoch, where a later one replaces it.
 
     Parameters
     ----------
     fraction : float, or dict from weight name to float
         f of each layer.
-    at : sequence of int, or dict from weight name to these
-        After how many epochs there are events; layers that are due together make one event.  0 is
-        before training ("scratch"): only for a removal, and without a measurement.
+    at : sequence of float, or dict from weight name to these
+        After how many epochs there are events; layers that are due together make one event.  Within
+        an epoch it comes after the batch that completes the part.  0 is before training ("scratch"):
+        only for a removal, and without a measurement.
     split : Split
         Images to measure accuracy on: a validation split or some of the training images.  Not the
         test images, unless they decide nothing.
@@ -232,7 +233,7 @@ class LargeWeightPruning(MaskedTraining):
     def __init__(
         self,
         fraction: float | Mapping[str, float],
-        at: Sequence[int] | Mapping[str, Sequence[int]],
+        at: Sequence[float] | Mapping[str, Sequence[float]],
         split: Split,
         *,
         target: str = "largest",
@@ -287,6 +288,7 @@ class LargeWeightPruning(MaskedTraining):
         self._latest: dict[str, np.ndarray] = {}  # targets of the event under way
         self._batches_left = 0
         self._old: dict[str, np.ndarray] = {}  # what is given back after it
+        self._within = sorted({t for n in self._parts for t in self._times(n) if t % 1})
         self.events = []
         for name in self._weights:
             if self.granularity == "unit" and self._plan(name)[-1] == 0:
@@ -321,14 +323,14 @@ class LargeWeightPruning(MaskedTraining):
             raise ValueError(f"only hidden layers have units to remove, {list(found)}; not {wrong}")
         return {n: found[n] for n in self.names or found}
 
-    def _times(self, name: str) -> list[int]:
+    def _times(self, name: str) -> list[float]:
         return self.at[name] if isinstance(self.at, dict) else self.at
 
     def _plan(self, name: str) -> list[int]:
         f = self.fraction[name] if isinstance(self.fraction, dict) else self.fraction
         return kept_after(self._chosen[name].size, f, len(self._times(name)))
 
-    def _due(self, finished: int) -> dict[str, int]:
+    def _due(self, finished: float) -> dict[str, int]:
         """Return how many targets each layer has at the event after so many epochs."""
         due = {}
         for name, chosen in self._chosen.items():
@@ -341,7 +343,11 @@ class LargeWeightPruning(MaskedTraining):
 
     def after_epoch(self, run: Run) -> None:
         """Hold the event that is due after this epoch."""
-        due = self._due(run.epoch + 1)
+        self._hold(run, run.epoch + 1)
+
+    def _hold(self, run: Run, time: float) -> None:
+        """Hold the event that is due after so many epochs, if there is one, and measure it."""
+        due = self._due(time)
         if not due:
             return
         self._end()
@@ -355,7 +361,7 @@ class LargeWeightPruning(MaskedTraining):
             "instability": instability(before, after),
         }
         run.metrics.update(event)
-        self.events.append({"epoch": run.epoch + 1, **event})
+        self.events.append({"epoch": time, **event})
 
     def _begin(self, due: dict[str, int], rng: np.random.Generator) -> None:
         """Choose the targets; remove, zero or disturb them."""
@@ -393,7 +399,7 @@ class LargeWeightPruning(MaskedTraining):
                 w += array_module(w).asarray(noise.astype(w.dtype))
 
     def after_step(self, run: Run) -> None:
-        """Hold the mask; go on with an event that lasts, or end it."""
+        """Hold the mask; go on with an event that lasts, or end it; hold one that is due here."""
         if self._batches_left:
             self._batches_left -= 1
             if self._batches_left == 0:
@@ -401,6 +407,9 @@ class LargeWeightPruning(MaskedTraining):
             elif self.kind == "noise":
                 self._disturb(run.rng)
         super().after_step(run)
+        for time in self._within:
+            if run.time < time <= run.finished:
+                self._hold(run, time)
 
     def _end(self) -> None:
         """Let the targets of a temporary event go."""
@@ -445,13 +454,12 @@ def _places(targets: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(np.tile(targets, shape[-1] // targets.shape[-1]), shape)
 
 
-def _check_times(times: list[int], kind: str) -> None:
-    first = 0 if kind == "remove" else 1
-    whole = all(t == t // 1 for t in times)
-    if not times or not whole or times[0] < first or any(a >= b for a, b in pairwise(times)):
+def _check_times(times: list[float], kind: str) -> None:
+    early = times and (times[0] < 0 if kind == "remove" else times[0] <= 0)
+    if not times or early or not all(a < b for a, b in pairwise([*times, math.inf])):
+        first = "0 epochs or more" if kind == "remove" else "more than 0 epochs"
         raise ValueError(
-            f'events of the kind "{kind}" come after whole epochs from {first} on, each after the '
-            f"one before, got {times}"
+            f'events of the kind "{kind}" come after {first}, each after the one before, got {times}'
         )
 
 

@@ -147,7 +147,7 @@ def test_the_networks_have_the_sizes_that_are_told(module, shape):
         layers = sum(
             p.size for n, p in net.named_parameters() if n.removesuffix(".weight") in LAYERS
         )
-        assert candidate.first + candidate.every * candidate.events <= (
-            candidate.epochs - candidate.decay_epochs + 1
+        assert candidate.first + candidate.every * (candidate.events - 1) < (
+            candidate.epochs - candidate.decay_epochs
         )
         assert 0.85 * count < 0.9 * layers

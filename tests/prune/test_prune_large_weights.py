@@ -220,6 +220,19 @@ def test_events_follow_the_schedule_and_what_is_gone_stays_gone():
     ]
 
 
+def test_an_event_within_an_epoch_comes_after_the_batch_that_completes_the_part():
+    watch = Watch()
+    method = LargeWeightPruning(0.85, [0.5, 1, 1.25, 2], DATA, names=["fc1.weight"])
+    run, _ = fit(method, 3, watch)  # ten batches an epoch
+    kept = [np.count_nonzero(s["fc1.weight"]) for s in watch.seen]
+    first, second, third, last = kept_after(15680, 0.85, 4)
+    assert kept == [15680] * 5 + [first] * 5 + [second] * 3 + [third] * 7 + [last] * 10
+    assert [e["epoch"] for e in method.events] == [0.5, 1, 1.25, 2]
+    assert run.history[0]["targets"] == 15680 - (15680 - first) - second  # the later of two
+    for event in method.events:
+        assert 0 <= event["accuracy_after"] <= 100
+
+
 def test_instability_is_that_of_the_event():
     class Measure(Method):
         def __init__(self):
@@ -472,6 +485,7 @@ class Stop(Exception):
     "settings",
     [
         {"target": "random"},
+        {"target": "random", "at": [0.5, 1.5]},
         {"granularity": "unit", "target": "random"},
         {"kind": "zero", "duration": 8, "restore": True, "granularity": "unit"},
         {"kind": "zero", "duration": 4, "target": "smallest"},
@@ -489,7 +503,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, settings):
                 raise Stop
 
     def go(path, left):
-        method = LargeWeightPruning(0.6, [1, 2], DATA, **settings)
+        method = LargeWeightPruning(**{"fraction": 0.6, "at": [1, 2], "split": DATA, **settings})
         return fit(
             *(method, 3, Interrupt(left)), build=convnet, checkpoint=path, checkpoint_seconds=0
         )
@@ -536,11 +550,14 @@ def test_on_a_device(kind, device):
     [
         ({"fraction": 1.2}, "a fraction to remove lies in"),
         ({"fraction": math.nan}, "a fraction to remove lies in"),
-        ({"at": []}, "come after whole epochs from 0 on"),
-        ({"at": [2, 2]}, "come after whole epochs from 0 on"),
-        ({"at": [0.5]}, "come after whole epochs from 0 on"),
-        ({"at": [math.nan]}, "come after whole epochs from 0 on"),
-        ({"at": [0, 2], "kind": "zero"}, "come after whole epochs from 1 on"),
+        ({"at": []}, "come after 0 epochs or more"),
+        ({"at": [2, 2]}, "come after 0 epochs or more, each after the one before"),
+        ({"at": [-0.5]}, "come after 0 epochs or more"),
+        ({"at": [math.nan]}, "come after 0 epochs or more"),
+        ({"at": [math.inf]}, "come after 0 epochs or more"),
+        ({"at": [1, math.nan]}, "come after 0 epochs or more"),
+        ({"at": [0, 2], "kind": "zero"}, "come after more than 0 epochs"),
+        ({"granularity": "unit", "relative": True}, "relative sizes are those of single weights"),
         ({"target": "large"}, "expected one of largest, smallest, random"),
         ({"kind": "prune"}, "expected one of remove, zero, noise"),
         ({"granularity": "kernel"}, "expected one of weight, unit"),

@@ -178,7 +178,13 @@ def figure(results: Results, path: Path) -> None:
 
 # ---- CIFAR-10 -----------------------------------------------------------------------------------
 
-_WIDE = LargeWeightsFair(widths=(32, 64, 128, 1024))  # 2,204,170 parameters
+_WIDE = LargeWeightsFair(
+    widths=(32, 64, 128, 1024),  # 2,204,170 parameters
+    epochs=17,
+    first=0.5,
+    every=0.5,
+    decay_epochs=7,
+)
 _FEWER = LargeWeightsFair(images=20_000, epochs=40, every=2, decay_epochs=12)  # 753,226 parameters
 CANDIDATES = (_WIDE, _FEWER, replace(_FEWER, widths=_WIDE.widths))
 

@@ -33,7 +33,8 @@ class LargeWeightsFair(Classifier):
     fraction : float
         Share of all parameters that is gone at the end.
     epochs : int
-    first, every, events : int
+    first, every : float
+    events : int
         The events come after epochs first, first + every, ...
     decay_epochs : int
         At the end, so many epochs in which the learning rate falls geometrically.
@@ -53,8 +54,8 @@ class LargeWeightsFair(Classifier):
     target: str = "none"
     fraction: float = 0.0
     epochs: int = 24
-    first: int = 1
-    every: int = 1
+    first: float = 1
+    every: float = 1
     events: int = 12
     decay_epochs: int = 9
     final_lr: float = 0.03
@@ -104,7 +105,7 @@ class LargeWeightsFair(Classifier):
         layers = [f"{layer}.weight" for layer in LAYERS]
         return LargeWeightPruning(
             self.fraction * sum(sizes.values()) / sum(sizes[name] for name in layers),
-            range(self.first, self.first + self.every * self.events, self.every),
+            [self.first + self.every * i for i in range(self.events)],
             apart.subset(np.arange(self.watch)),
             target=self.target,
             relative=True,
