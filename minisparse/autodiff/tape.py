@@ -86,7 +86,8 @@ class Tensor:
         if isinstance(data, Tensor):
             raise TypeError("this is a Tensor already; use .detach() for one outside the graph")
         if is_array(data):
-            if type(data) is not np.ndarray and np.any(getattr(data, "mask", False)):
+            plain = type(data) is np.ndarray or data.dtype.names is not None
+            if not plain and np.any(getattr(data, "mask", False)):
                 raise TypeError(
                     "this array hides elements behind a mask, which a Tensor would count: fill them "
                     "(array.filled(0.0)) or take the others (array.compressed())"

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ from .. import autodiff as ad
 from ..arrays import array_module, is_array
 from ..autodiff import Tensor
 from ..autodiff.ops.activations import sigmoid_array
+from ..autodiff.ops.broadcast import number
 from ..doors import door
 
 EPS = 1e-6  # u stays this far from 0 and 1
@@ -66,8 +66,7 @@ class Law:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not (isinstance(value, Real) or getattr(value, "ndim", 1) == 0):
-                raise TypeError(f"{name} is a number, got {value!r}")
+            number(value, name)
         if not (math.isfinite(self.beta) and self.beta > 0):
             raise ValueError(f"the temperature beta is a finite number > 0, got {self.beta}")
         if not (-math.inf < self.gamma < 0 and 1 < self.zeta < math.inf):

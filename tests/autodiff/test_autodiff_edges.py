@@ -354,3 +354,21 @@ def test_a_leaf_used_in_two_backwards_sums_up():
     np.testing.assert_array_equal(x.grad.numpy(), [5, 7])
     x.zero_grad()
     assert x.grad is None
+
+
+def test_an_array_without_axes_is_no_list():
+    for call in (lambda a: ad.stack(a), lambda a: ad.max_(ad.Tensor([1.0]), a)):
+        with pytest.raises(TypeError, match="got array"):
+            call(np.array(0))
+
+
+def test_padding_of_a_number_that_is_no_width_is_told_and_one_without_axes_has_no_rim():
+    with pytest.raises(ValueError, match="pad needs"):
+        ad.pad(ad.Tensor(1.0), "a")
+    assert ad.pad(ad.Tensor(1.0), 2).item() == 1
+
+
+def test_masks_of_records_are_no_numbers_either():
+    records = np.ma.masked_array(np.zeros(2, [("a", "?"), ("b", "?")]), [(1, 0), (0, 0)])
+    with pytest.raises(TypeError, match="real numbers"):
+        ad.Tensor(records)

@@ -290,3 +290,8 @@ def test_noise_outside_is_refused(u):
 def test_drop_rates_without_sense_are_refused(drop):
     with pytest.raises(ValueError, match="drop rate"):
         hc.initial_log_alpha((3,), drop, np.random.default_rng(0))
+
+
+def test_a_constant_of_the_law_that_is_no_number_is_told():
+    with pytest.raises(TypeError, match="beta is a number"):
+        hc.Law(np.dtype(np.int32))

@@ -9,7 +9,6 @@ many times, hence its transpose is a sum over the repeated axes:
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -75,9 +74,16 @@ def number(x: Any, what: str) -> float:
 
 def several(numbers: Any, what: str) -> tuple[int, ...]:
     """Return whole numbers as a tuple."""
-    if not isinstance(numbers, Iterable):
-        raise TypeError(f"{what} are several whole numbers, got {numbers!r}")
-    return tuple(whole(n, f"each of {what}") for n in numbers)
+    found = listed(numbers, f"{what} are several whole numbers")
+    return tuple(whole(n, f"each of {what}") for n in found)
+
+
+def listed(several: Any, expected: str) -> list[Any]:
+    """Return what there is several of as a list, or complain; an array without axes is no list either."""
+    try:
+        return list(several)
+    except TypeError as error:
+        raise TypeError(f"{expected}, got {several!r}") from error
 
 
 def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ added back to that place.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from ...arrays import array_module, is_array
 from ..tape import Array, Op, Tensor, as_tensor
 from ._pair import same_dtype
-from .broadcast import several, whole
+from .broadcast import listed, several, whole
 
 
 class Reshape(Op):
@@ -222,9 +222,7 @@ def getitem(x: Any, index: Any) -> Tensor:
 
 
 def _tensors(parts: Any) -> list[Tensor]:
-    if not isinstance(parts, Iterable):
-        raise TypeError(f"a list of tensors can be joined, got {parts!r}")
-    return [as_tensor(p) for p in parts]
+    return [as_tensor(p) for p in listed(parts, "a list of tensors can be joined")]
 
 
 def concatenate(parts: Sequence[Any], axis: int = 0) -> Tensor:
@@ -266,7 +264,7 @@ def pad(x: Any, width: int | Sequence[tuple[int, int]]) -> Tensor:
         pairs = ((width, width),) * x.ndim if isinstance(width, int) else tuple(width)
         pairs = tuple((whole(a), whole(b)) for a, b in pairs)
     except (TypeError, ValueError):
-        pairs = ()
+        pairs = ((-1, -1),)
     if len(pairs) != x.ndim or not all(0 <= a < 1 << 40 and 0 <= b < 1 << 40 for a, b in pairs):
         raise ValueError(f"pad needs (before, after) >= 0 for each of {x.ndim} axes, got {width}")
-    return Pad(pairs)(x)
+    return Pad(pairs)(x) if pairs else x
