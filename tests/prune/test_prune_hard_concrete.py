@@ -292,6 +292,7 @@ def test_drop_rates_without_sense_are_refused(drop):
         hc.initial_log_alpha((3,), drop, np.random.default_rng(0))
 
 
-def test_a_constant_of_the_law_that_is_no_number_is_told():
+@pytest.mark.parametrize("wrong", [np.dtype(np.int32), "0.4", None, [0.4]])
+def test_a_constant_of_the_law_that_is_no_number_is_told(wrong):
     with pytest.raises(TypeError, match="beta is a number"):
-        hc.Law(np.dtype(np.int32))
+        hc.Law(wrong)

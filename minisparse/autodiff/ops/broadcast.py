@@ -65,11 +65,13 @@ def whole(n: Any, what: str = "an axis") -> int:
 
 
 def number(x: Any, what: str) -> float:
-    """Return a number, or complain of what is none."""
+    """Return a number, or complain of what is none; a text that could be read as one is none."""
     try:
-        return float(x)
+        if not isinstance(x, str | bytes | bytearray):
+            return float(x)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{what} is a number, got {x!r}") from error
+    raise TypeError(f"{what} is a number, got {x!r}")
 
 
 def several(numbers: Any, what: str) -> tuple[int, ...]:
