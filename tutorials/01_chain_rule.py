@@ -302,7 +302,7 @@ book.show(figure, "Steps against doublings: paths grow as a power of two, edges 
 # Here is the same in the library. First the order:
 
 # %% tags=["remove-input"]
-book.show_source(chain_rule.order)
+book.show_source(chain_rule._order)
 
 # %% [markdown]
 # And then the walk itself. `grads` holds the cotangents that have arrived so far, `g` is the complete

@@ -8,7 +8,7 @@ If x is used by operations with results y_1, ..., y_m, the chain rule is the sum
 
     xbar = sum_i  (dy_i/dx)^T  ybar_i,
 
-so a tensor's cotangent is complete once every use has contributed.  `order` lists the graph in
+so a tensor's cotangent is complete once every use has contributed.  `_order` lists the graph in
 exactly such an order; each operation supplies its own product ybar -> (dy/dx)^T ybar.
 """
 
@@ -104,7 +104,7 @@ def _checked(r: Any, x: Tensor, lead: tuple[int, ...], op: Op) -> Tensor:
 # ---- in which order, and how far ----------------------------------------------------------------
 
 
-def order(y: Tensor) -> list[Tensor]:
+def _order(y: Tensor) -> list[Tensor]:
     """Return y and all tensors that it depends on, each after every tensor that uses it.
 
     Only tensors that require gradients count.  Iterative, and linear in the number of operations: a
@@ -284,7 +284,7 @@ def _run(
     y: Tensor, seed: Tensor, targets: set[Tensor] | None, retain_graph: bool, apart: bool = True
 ) -> list[tuple[Tensor, Tensor]]:
     """Return the cotangents of the targets, or of all leaves."""
-    graph = order(y)
+    graph = _order(y)
     if targets is None:
         leaves = {t for t in graph if t.op is None}
         found = walk(graph, seed, leaves, None, retain_graph)
@@ -333,4 +333,4 @@ def free(t: Tensor) -> None:
             t._saved = None
 
 
-__all__ = ["backward", "contribute", "free", "gradients", "order", "walk"]
+__all__ = ["backward", "contribute", "free", "gradients", "walk"]

@@ -11,7 +11,7 @@ from typing import Any
 from ..arrays import array_module
 from .conv import pad_images, window
 from .conv_pool import POOL
-from .pool import check_pooled, max_pool2d_backward
+from .pool import _check_pooled, max_pool2d_backward
 from .shapes import Pair, conv_output_shape
 
 Array = Any
@@ -140,5 +140,5 @@ def check_winners(
         raise ValueError(f"the gradients must be [K, N, Ho // 2, Wo // 2, O], got {list(g.shape)}")
     w_shape = (*kernel_shape, x.shape[-1], g.shape[-1])
     shape: tuple[int, ...] = conv_output_shape(x.shape, w_shape, stride, padding)
-    check_pooled(shape, *POOL, gradient=g[0], winner=winner)
+    _check_pooled(shape, *POOL, gradient=g[0], winner=winner)
     return shape

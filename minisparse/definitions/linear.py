@@ -38,7 +38,7 @@ def matmul(a: Array, b: Array, bias: Array | None = None, relu: bool = False) ->
     >>> matmul(a, b, bias=np.array([0.5, 0.5]), relu=True)
     array([[11.5,  0. ]])
     """
-    check_product(a, b, bias)
+    _check_product(a, b, bias)
     y = a @ b
     if bias is not None:
         y = y + bias
@@ -78,7 +78,7 @@ def linear_backward(
     ValueError
         If the shapes do not fit.
     """
-    check_gradient(g, x, w, y)
+    _check_linear(g, x, w, y)
     if y is not None:
         xp = array_module(g, y)
         g = xp.where(y > 0, g, xp.zeros_like(g))
@@ -89,7 +89,7 @@ def linear_backward(
     )
 
 
-def check_product(a: Array, b: Array, bias: Array | None) -> None:
+def _check_product(a: Array, b: Array, bias: Array | None) -> None:
     """Refuse matrices and a bias that do not fit."""
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(
@@ -103,7 +103,7 @@ def check_product(a: Array, b: Array, bias: Array | None) -> None:
         )
 
 
-def check_gradient(g: Array, x: Array, w: Array, y: Array | None) -> None:
+def _check_linear(g: Array, x: Array, w: Array, y: Array | None) -> None:
     """Refuse a gradient that does not fit the layer."""
     fits = x.ndim == w.ndim == 2 and tuple(g.shape) == (x.shape[0], w.shape[1])
     if not fits or x.shape[1] != w.shape[0] or (y is not None and y.shape != g.shape):

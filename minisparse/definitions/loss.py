@@ -37,7 +37,7 @@ def cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
     (array([0.69314718]), array([[ 0.5, -0.5]]))
     """
     xp = array_module(x, labels)
-    check_labels(x, labels)
+    _check_labels(x, labels)
     right = labels[:, None] == xp.arange(x.shape[1])
     shifted = x - x.max(axis=1, keepdims=True) if x.shape[1] else x
     e = xp.exp(shifted)
@@ -46,7 +46,7 @@ def cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
     return losses, e / total - right
 
 
-def check_labels(x: Array, labels: Array) -> None:
+def _check_labels(x: Array, labels: Array) -> None:
     """Refuse labels that are no classes of these scores."""
     if x.ndim != 2 or labels.shape != x.shape[:1]:
         raise ValueError(

@@ -86,7 +86,7 @@ def max_pool2d_backward(
         If the shapes do not fit.
     """
     xp = array_module(g, argmax)
-    check_pooled(x_shape, kernel, stride, padding, gradient=g, argmax=argmax)
+    _check_pooled(x_shape, kernel, stride, padding, gradient=g, argmax=argmax)
     gx = xp.zeros(padded_shape(x_shape, padding), dtype=g.dtype)
     for k, (r, s) in enumerate(product(range(kernel[0]), range(kernel[1]))):
         gx[window(r, s, g.shape[1:3], stride)] += xp.where(argmax == k, g, xp.zeros_like(g))
@@ -121,7 +121,7 @@ def max_pool2d_gather(
         If the shapes do not fit.
     """
     xp = array_module(x, argmax)
-    check_pooled(x.shape, kernel, stride, padding, argmax=argmax)
+    _check_pooled(x.shape, kernel, stride, padding, argmax=argmax)
     x = pad_images(x, padding)
     y = xp.zeros(argmax.shape, dtype=x.dtype)
     for k, (r, s) in enumerate(product(range(kernel[0]), range(kernel[1]))):
@@ -183,14 +183,14 @@ def avg_pool2d_backward(
     ValueError
         If the shapes do not fit.
     """
-    check_pooled(x_shape, kernel, stride, padding, gradient=g)
+    _check_pooled(x_shape, kernel, stride, padding, gradient=g)
     gx = array_module(g).zeros(padded_shape(x_shape, padding), dtype=g.dtype)
     for r, s in product(range(kernel[0]), range(kernel[1])):
         gx[window(r, s, g.shape[1:3], stride)] += g / (kernel[0] * kernel[1])
     return crop_images(gx, padding)
 
 
-def check_pooled(
+def _check_pooled(
     x_shape: tuple[int, ...],
     kernel: Pair,
     stride: Pair,

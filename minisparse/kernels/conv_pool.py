@@ -11,7 +11,7 @@ import numpy as np
 
 from minisparse.definitions import conv_pool as definition
 from minisparse.definitions.conv import Wants, check_bias, crop_images, pad_images
-from minisparse.definitions.pool import check_pooled
+from minisparse.definitions.pool import _check_pooled
 from minisparse.definitions.shapes import Pair, conv_output_shape, pool_output_shape
 from minisparse.kernels import conv_loops
 from minisparse.kernels.arguments import same_numbers
@@ -49,7 +49,7 @@ def conv2d_pool_backward(
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Compute what `definitions.conv_pool.conv2d_pool_backward` defines."""
     n, ho, wo, o = conv_output_shape(x.shape, w.shape, stride, padding)
-    check_pooled((n, ho, wo, o), *definition.POOL, gradient=g, winner=winner)
+    _check_pooled((n, ho, wo, o), *definition.POOL, gradient=g, winner=winner)
     if 0 in x.shape or 0 in w.shape:
         return definition.conv2d_pool_backward(g, winner, x, w, stride, padding, wants)
     g, x, w = same_numbers(g, x, w)

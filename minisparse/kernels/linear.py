@@ -132,7 +132,7 @@ def _columns_first(at: Array) -> tuple[Array, Array, int, bool]:
 
 def matmul(a: Array, b: Array, bias: Array | None = None, relu: bool = False) -> Array:
     """Compute what `definitions.linear.matmul` defines."""
-    definition.check_product(a, b, bias)
+    definition._check_product(a, b, bias)
     a, b, *rest = same_numbers(a, b) if bias is None else same_numbers(a, b, bias)
     (m, k), n = a.shape, b.shape[1]
     if m * k * n == 0:
@@ -164,7 +164,7 @@ def linear_backward(
     wants: definition.Wants = (True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Compute what `definitions.linear.linear_backward` defines."""
-    definition.check_gradient(g, x, w, y)
+    definition._check_linear(g, x, w, y)
     if g.size == 0 or x.size == 0:
         return definition.linear_backward(g, x, w, y, wants)
     g, x, w, *rest = same_numbers(g, x, w) if y is None else same_numbers(g, x, w, y)

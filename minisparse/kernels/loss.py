@@ -41,7 +41,7 @@ def _cross_entropy(x, labels, losses, gradient, chunk):
 
 def cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
     """Compute what `definitions.loss.cross_entropy` defines."""
-    definition.check_labels(x, labels)
+    definition._check_labels(x, labels)
     if not x.size:
         return definition.cross_entropy(x, labels)
     (x,) = same_numbers(x)

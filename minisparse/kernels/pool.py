@@ -127,7 +127,7 @@ def max_pool2d_backward(
     padding: Pair = (0, 0),
 ) -> Array:
     """Compute what `definitions.pool.max_pool2d_backward` defines."""
-    definition.check_pooled(x_shape, kernel, stride, padding, gradient=g, argmax=argmax)
+    definition._check_pooled(x_shape, kernel, stride, padding, gradient=g, argmax=argmax)
     (g,) = same_numbers(g)
     gx = empty(x_shape, g.dtype)
     geometry = *kernel, *stride, *padding
@@ -144,7 +144,7 @@ def max_pool2d_gather(
     padding: Pair = (0, 0),
 ) -> Array:
     """Compute what `definitions.pool.max_pool2d_gather` defines."""
-    definition.check_pooled(x.shape, kernel, stride, padding, argmax=argmax)
+    definition._check_pooled(x.shape, kernel, stride, padding, argmax=argmax)
     (x,) = same_numbers(x)
     y = empty(argmax.shape, x.dtype)
     geometry = *kernel, *stride, *padding
@@ -173,7 +173,7 @@ def avg_pool2d_backward(
     padding: Pair = (0, 0),
 ) -> Array:
     """Compute what `definitions.pool.avg_pool2d_backward` defines."""
-    definition.check_pooled(x_shape, kernel, stride, padding, gradient=g)
+    definition._check_pooled(x_shape, kernel, stride, padding, gradient=g)
     (g,) = same_numbers(g)
     gx = empty(x_shape, g.dtype)
     threads = threads_for(8 * gx.size, _mean_backward)

@@ -18,7 +18,7 @@ from minisparse.autodiff import (
     record_branches,
     relu,
 )
-from minisparse.autodiff.chain_rule import order
+from minisparse.autodiff.chain_rule import _order
 from minisparse.autodiff.fusing import Unfused
 from minisparse.autodiff.fusing import fusing as fused
 from minisparse.autodiff.ops.affine import Affine
@@ -190,7 +190,7 @@ def operations(t):
     """Return the names of all operations that led to a tensor, and their settings."""
     return [
         (s.op.name, getattr(s.op, "relu", None), getattr(s.op, "pool", None))
-        for s in order(t)
+        for s in _order(t)
         if s.op is not None
     ]
 

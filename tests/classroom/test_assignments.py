@@ -277,7 +277,7 @@ FORGED = {
         "linear",
         """
 import sys
-def order(y):
+def _order(y):
     sys.modules["driver"].order = lambda student, program: list(range(len(program)))
     return list(y.inputs)
 """,

@@ -49,13 +49,13 @@ def order(student, program):
     """Return the order, as positions in the program, in which its last tensor's backward goes."""
     tensors = graph(program)
     place = {id(t): k for k, t in enumerate(tensors)}
-    found = student.order(tensors[-1])
+    found = student._order(tensors[-1])
     if not isinstance(found, (list, tuple)):
-        raise TypeError(f"order returned {type(found).__name__}; expected a list of tensors")
+        raise TypeError(f"_order returned {type(found).__name__}; expected a list of tensors")
     return [place.get(id(t), -1) for t in found]
 
 
-order.about = "order"
+order.about = "_order"
 
 
 # ---- all parts together -------------------------------------------------------------------------
@@ -63,7 +63,7 @@ order.about = "order"
 
 def complete(student):
     """Put the student's parts into the engine."""
-    chain_rule.order = student.order
+    chain_rule._order = student._order
     arithmetic.Div, arithmetic.PowConstant = student.Div, student.PowConstant
     elementwise.Log, linalg.MatMul = student.Log, student.MatMul
     broadcast.Unbroadcast = student.Unbroadcast

@@ -3,7 +3,7 @@
 LOSES = ("after_all_uses", "linear", "together")
 
 
-def order(y):
+def _order(y):
     order, seen = [y], {id(y)}
     for t in order:
         for x in t.inputs:

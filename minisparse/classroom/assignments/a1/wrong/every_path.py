@@ -3,7 +3,7 @@
 LOSES = ("after_all_uses", "small_graphs", "linear", "together")
 
 
-def order(y):
+def _order(y):
     order, ready = [], [y]
     while ready:
         t = ready.pop()

@@ -3,7 +3,7 @@
 LOSES = ("after_all_uses", "linear")
 
 
-def order(y):
+def _order(y):
     seen, order = set(), []
 
     def visit(t):
