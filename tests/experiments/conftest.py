@@ -30,3 +30,24 @@ def here(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Do a recipe's run, and see that it tells how far it is and leaves nothing behind."""
+
+    def run(recipe, seed=0, progress=None):
+        told = []
+
+        def tell(fraction, note):
+            told.append(fraction)
+            if progress is not None:
+                progress(fraction, note)
+
+        done = recipe.run(seed, checkpoint=tmp_path / "state.npz", progress=tell)
+        assert told == sorted(told)
+        assert told[-1] == pytest.approx(1)
+        assert not list(tmp_path.iterdir())  # nothing is left of a finished run
+        return done
+
+    return run

@@ -26,23 +26,6 @@ FEW = Bayesian(
 )
 
 
-@pytest.fixture
-def run(tmp_path):
-    def run(recipe, seed=0):
-        told = []
-        done = recipe.run(
-            seed,
-            checkpoint=tmp_path / "state.npz",
-            progress=lambda fraction, _: told.append(fraction),
-        )
-        assert told == sorted(told)
-        assert told[-1] == pytest.approx(1)
-        assert not list(tmp_path.iterdir())  # nothing is left of a finished run
-        return done
-
-    return run
-
-
 def weights(outcome):
     return [k for name, k in outcome.kept.items() if name.endswith("weight")]
 

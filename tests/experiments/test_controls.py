@@ -16,23 +16,6 @@ from minisparse.experiments.recipes.stochastic import Stochastic
 FEW = {"images": 600, "hold_out": 1000}
 
 
-@pytest.fixture
-def run(tmp_path):
-    def run(recipe, seed=0):
-        told = []
-        done = recipe.run(
-            seed,
-            checkpoint=tmp_path / "state.npz",
-            progress=lambda fraction, _: told.append(fraction),
-        )
-        assert told == sorted(told)
-        assert told[-1] == pytest.approx(1)
-        assert not list(tmp_path.iterdir())  # nothing is left of a finished run
-        return done
-
-    return run
-
-
 DOSE = Sensitivity(
     **FEW,
     lr=0.2,

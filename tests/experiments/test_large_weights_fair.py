@@ -27,18 +27,6 @@ FEW = LargeWeightsFair(
 )
 
 
-@pytest.fixture
-def run(tmp_path):
-    def run(recipe, seed=0, progress=None):
-        done = recipe.run(
-            seed, checkpoint=tmp_path / "state.npz", progress=progress or (lambda *_: None)
-        )
-        assert not list(tmp_path.iterdir())  # nothing is left of a finished run
-        return done
-
-    return run
-
-
 @pytest.mark.parametrize("target", ["smallest", "random", "largest"])
 def test_the_share_of_all_parameters_goes_in_equal_shares_of_the_layers(run, target):
     found = run(replace(FEW, target=target, fraction=0.75))

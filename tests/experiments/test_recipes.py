@@ -12,22 +12,6 @@ from minisparse.experiments.recipes.stochastic import Stochastic
 FEW = {"images": 600, "hold_out": 1000}
 
 
-@pytest.fixture
-def run(tmp_path):
-    def run(recipe, seed=0):
-        told = []
-        done = recipe.run(
-            seed,
-            checkpoint=tmp_path / "state.npz",
-            progress=lambda fraction, note: told.append((fraction, note)),
-        )
-        assert told[-1][0] == pytest.approx(1)
-        assert not list(tmp_path.iterdir())  # nothing is left of a finished run
-        return done
-
-    return run
-
-
 def test_l0_counts_what_the_gates_leave(run):
     found = run(L0(**FEW, strengths=(0.3,), epochs=6, lr=0.1, average=0))
     inputs, first, second = map(int, found.extra["architecture"].split("-"))

@@ -23,22 +23,6 @@ FEW = SparseStart(images=600, hold_out=1000, epochs=4, decay_epochs=2, every=3)
 WEIGHTS = 266_200
 
 
-@pytest.fixture
-def run(tmp_path):
-    def run(recipe, seed=0):
-        told = []
-        done = recipe.run(
-            seed,
-            checkpoint=tmp_path / "state.npz",
-            progress=lambda fraction, _: told.append(fraction),
-        )
-        assert told[-1] == pytest.approx(1)
-        assert not list(tmp_path.iterdir())  # nothing is left of a finished run
-        return done
-
-    return run
-
-
 def kept_weights(outcome):
     return sum(kept for name, kept in outcome.kept.items() if name.endswith("weight"))
 
