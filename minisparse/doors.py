@@ -192,6 +192,8 @@ def _bound(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, An
 
 def fits(value: Any, kind: Any) -> bool:
     """Tell whether an object is of the kind that an annotation says, where that can be told."""
+    import numpy as np  # here, as in `_libraries`
+
     origin, inside = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, TypeVar):
         return fits(value, kind.__bound__ or typing.Union[kind.__constraints__ or (Any,)])  # noqa: UP007
@@ -204,16 +206,12 @@ def fits(value: Any, kind: Any) -> bool:
     if origin is typing.Literal:
         return any(type(value) is type(one) for one in inside)
     if kind in (float, int):
-        import numpy as np
-
         what = numbers.Real if kind is float else numbers.Integral
         single = getattr(value, "shape", None) == () and np.asarray(value).dtype.kind in "fiu"
         return (isinstance(value, what) and not (kind is int and value is True)) or (
             single and kind is float
         )
     if kind is bool:
-        import numpy as np
-
         return isinstance(value, numbers.Integral | np.bool_)
     if origin is collections.abc.Callable:
         return callable(value)

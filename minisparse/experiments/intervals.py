@@ -135,12 +135,10 @@ def paired_p(a: Sequence[float], b: Sequence[float], margin: float = 0.0) -> flo
     >>> round(paired_p([3.0, 5.0, 4.0], [2.0, 3.0, 1.0]), 4)
     0.0742
     """
-    if len(a) != len(b) or len(a) == 0:
-        raise ValueError(f"expected as many of one as of the other, got {len(a)} and {len(b)}")
-    n = len(a)
+    differences = _differences(a, b)
+    n = len(differences)
     if n == 1:
         return None
-    differences = list(starmap(sub, zip(a, b, strict=True)))
     off, spread = fmean(differences) - margin, stdev(differences)
     if spread == 0:
         return float(off == 0)
@@ -185,12 +183,16 @@ def _t_within(t: float, degrees: int) -> float:
     return 2 / math.pi * (angle + total) if odd else total
 
 
+def _differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    if len(a) != len(b) or len(a) == 0:
+        raise ValueError(f"expected as many of one as of the other, got {len(a)} and {len(b)}")
+    return list(starmap(sub, zip(a, b, strict=True)))
+
+
 def _interval(
     a: Sequence[float], b: Sequence[float], table: Sequence[float], normal: float, slope: float
 ) -> tuple[float, float | None]:
-    if len(a) != len(b) or len(a) == 0:
-        raise ValueError(f"expected as many of one as of the other, got {len(a)} and {len(b)}")
-    differences = list(starmap(sub, zip(a, b, strict=True)))
+    differences = _differences(a, b)
     n = len(differences)
     if n == 1:
         return differences[0], None

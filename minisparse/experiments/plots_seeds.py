@@ -11,9 +11,9 @@ import numpy as np
 from minisparse.doors import door
 from minisparse.drawing import COLOURS, GREY, drawing
 from minisparse.experiments.intervals import student
+from minisparse.experiments.recipes.wrong_images import IMAGES
 from minisparse.experiments.results import Results
 
-IMAGES = 10_000
 SEEDS = range(2, 51)
 DIFFERENCES = (0.05, 0.1, 0.2)  # percentage points
 

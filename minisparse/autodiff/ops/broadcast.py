@@ -8,6 +8,7 @@ many times, hence its transpose is a sum over the repeated axes:
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from typing import Any
 
@@ -66,11 +67,9 @@ def whole(n: Any, what: str = "an axis") -> int:
 
 def number(x: Any, what: str) -> float:
     """Return a number, or complain of what is none; a text that could be read as one is none."""
-    try:
-        if not isinstance(x, str | bytes | bytearray):
+    if not isinstance(x, str | bytes | bytearray):
+        with contextlib.suppress(TypeError, ValueError):
             return float(x)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{what} is a number, got {x!r}") from error
     raise TypeError(f"{what} is a number, got {x!r}")
 
 

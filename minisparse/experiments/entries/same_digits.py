@@ -9,6 +9,7 @@ than that of two networks with images of their own (0.18 points at 1.6 %).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,17 +18,13 @@ from typing import Any
 from minisparse.experiments.entries.sensitivity_table1 import DENSE
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome
-from minisparse.experiments.recipes.wrong_images import WrongImages
+from minisparse.experiments.recipes.wrong_images import IMAGES, WrongImages
 from minisparse.experiments.results import Results
-
-IMAGES = 10_000
 
 
 def _details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     wrong = [list(outcome.extra["wrong"]) for outcome in outcomes]
-    times: dict[int, int] = {}
-    for image in (i for each in wrong for i in each):
-        times[image] = times.get(image, 0) + 1
+    times = Counter(image for each in wrong for image in each)
     always = sum(n == len(wrong) for n in times.values())
     return {"wrong": wrong, "always_wrong": always, "sometimes_wrong": len(times) - always}
 

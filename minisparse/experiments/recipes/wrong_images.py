@@ -12,6 +12,8 @@ from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.session import Session
 
+IMAGES = 10_000  # of the test set
+
 
 @dataclass(frozen=True)
 class WrongImages(Dense):
