@@ -22,8 +22,9 @@ from llvmlite import ir
 from numba import from_dtype, types
 from numba.extending import intrinsic
 
-from minisparse.kernels import product, simd_panel
+from minisparse.kernels import product, simd_panel, skipping
 from minisparse.kernels.jit import jit
+from minisparse.kernels.product import DEPTH as FEW_ROWS_DEPTH
 from minisparse.kernels.product import (
     PANEL,
     multiply_neighbours,
@@ -35,6 +36,7 @@ from minisparse.kernels.product import (
 )
 from minisparse.kernels.simd import VECTOR_BYTES, _integer, _loop, _Vectors
 from minisparse.kernels.simd_panel import PLAIN_LANES
+from minisparse.kernels.skipping import multiply_skipping
 from minisparse.kernels.symbol import Symbol
 
 Array = Any
@@ -308,7 +310,13 @@ def _part(
     i0, i1, j0, j1, m, k, a, a0, a_rows, a_step, neighbours, copied, b, b0, bk, bj,
     c, c0, c_rows, bias, floor, room,
 ):  # fmt: skip
-    if m > _FEW_ROWS or bj != 1 or neighbours or (bk % 256 == 0 and m > 48):
+    blocked = m > _FEW_ROWS or bj != 1 or neighbours or (bk % 256 == 0 and m > 48)
+    if m > 1 and bj == 1 and multiply_skipping(
+        i0, i1, j0, j1, k, DEPTH if blocked else FEW_ROWS_DEPTH, a, a0, a_rows, a_step, neighbours,
+        b, b0, bk, c, c0, c_rows, bias, floor,
+    ):  # fmt: skip
+        return
+    if blocked:
         multiply_blocked(
             i0, i1, j0, j1, 1, 1, k, a, a0, a_rows, 0, neighbours, copied, b, b0, 0, 0, bk, bj,
             c, c0, c_rows, False, bias, floor, room,
@@ -387,6 +395,7 @@ def _step(count, parts, unit):
 def publish(dtype: Any) -> None:
     """Compile the product for float32 or float64, before a function that calls it is."""
     product.publish(dtype)
+    skipping.publish(dtype)
     x, index, flag = from_dtype(np.dtype(dtype))[::1], types.int64, types.boolean
     a, c = (x, index, types.int64[::1]), (x, index, types.int64[::1])
     b, end = (x, index, index, index), (x, types.float64, x)

@@ -239,7 +239,7 @@ multiply_neighbours: Any = _neighbours_called if VECTOR_BYTES else _neighbours_p
 
 # Column panels as wide as the widest tile: a panel of b stays in the first cache while all rows pass
 # by. Long sums are cut into pieces for the same reason.
-_DEPTH = 400  # steps of the sum at a time: a panel of b is then at most 100 KiB
+DEPTH = 400  # steps of the sum at a time: a panel of b is then at most 100 KiB
 
 
 def _multiply_rows(
@@ -247,11 +247,11 @@ def _multiply_rows(
     add, bias, floor,
 ):  # fmt: skip
     width = PANEL * VECTOR_BYTES // c.itemsize
-    pieces = (q_count * k_count + _DEPTH - 1) // _DEPTH  # all alike
-    if k_count <= _DEPTH:
+    pieces = (q_count * k_count + DEPTH - 1) // DEPTH  # all alike
+    if k_count <= DEPTH:
         q_step, k_step = (q_count + pieces - 1) // pieces, k_count
     else:
-        pieces = (k_count + _DEPTH - 1) // _DEPTH
+        pieces = (k_count + DEPTH - 1) // DEPTH
         q_step, k_step = 1, (k_count + pieces - 1) // pieces
     for q in range(0, q_count, q_step):
         q_some = min(q_step, q_count - q)
