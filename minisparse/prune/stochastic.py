@@ -327,7 +327,7 @@ class StochasticPruning(MaskedTraining):
 
     def mask(self) -> Mask:
         """Return what is not zero now, within what was kept when zeroing ended."""
-        held = super().mask()
+        held = self._held()
         return held & Mask.of_nonzeros(self.model, list(held))
 
 
