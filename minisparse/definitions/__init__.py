@@ -25,6 +25,7 @@ _FILES = {
     "linear": ("linear_backward", "matmul"),
     "loss": ("cross_entropy",),
     "norm": ("batch_moments", "batch_norm", "batch_norm_backward"),
+    "philox": ("uniform",),
     "pool": (
         *("avg_pool2d", "avg_pool2d_backward"),
         *("max_pool2d", "max_pool2d_backward", "max_pool2d_gather"),

@@ -2,28 +2,32 @@
 
 from typing import Any
 
+from .philox import uniform
+
 Array = Any
 
 
-def zero_at_random(p: Array, u: Array, *arrays: Array) -> None:
+def zero_at_random(p: Array, key: int, *arrays: Array) -> None:
     """Set the entries of some arrays to exactly 0 where u >= 1 - p, in place.
+
+    u is uniform on [0, 1), and drawn for each entry: `philox.uniform`.
 
     Parameters
     ----------
     p : ndarray
         Probabilities.
-    u : ndarray of that shape
-        Uniform on [0, 1).
-    *arrays : ndarrays of that shape
+    key : int
+        64 bits: another key is another u.
+    *arrays : ndarrays of the shape of p
         Weights, and their state in an optimizer; NaN and infinity become 0, too.
 
     Raises
     ------
     ValueError
-        If a shape differs.
+        If a shape differs, or the key is not between 0 and 2^64 - 1.
     """
-    check_places(p, u, *arrays)
-    z = u >= 1 - p
+    check_places(p, *arrays)
+    z = uniform(p, key) >= 1 - p
     for array in arrays:
         array[z] = 0
 
