@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 _FILES = {
+    "augment": ("move_images",),
     "conv": ("conv2d", "conv2d_backward", "conv2d_input_grad", "conv2d_weight_grad"),
     "conv_per_image": (
         "conv2d_pool_weight_grad_magnitude",
