@@ -35,7 +35,7 @@ _FILES = {
     "program_step": ("run_step",),
     "sensitivity": ("gated_magnitudes", "insensitivity_pull", "magnitude_product"),
     "steps": ("adam_step", "average_step", "sgd_step"),
-    "zeroing": ("zero_at_random",),
+    "zeroing": ("zero_at_random", "zero_gaussian"),
 }
 FILE_OF = {kernel: file for file, kernels in _FILES.items() for kernel in kernels}
 """For each kernel the file of its definition here, and of its compiled twin in `kernels`."""

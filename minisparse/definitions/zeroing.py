@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..arrays import array_module
 from .philox import uniform
 
 Array = Any
@@ -30,6 +31,32 @@ def zero_at_random(p: Array, key: int, *arrays: Array) -> None:
     z = uniform(p, key) >= 1 - p
     for array in arrays:
         array[z] = 0
+
+
+def zero_gaussian(sigma: float, key: int, w: Array, *state: Array) -> None:
+    """Set weights, and their state, to 0 with p = exp(-w^2 / (2 sigma^2)), in place.
+
+    Parameters
+    ----------
+    sigma : float
+        Above 0.
+    key : int
+        64 bits, as in `zero_at_random`.
+    w : ndarray
+        A NaN stays.
+    *state : ndarrays of the shape of w
+
+    Raises
+    ------
+    ValueError
+        If a shape differs, or the key is not between 0 and 2^64 - 1.
+    """
+    zero_at_random(gaussian(w, sigma), key, w, *state)
+
+
+def gaussian(w: Array, sigma: float) -> Array:
+    """Return p = exp(-w^2 / (2 sigma^2))."""
+    return array_module(w).exp(w * w * (-0.5 / sigma**2))
 
 
 def check_places(p: Array, *arrays: Array) -> None:

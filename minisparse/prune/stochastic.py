@@ -233,7 +233,8 @@ class StochasticPruning(MaskedTraining):
 
     Each step takes one key of 64 bits for each parameter from the run's rng; the uniform numbers u
     of `zeroed` are computed from it where they are compared (`minisparse.definitions.philox`), the
-    same with and without a compiler, on any number of threads, and on a GPU.
+    same with and without a compiler, on any number of threads, and on a GPU.  p may round otherwise
+    there, which changes a draw in millions.
 
     What is zeroed loses its optimizer state.  With momentum a weight otherwise gathers speed below
     the threshold.  With Adam a fresh state makes the first step about 3 eta, whatever the gradient.
@@ -314,7 +315,10 @@ class StochasticPruning(MaskedTraining):
         key = int(run.rng.integers(1 << 64, dtype=np.uint64))
         with p.writing() as w:
             state = run.optimizer.state_of(p) if run.optimizer.slots else []
-            kernel("zero_at_random", w)(self._probability(w, sigma), key, w, *state)  # see `zeroed`
+            if self.form == "gaussian":  # p and `zeroed` in one pass
+                kernel("zero_gaussian", w)(sigma, key, w, *state)
+            else:
+                kernel("zero_at_random", w)(self._probability(w, sigma), key, w, *state)
 
     def after_epoch(self, run: Run) -> None:
         """Count what is left."""
