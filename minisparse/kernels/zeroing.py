@@ -29,10 +29,10 @@ _ONE, _HALF = np.float32(1), np.float32(0.5)
 
 @jit()
 def _gaussian(w, scale, p):
-    """Write 2^(scale w^2) into p, for a scale < 0; of a NaN, and below 2^-126, it is 2^-126."""
+    """Write 2^(scale w^2) into p, for a scale < 0; of a NaN, and below, it is 2^-126."""
     for i in range(w.size):
         t = w[i] * w[i] * scale
-        t = t if t > _LOWEST else _LOWEST
+        t = max(_LOWEST, t)
         whole = np.int32(t - _HALF)  # the nearest: the fraction is cut off, towards 0
         f = t - np.float32(whole)
         series = _4 + f * (_5 + f * (_6 + f * _7))

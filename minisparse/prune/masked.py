@@ -90,7 +90,7 @@ class MaskedTraining(Method):
 
     def hold(self) -> None:
         """Set removed weights, and their state in the optimizer, to zero."""
-        mask = self._held()
+        mask = self.mask()
         if mask.kept == mask.total:
             return
         for name, p, _ in list(mask.parameters(self.model)):
