@@ -84,8 +84,8 @@ def uniform(like: Array, key: int) -> Array:
 
     Examples
     --------
-    >>> uniform(np.zeros(3), key=0) * 2**24
-    array([ 6694888., 14772677., 12343212.], dtype=float32)
+    >>> [f"{int(u * 2**24):06x}" for u in uniform(np.zeros(3), key=0)]  # of the words above
+    ['6627e8', 'e169c5', 'bc57ac']
     """
     xp, q = array_module(like), counters(like.size)
     counter = xp.zeros((4, q), dtype=np.uint64)
