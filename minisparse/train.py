@@ -2,7 +2,7 @@
 
 A step, with four of the hooks of `minisparse.prune.method.Method` in capitals:
 
-    x, y     the next batch
+    x, y     the next batch, normalized, and then augmented
     logits   model(x)
              BEFORE_LOSS, which may return penalties
     L        loss(logits, y) + penalties
@@ -36,7 +36,7 @@ from .arrays import array_module
 from .autodiff import Tensor, cross_entropy, no_grad
 from .checkpoint import CheckpointError, RunFile, State, describe, plain
 from .data import Split, batches
-from .data.batching import Normalization
+from .data.batching import Augment, Normalization
 from .doors import door
 from .evaluation import Evaluation, Loss, count_wrong, home, in_mode, measure
 from .interrupt import deferred_signals
@@ -126,6 +126,7 @@ def train(
     evaluate_every: int = 1,
     average: EMA | None = None,
     normalize: Normalization = "unit",
+    augment: Augment | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 30.0,
     tag: str = "",
@@ -166,6 +167,11 @@ def train(
         Updated after every step.  The model itself keeps its own weights.
     normalize : "unit" or (mean, std)
         See `minisparse.data.batches`.
+    augment : function of (images, rng), optional
+        Called at every step with the normalized batch, before it goes to the model's device, and
+        returns what is trained on in its place; e.g. `minisparse.data.Augmentation`.  What that moves
+        in from outside of an image is then 0 for the network: the mean of the images, if they were
+        normalized by it, and no black frame.
     checkpoint : path, optional
         File for the state of the run: written at the start, after every epoch, and within an
         epoch every `checkpoint_seconds`.  One that is there is taken up if it was made with the
@@ -201,9 +207,11 @@ def train(
         operator.index(batch_size), normalize, loss, average,
     )  # fmt: skip
     _check(run, validation, evaluate_every, schedule)
+    if augment is not None and not callable(augment):
+        raise TypeError(f"augment is a function of (images, rng), got {augment!r}")
     file = None
     if checkpoint is not None:
-        _check_generators(run)
+        _check_generators(run, augment)
         settings = {
             "tag": tag,
             "epochs": run.epochs,
@@ -215,6 +223,8 @@ def train(
             "validation": None if validation is None else _fingerprint(validation),
             "evaluate_every": evaluate_every,
         }
+        if augment is not None:  # files of runs without go on as they are
+            settings["augment"] = plain(augment)
         file = RunFile(checkpoint, settings | _describe(run), checkpoint_seconds)
     base_lr = optimizer.lr
     _begin(run, file)
@@ -237,6 +247,8 @@ def train(
                 ):
                     if schedule is not None:
                         optimizer.lr = base_lr * schedule(run.finished)
+                    if augment is not None:
+                        x = augment(x, rng)
                     take_step(xp.asarray(x), xp.asarray(y))
                     run.seconds = time.monotonic() - clock
                     display.advance(run.glance)
@@ -505,9 +517,9 @@ def _check_batch_of_one(run: Run) -> None:
         )
 
 
-def _check_generators(run: Run) -> None:
-    for thing in (*run.model.modules(), *run.methods):
-        for name, value in vars(thing).items():
+def _check_generators(run: Run, augment: Augment | None) -> None:
+    for thing in (*run.model.modules(), *run.methods, augment):
+        for name, value in getattr(thing, "__dict__", {}).items():
             if isinstance(value, np.random.Generator) and value is not run.rng:
                 raise ValueError(
                     f"{type(thing).__name__}.{name} is another Generator than the run's rng, so "

@@ -144,7 +144,7 @@ for _name in [
     setattr(StrictArray, _name, _method(_name))
 for _name in ["neg", "pos", "abs", "invert"]:
     setattr(StrictArray, f"__{_name}__", _method(f"__{_name}__"))
-for _name in ["add", "sub", "mul", "truediv", "pow", "mod", "matmul", "and", "or", "xor"]:
+for _name in ["add", "sub", "mul", "truediv", "pow", "mod", "matmul", "and", "or", "xor", "rshift"]:
     setattr(StrictArray, f"__{_name}__", _operator(f"__{_name}__"))
     setattr(StrictArray, f"__r{_name}__", _operator(f"__r{_name}__"))
     setattr(StrictArray, f"__i{_name}__", _in_place(f"__i{_name}__"))

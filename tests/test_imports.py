@@ -15,10 +15,10 @@ DATA = ROOT / "classroom" / "assignments"  # read by path, as data
 FLOORS = """
 moved arrays errors switches threads machine interrupt progress drawing
 doors
-data checkpoint
+checkpoint
 definitions
 kernels
-autodiff
+autodiff data
 nn
 optim evaluation
 prune

@@ -61,7 +61,7 @@ def draw_growth(result: Result, path: Path) -> bool:
                 look = {"marker": _MARKS[i], "color": COLOURS[i % len(COLOURS)], "markersize": 5}
                 ax.plot(xs, ys, label=name, linestyle="none", **look)
                 for x, text, y in zip(xs, names, ys, strict=True) if name == "conv" else ():
-                    label = text.partition("->")[2]  # several have as many multiply-adds
+                    label = text.partition("->")[2]  # several have about as many multiply-adds
                     ax.annotate(label, (x, y), (5, -3), textcoords="offset points", fontsize=7)
             ax.margins(x=0.15)  # the labels stand to the right
             ax.set_xscale("log")

@@ -161,6 +161,30 @@ def cotangent(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(_SEED + 2).standard_normal(shape, dtype=np.float32)
 
 
+def taps(size: int, kernel: int, same: bool) -> int:
+    """Count, along one axis, the multiply-adds of a window in all of its places.
+
+    What lies outside of the image is 0, and nobody has to multiply by it.
+
+    Parameters
+    ----------
+    size : int
+        Pixels of the image.
+    kernel : int
+        Pixels of the window.
+    same : bool
+        Whether the image is padded so that the result has its size.
+
+    Examples
+    --------
+    >>> taps(4, 3, same=False), taps(4, 3, same=True)
+    (6, 10)
+    """
+    before = kernel // 2 if same else 0
+    places = size if same else size - kernel + 1
+    return sum(min(size, i - before + kernel) - max(0, i - before) for i in range(places))
+
+
 def follow(layers: list[Layer], shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
     """Return the multiply-adds of one sample's forward, and the shape that comes out."""
     done = 0
@@ -168,8 +192,8 @@ def follow(layers: list[Layer], shape: tuple[int, ...]) -> tuple[int, tuple[int,
         kind = layer[0]
         if kind == "conv":
             _, k, c, o, same = layer
+            done += taps(shape[0], k, same) * taps(shape[1], k, same) * c * o
             high, wide = (n if same else n - k + 1 for n in shape[:2])
-            done += high * wide * k * k * c * o
             shape = high, wide, o
         elif kind == "linear":
             done += layer[1] * layer[2]

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,8 @@ from minisparse.data.split import Split, check_indices
 from minisparse.doors import door
 
 Normalization = Literal["unit"] | tuple[float | Sequence[float], float | Sequence[float]]
+
+Augment = Callable[[Any, np.random.Generator], Any]  # images -> other views of them
 
 
 def count_batches(n: int, size: int, drop_last: bool = False) -> int:

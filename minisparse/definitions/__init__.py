@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 _FILES = {
+    "augment": ("move_images",),
     "conv": ("conv2d", "conv2d_backward", "conv2d_input_grad", "conv2d_weight_grad"),
     "conv_per_image": (
         "conv2d_pool_weight_grad_magnitude",
@@ -25,6 +26,7 @@ _FILES = {
     "linear": ("linear_backward", "matmul"),
     "loss": ("cross_entropy",),
     "norm": ("batch_moments", "batch_norm", "batch_norm_backward"),
+    "philox": ("uniform",),
     "pool": (
         *("avg_pool2d", "avg_pool2d_backward"),
         *("max_pool2d", "max_pool2d_backward", "max_pool2d_gather"),
@@ -33,7 +35,7 @@ _FILES = {
     "program_step": ("run_step",),
     "sensitivity": ("gated_magnitudes", "insensitivity_pull", "magnitude_product"),
     "steps": ("adam_step", "average_step", "sgd_step"),
-    "zeroing": ("zero_at_random",),
+    "zeroing": ("zero_at_random", "zero_gaussian"),
 }
 FILE_OF = {kernel: file for file, kernels in _FILES.items() for kernel in kernels}
 """For each kernel the file of its definition here, and of its compiled twin in `kernels`."""

@@ -18,7 +18,7 @@ from minisparse.kernels.simd_panel import PLAIN_LANES, make_plain_tile, make_row
 GROUP = 5  # results at a time: 5 x 4 sums fit into 32 registers, 5 x 2 into 16
 _VECTORS = {64: 4, 32: 2, 0: 1}[VECTOR_BYTES]
 
-add_listed: Any = (make_row_tile if VECTOR_BYTES else make_plain_tile)(GROUP, _VECTORS)
+_add_listed: Any = (make_row_tile if VECTOR_BYTES else make_plain_tile)(GROUP, _VECTORS)
 
 
 def lanes_of(dtype: Any) -> int:
@@ -45,16 +45,7 @@ def step_of(dtype: Any) -> int:
 @jit()
 def group_of(factors, f0, count, rows, b, j, width, lanes, c, zeros):
     """Fill c, [GROUP, STEP], as said above, for the columns from j of b, whose rows are `width`."""
-    add_listed(
+    _add_listed(
         count, factors, f0, rows, 0, b, j, width, lanes, c, 0, c.size // GROUP, lanes,
         zeros, 0, -float("inf"),
     )  # fmt: skip
-
-
-@jit()
-def pad_rows(a, b, columns, width, i0, i1):
-    """Copy the rows i0 ... i1 - 1 of a to b, whose rows are longer: zeros follow."""
-    for i in range(i0, i1):
-        a_, b_ = a[i * columns : (i + 1) * columns], b[i * width : i * width + columns]
-        b_[:] = a_
-        b[i * width + columns : (i + 1) * width] = 0

@@ -180,9 +180,10 @@ def _panel_plain(
 
 
 @jit()
-def _neighbours_plain(
+def neighbours_plain(
     i0, i1, n, k_count, a, a0, places, b, b0, bk, c, c0, c_rows, add, bias, bias0, biased, floor
 ):
+    """Compute rows that lie side by side, without vectors; see `simd.make_tile`."""
     lowest = c.dtype.type(floor)
     for i in range(i0, i1):
         row = c0 + c_rows[i]
@@ -232,7 +233,7 @@ def _neighbours_called(
 BLOCK = (TILE_ROWS[-1], VECTOR_BYTES // 4) if VECTOR_BYTES else (1, 16)
 
 multiply_panel: Any = _panel_called if VECTOR_BYTES else _panel_plain
-multiply_neighbours: Any = _neighbours_called if VECTOR_BYTES else _neighbours_plain
+multiply_neighbours: Any = _neighbours_called if VECTOR_BYTES else neighbours_plain
 
 
 # --- rows ---------------------------------------------------------------------------------------

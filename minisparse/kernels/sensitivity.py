@@ -10,13 +10,11 @@ from minisparse.definitions import sensitivity as definition
 from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.jit import jit
-from minisparse.kernels.linear import share
+from minisparse.kernels.linear import matmul
 from minisparse.kernels.listed import (
     GROUP,
-    add_listed,
     group_of,
     lanes_of,
-    pad_rows,
     padded,
     step_of,
 )
@@ -24,56 +22,6 @@ from minisparse.kernels.threads import run, threads_for
 
 Array = Any
 _CHUNK = 16384  # numbers per task
-
-
-@jit(parallel=True)
-def _magnitude_product(x, m, b, c, inputs, columns, width, lanes, rows, factors, part, zeros):
-    """Fill c with |x|^T m; b is room for m with longer rows, the rest for each thread."""
-    threads, n = rows.shape
-    for t in prange(threads):
-        pad_rows(m, b, columns, width, t * n // threads, (t + 1) * n // threads)
-    for t in prange(threads):
-        rows_, factors_, part_ = rows[t], factors[t], part[t]
-        step = part_.size // GROUP
-        i0, i1 = share(inputs, t, threads, GROUP)
-        for i in range(i0, i1, GROUP):
-            few = min(GROUP, i1 - i)
-            count = _list_inputs(x, i, few, inputs, n, rows_, factors_)
-            for j in range(0, width, step):
-                wide = min(step, columns - j)
-                if few == GROUP and wide == step:  # it can stay where it is computed
-                    at = i * columns + j
-                    add_listed(
-                        count, factors_, 0, rows_, 0, b, j, width, lanes, c, at, columns, lanes,
-                        zeros, 0, -np.inf,
-                    )  # fmt: skip
-                    continue
-                group_of(factors_, 0, count, rows_, b, j, width, lanes, part_, zeros)
-                for r in range(few):
-                    at = (i + r) * columns + j
-                    c_, part_r = c[at : at + wide], part_[r * step : r * step + wide]
-                    c_[:] = part_r
-
-
-@jit()
-def _list_inputs(x, i, few, inputs, n, rows, factors):
-    """List the examples in which one of `few` inputs from i on is not zero, with their sizes."""
-    count = 0
-    for k in range(n):
-        x_, f_ = x[k * inputs + i : k * inputs + i + few], factors[count * GROUP :]
-        total = x.dtype.type(0)
-        if few == GROUP:  # of a length that the compiler knows
-            for r in range(GROUP):
-                f_[r] = abs(x_[r])
-                total += abs(x_[r])
-        else:
-            f_[:GROUP] = 0
-            for r in range(few):
-                f_[r] = abs(x_[r])
-                total += abs(x_[r])
-        rows[count] = k
-        count += total != 0
-    return count
 
 
 @jit(parallel=True)
@@ -164,25 +112,10 @@ def _pull(w, s, c, strength):
 
 
 def magnitude_product(x: Array, m: Array) -> Array:
-    """Compute what `definitions.sensitivity.magnitude_product` defines.
-
-    Zeros of x are skipped, whatever they would meet.
-    """
+    """Compute what `definitions.sensitivity.magnitude_product` defines."""
     definition.check_magnitudes(x, m)
     x, m = same_numbers(x, m)
-    (n, inputs), columns, dtype = x.shape, m.shape[1], m.dtype
-    if 0 in (n, inputs, columns):
-        return np.zeros((inputs, columns), dtype)
-    width, step = padded(columns, dtype), step_of(dtype)
-    c = empty((inputs, columns), dtype)
-    threads = threads_for(n * inputs * columns)
-    run(
-        threads, _magnitude_product,
-        flat(x), flat(m), empty((n * width,), dtype), c.reshape(-1), inputs, columns, width,
-        lanes_of(dtype), np.empty((threads, n), np.int64), np.empty((threads, n * GROUP + GROUP), dtype),
-        np.empty((threads, GROUP * step), dtype), np.zeros(GROUP, dtype),
-    )  # fmt: skip
-    return c
+    return matmul(np.abs(x, out=empty(x.shape, x.dtype)).T, m)
 
 
 def gated_magnitudes(g: Array, w: Array, y: Array, above: Array | None = None) -> Array:

@@ -22,6 +22,7 @@ import numpy as np
 from numba import from_dtype, types
 
 from minisparse.kernels.jit import jit
+from minisparse.kernels.product import neighbours_plain
 from minisparse.kernels.simd import VECTOR_BYTES, make_tile
 from minisparse.kernels.simd_panel import PLAIN_LANES
 from minisparse.kernels.symbol import Symbol
@@ -48,44 +49,25 @@ if VECTOR_BYTES:
 
 @jit()
 def _tile(
-    r, n, count, a, a0, steps, b, b0, bk, c, c0, c_rows, add, bias, bias0, biased, floor
+    i0, i1, n, count, a, a0, steps, b, b0, bk, c, c0, c_rows, add, bias, bias0, biased, floor
 ):  # fmt: skip
-    """Compute rows r ... ROWS - 1 of a group for n columns."""
+    """Compute n columns of a group's rows i0 ... i1 - 1."""
     lanes = VECTOR_BYTES // c.itemsize
     if _VECTORS == 4 and n > 3 * lanes:
-        _tile_4(r, ROWS, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
+        _tile_4(i0, i1, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
                 c, c0, c_rows, add, bias, bias0, biased, floor)  # fmt: skip
     elif _VECTORS == 4 and n > 2 * lanes:
-        _tile_3(r, ROWS, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
+        _tile_3(i0, i1, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
                 c, c0, c_rows, add, bias, bias0, biased, floor)  # fmt: skip
     elif n > lanes:
-        _tile_2(r, ROWS, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
+        _tile_2(i0, i1, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
                 c, c0, c_rows, add, bias, bias0, biased, floor)  # fmt: skip
     else:
-        _tile_1(r, ROWS, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
+        _tile_1(i0, i1, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
                 c, c0, c_rows, add, bias, bias0, biased, floor)  # fmt: skip
 
 
-@jit()
-def _tile_plain(
-    r, n, count, a, a0, steps, b, b0, bk, c, c0, c_rows, add, bias, bias0, biased, floor
-):  # fmt: skip
-    lowest = c.dtype.type(floor)
-    for i in range(r, ROWS):
-        row = c0 + c_rows[i]
-        c_ = c[row : row + n]
-        for j in range(n):
-            c_[j] = (c_[j] if add else 0) + (bias[bias0 + j] if biased else 0)
-        for k in range(count):
-            row = b0 + steps[2 * k + 1] * bk
-            factor, b_ = a[a0 + i + steps[2 * k]], b[row : row + n]
-            for j in range(n):
-                c_[j] += factor * b_[j]
-        for j in range(n):
-            c_[j] = lowest if c_[j] < lowest else c_[j]  # noqa: FURB136 (a NaN stays)
-
-
-_compute: Any = _tile if VECTOR_BYTES else _tile_plain
+_compute: Any = _tile if VECTOR_BYTES else neighbours_plain
 
 
 @jit()
@@ -176,7 +158,7 @@ def _multiply(
                 )
                 for j in range(j_from, j_to, width):
                     _compute(
-                        i - low, min(width, j_to - j), count, given, at, steps, b, b1 + j, bk,
+                        i - low, ROWS, min(width, j_to - j), count, given, at, steps, b, b1 + j, bk,
                         c, c0 + j, c_rows[low:], k0 > 0, bias, j, k0 == 0 and bias.size > 0, lowest,
                     )  # fmt: skip
     return True

@@ -47,13 +47,17 @@ class MaskedTraining(Method):
 
     def mask(self) -> Mask:
         """Return the present mask."""
+        return self._held()
+
+    def _held(self) -> Mask:
+        """Return the mask that is held, of which `mask` of a subclass may return a part."""
         if self._mask is None:
             raise RuntimeError("the method is not attached to a model yet")
         return self._mask
 
     def tighten(self, mask: Mask) -> None:
         """Keep from now on only what `mask` keeps too."""
-        self._mask = self.mask() & mask
+        self._mask = self._held() & mask
         self.hold()
 
     def set_mask(self, mask: Mask, *, fresh: bool = True) -> None:
@@ -75,7 +79,7 @@ class MaskedTraining(Method):
         ValueError
             A mask for other parameters.
         """
-        before = self.mask()
+        before = self._held()
         if mask.shapes() != before.shapes():
             raise ValueError(f"expected a mask for {before.shapes()}, got {mask.shapes()}")
         self._mask = mask
@@ -100,12 +104,12 @@ class MaskedTraining(Method):
         self.hold()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the mask."""
-        return dict(self.mask().items())
+        """Return the mask that is held."""
+        return dict(self._held().items())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the mask."""
-        mask, own = Mask(state), self.mask()
+        mask, own = Mask(state), self._held()
         if mask.shapes() != own.shapes():
             raise ValueError(f"this state belongs to another model: {mask}, expected {own}")
         self._mask = mask

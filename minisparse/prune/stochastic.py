@@ -231,6 +231,11 @@ class StochasticPruning(MaskedTraining):
     Every epoch leaves its counts in the history: ``weights_left`` (of the treated parameters) and
     ``nodes_left_LAYER`` for each hidden layer (see nodes.py).
 
+    Each step takes one key of 64 bits for each parameter from the run's rng; the uniform numbers u
+    of `zeroed` are computed from it where they are compared (`minisparse.definitions.philox`), the
+    same with and without a compiler, on any number of threads, and on a GPU.  p may round otherwise
+    there, which changes a draw in millions.
+
     What is zeroed loses its optimizer state.  With momentum a weight otherwise gathers speed below
     the threshold.  With Adam a fresh state makes the first step about 3 eta, whatever the gradient.
 
@@ -281,14 +286,12 @@ class StochasticPruning(MaskedTraining):
         self.sigma, self.form, self.stop, self.count_nodes = sigma, form, stop, count_nodes
         self._probability = form if callable(form) else FORMS[form].probability
         self._parameters: dict[str, Parameter] = {}
-        self._uniform = np.empty(0, np.float32)
         self._hidden: list[HiddenUnits] | None = None
 
     def attach(self, model: Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
-        """Find the parameters, and make room for a random number per weight of the largest."""
+        """Find the parameters to treat."""
         super().attach(model, optimizer, rng)
         self._parameters = prunable(model, self.names)
-        self._uniform = np.empty(max(p.size for p in self._parameters.values()), np.float32)
         self._hidden = None
 
     def sigma_at(self, t: float, name: str) -> float:
@@ -309,12 +312,13 @@ class StochasticPruning(MaskedTraining):
     def _zero(self, run: Run, p: Parameter, sigma: float) -> None:
         if sigma == 0:
             return
-        u = self._uniform[: p.size]
-        run.rng.random(out=u, dtype=np.float32)
+        key = int(run.rng.integers(1 << 64, dtype=np.uint64))
         with p.writing() as w:
-            u = array_module(w).asarray(u, dtype=w.dtype).reshape(w.shape)
             state = run.optimizer.state_of(p) if run.optimizer.slots else []
-            kernel("zero_at_random", w)(self._probability(w, sigma), u, w, *state)  # see `zeroed`
+            if self.form == "gaussian":  # p and `zeroed` in one pass
+                kernel("zero_gaussian", w)(sigma, key, w, *state)
+            else:
+                kernel("zero_at_random", w)(self._probability(w, sigma), key, w, *state)
 
     def after_epoch(self, run: Run) -> None:
         """Count what is left."""
@@ -327,7 +331,7 @@ class StochasticPruning(MaskedTraining):
 
     def mask(self) -> Mask:
         """Return what is not zero now, within what was kept when zeroing ended."""
-        held = super().mask()
+        held = self._held()
         return held & Mask.of_nonzeros(self.model, list(held))
 
 

@@ -67,7 +67,26 @@ def test_everybody_computes_the_same(variant, monkeypatch):
         assert disagreement(ours, job.digest()) is None, peer
 
 
-def test_multiply_adds_are_those_of_the_papers():
+WINDOWS = [
+    *((n, k, True) for n in (1, 2, 3, 4, 9) for k in (1, 3, 5)),
+    *((n, k, False) for n in (1, 2, 3, 4, 9) for k in (1, 3, 5) if k <= n),
+]
+
+
+@pytest.mark.parametrize(("size", "kernel", "same"), WINDOWS)
+def test_only_what_lies_within_the_image_is_multiplied(size, kernel, same):
+    padding = kernel // 2 * same
+    places = range(size + 2 * padding - kernel + 1)
+    inside = [(i, k) for i in places for k in range(kernel) if 0 <= i + k - padding < size]
+    assert growth.taps(size, kernel, same) == len(inside)
+    layer = ("conv", kernel, 2, 5, same)
+    done, shape = growth.follow([layer], (size, 9, 2))
+    assert done == len(inside) * growth.taps(9, kernel, same) * 2 * 5
+    assert shape == (len(places), 9 if same else 10 - kernel, 5)
+
+
+def test_multiply_adds_are_those_of_the_papers_which_count_the_padding(monkeypatch):
+    monkeypatch.setattr(growth, "taps", lambda n, k, same: k * (n if same else n - k + 1))
     vgg, resnet = growth.find("vgg16", "32x32x3"), growth.find("resnet20", "32x32x3")
     of_vgg = growth.follow(vgg.layers, vgg.shape)
     assert of_vgg[1] == (10,)

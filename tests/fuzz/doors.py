@@ -167,10 +167,13 @@ def all_doors():
         Door("batches", _batches, lambda: {
             "split": split(), "size": 5, "rng": _rng(), "normalize": (0.5, 0.5), "drop_last": True,
             "dtype": np.float32, "start": 0}),
+        Door("Augmentation", data.Augmentation, lambda: {"shift": 2, "flip": True}),
+        Door("Augmentation()", data.Augmentation(2), lambda: {
+            "images": split().images, "rng": _rng()}),
         Door("train", _train, lambda: dict(
             zip(("model", "optimizer"), _with_optimizer(), strict=True), split=split(), epochs=1,
             rng=_rng(), batch_size=6, methods=[], validation=split(5), evaluate_every=1,
-            normalize="unit", schedule=schedules.constant())),
+            normalize="unit", augment=data.Augmentation(1), schedule=schedules.constant())),
         Door("evaluate", evaluate, lambda: {
             "model": net(), "split": split(), "batch_size": 5, "normalize": "unit"}),
         Door("magnitude_mask", magnitude.magnitude_mask, lambda: {

@@ -424,6 +424,19 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, stop):
     assert a.rng.bit_generator.state == b.rng.bit_generator.state
 
 
+def test_what_is_zero_before_the_end_of_zeroing_is_not_held_when_a_run_goes_on():
+    method = StochasticPruning(SIGMA, stop=2)
+    run = fit(method, epochs=1)
+    assert method.mask().sparsity > 0.3
+    assert all(m.all() for m in method.state_dict().values())
+    for _ in range(12):
+        after_step(run)  # to the end of zeroing
+    after_step(run)
+    assert {n: m.tolist() for n, m in method.state_dict().items()} == {
+        n: m.tolist() for n, m in method.mask().items()
+    }
+
+
 # ---- settings -----------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ more the weights that are protected are protected from what would do them good, 
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen, matched
@@ -95,6 +96,12 @@ def _sentence(results: Results) -> str:
     return f"Test error at equal compression, by dose and identity: {', '.join(parts)}."
 
 
+def _draw(results: Results, path: Path) -> None:
+    from minisparse.experiments import plots_dose  # Matplotlib: only when something is drawn
+
+    plots_dose.draw(results, path, TARGETS, DOSES)
+
+
 EXPERIMENT = Experiment(
     id=ID,
     title="Dose and identity of the sensitivity, LeNet-300-100 on MNIST",
@@ -104,6 +111,7 @@ EXPERIMENT = Experiment(
     minutes=1.5 * len(ROWS),
     rows=ROWS,
     sentence=_sentence,
+    figure=_draw if _CHOSEN else None,
     seeds=5,
     quick_minutes=0.1 * len(ROWS),
     claims=_claims(),

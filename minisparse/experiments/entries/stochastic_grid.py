@@ -9,6 +9,7 @@ make of sigma meets what L2 has left of the weights, so along a diagonal.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -98,6 +99,19 @@ def _sentence(results: Results) -> str:
     return f"Held-out error beside that of the dense network: {'; '.join(parts)}."
 
 
+def _draw(results: Results, path: Path) -> None:
+    from minisparse.experiments import plots_grid  # Matplotlib: only when something is drawn
+
+    maps = {
+        net: (
+            f"{net}, dense",
+            {(s, l2): name(net, s, l2) for l2 in STRENGTHS for s in SIGMAS if s or l2},
+        )
+        for net in WIDTHS
+    }
+    plots_grid.draw(results, path, maps, SIGMAS, STRENGTHS)
+
+
 EXPERIMENT = Experiment(
     id=ID,
     title="Stochastic pruning beside L2, errors on held-out images of MNIST",
@@ -107,6 +121,7 @@ EXPERIMENT = Experiment(
     minutes=2.5 * len(ROWS),
     rows=ROWS,
     sentence=_sentence,
+    figure=_draw,
     seeds=3,
     quick_minutes=0.05 * len(ROWS),
     details=details,
