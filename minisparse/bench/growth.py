@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from minisparse import data
+
 Layer = tuple[Any, ...]
 _SEED = 30
 
@@ -37,6 +39,8 @@ class Variant:
     training : bool
         A training step; otherwise forward, and backward from a given gradient to inputs and
         parameters.
+    digits : bool
+        Of MNIST, four of five of whose pixels are 0; otherwise noise, which favours nobody.
     """
 
     case: str
@@ -45,6 +49,7 @@ class Variant:
     shape: tuple[int, ...]
     batch: int
     training: bool = False
+    digits: bool = False
 
 
 def _conv(kernel: int, c_in: int, c_out: int, size: int, same: bool = True) -> Variant:
@@ -53,12 +58,12 @@ def _conv(kernel: int, c_in: int, c_out: int, size: int, same: bool = True) -> V
     return Variant("conv", name, [layer], (size, size, c_in), 100)
 
 
-def _perceptron(*widths: int, batch: int, name: str = "") -> Variant:
+def _perceptron(*widths: int, batch: int, name: str = "", digits: bool = False) -> Variant:
     layers: list[Layer] = []
     for i, (n, m) in enumerate(itertools.pairwise(widths)):
         layers += [("relu",)] * (i > 0) + [("linear", n, m)]
-    name = name or "-".join(map(str, widths))
-    return Variant("mlp", f"{name}, batch {batch}", layers, widths[:1], batch, training=True)
+    name = (name or "-".join(map(str, widths))) + digits * ", digits"
+    return Variant("mlp", f"{name}, batch {batch}", layers, widths[:1], batch, True, digits)
 
 
 def _vgg16() -> list[Layer]:
@@ -104,6 +109,7 @@ VARIANTS = (
     ),
     Variant("relu", "6.5 M numbers", [("relu",)], (32, 32, 64), 100),
     *(_perceptron(784, 300, 100, 10, batch=b) for b in (10, 100, 1000)),
+    _perceptron(784, 300, 100, 10, batch=100, digits=True),
     _perceptron(784, 1000, 1000, 10, batch=100),
     _perceptron(784, 2048, 2048, 2048, 10, batch=128),
     _perceptron(784, *[256] * 10, 10, batch=100, name="784-10 x 256-10"),
@@ -150,8 +156,12 @@ def weights(variant: Variant) -> dict[str, np.ndarray]:
 
 
 def inputs(variant: Variant) -> tuple[np.ndarray, np.ndarray]:
-    """Return a batch of noise and, in training, its labels."""
+    """Return a batch and, in training, its labels."""
     rng = np.random.default_rng(_SEED + 1)
+    if variant.digits:
+        split = data.load("mnist").train
+        x, labels = next(data.batches(split, variant.batch, rng))
+        return x.reshape(variant.batch, *variant.shape), labels
     x = rng.standard_normal((variant.batch, *variant.shape), dtype=np.float32)
     return x, rng.integers(0, 10, variant.batch)
 

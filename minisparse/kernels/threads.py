@@ -34,8 +34,10 @@ free_in_forks(global_compiler_lock)
 _take_turns = True  # until Numba has chosen its threads, and they are not "workqueue"
 
 _TRIES, _AGAIN = 4, 2  # calls on one thread and on all, at the beginning and later
-_LOOK_AGAIN = 400  # calls later; or, where it was close
-_LOOK_SOON = 50
+_LOOK_FIRST = 16  # calls later: threads that have just begun may share a core for some tenths of a second
+_LATER = 4  # times as many calls when the answer was the same, up to
+_LOOK_AGAIN = 400
+_LOOK_SOON = 50  # or, where it was close
 _CLOSE = 1.25  # times the other's time
 _GAIN = 0.95  # all threads must need less than this share of one thread's time
 _GROWN = 1.33  # and where their time has grown like this, somebody came: look again at once
@@ -58,7 +60,8 @@ class Choice:
         self._plan: list[int] = [1, most] * _TRIES  # from its end
         self._seen: dict[int, list[float]] = {1: [], most: []}
         self._warm = False  # the first call may compile
-        self._expected, self._calls, self._again = 0.0, 0, _LOOK_AGAIN
+        self._expected, self._calls, self._again = 0.0, 0, _LOOK_FIRST
+        self._patience = 0  # calls until the next look, if it is not close
         self._recent: list[float] = []
 
     def report(self, threads: int, seconds: float) -> None:
@@ -79,9 +82,16 @@ class Choice:
 
     def _decide(self) -> None:
         one, most = (sorted(s)[len(s) // 4] for s in (self._seen[1], self._seen[self.most]))
-        self._best = self.most if most < _GAIN * one else 1
+        best = self.most if most < _GAIN * one else 1
+        if most > _HOPELESS * one:
+            self._patience = _LOOK_AGAIN
+        elif self._patience and best == self._best:
+            self._patience = min(_LATER * self._patience, _LOOK_AGAIN)
+        else:
+            self._patience = _LOOK_FIRST
+        self._best = best
         close = max(one, most) < _CLOSE * min(one, most)
-        self._again = _LOOK_SOON if close else _LOOK_AGAIN
+        self._again = min(self._patience, _LOOK_SOON) if close else self._patience
         self._plan = []
         self._expected, self._calls = min(one, most), 0
         self._seen = {1: [], self.most: []}

@@ -99,7 +99,6 @@ class GatePenalty(Op):
     """R = sum_g P_g c_g of a layer, as the module's docstring says."""
 
     saves = (0, 1)
-    joint = True
 
     def __init__(self, axes: tuple[int, ...], l0: float, decay: float, law: Law) -> None:
         self.axes, self.l0, self.decay, self.law = axes, l0, decay, law
@@ -120,8 +119,8 @@ class GatePenalty(Op):
             p, c = self._parts(log_alpha.array, w.array)
             g = grad.array
             slope = g * p * (1 - p) * c
-            if not self.wants[1] or not self.decay:
-                return wrap(slope), lambda: wrap(array_module(w.array).zeros_like(w.array))
+            if not self.decay:
+                return wrap(slope), None  # of the weights; zeros would have to be added
             factor = (g * self.decay * p).reshape(_kept(w.shape, self.axes))
             return wrap(slope), lambda: wrap(factor * w.array)
         p = hc.prob_nonzero(log_alpha, self.law)

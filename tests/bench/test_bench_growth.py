@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minisparse import cli, kernels
-from minisparse.bench import command, growth, machine
+from minisparse.bench import command, growth, machine, running
 from minisparse.bench.agreement import disagreement
 from minisparse.bench.cases import CASES, Task
 from minisparse.bench.figure import draw
@@ -108,9 +108,19 @@ def test_shapes_of_weights_are_those_of_the_layers():
 def test_growing_cases_have_the_sizes_that_were_agreed_upon():
     names = {case: [v.name for v in growth.variants(case)] for case in CASES}
     assert len(names["conv"]) == 7
-    assert len(names["mlp"]) == 6
+    assert len(names["mlp"]) == 7
     for case in ("conv", "batchnorm", "relu", "mlp", "vgg16", "resnet20"):
         assert [t.variant for t in CASES[case].tasks()] == names[case]
+
+
+def test_digits_are_mostly_black_and_so_have_no_share_of_the_peak():
+    (digits,) = (v for v in growth.VARIANTS if v.digits)
+    x, labels = growth.inputs(digits)
+    assert x.shape == (100, 784)
+    assert x.dtype == np.float32
+    assert 0.15 < np.mean(x != 0) < 0.25
+    assert set(labels) == set(range(10))
+    assert running._work({"case": "mlp", "variant": digits.name}) == (0, 0)
 
 
 # ---- methods ------------------------------------------------------------------------------------

@@ -181,6 +181,21 @@ def test_where_it_is_close_it_is_soon_looked_at_again():
     assert choice.threads == 2
 
 
+def test_threads_that_share_a_core_when_they_begin_are_soon_tried_again():
+    choice = threads.Choice(2)
+    call_many_times(choice, {1: 1.0, 2: 1.0}, 12)
+    assert choice.threads == 1
+    call_many_times(choice, {1: 1.0, 2: 0.6}, 20)
+    assert choice.threads == 2
+
+
+def test_a_look_is_rarer_when_the_last_ones_changed_nothing():
+    choice, seconds = threads.Choice(2), {1: 1.0, 2: 1.5}
+    tried = [call_many_times(choice, seconds, 500)[2] for _ in range(3)]
+    assert tried[0] > tried[1] >= tried[2]
+    assert tried[2] <= 4
+
+
 def test_threads_that_wait_for_each_other_are_hardly_tried():
     choice = threads.Choice(2)
     assert call_many_times(choice, {1: 1.0, 2: 30.0}, 1000)[2] <= 5
