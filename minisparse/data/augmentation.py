@@ -1,6 +1,5 @@
 """Another view of each image whenever it is trained on: moved by some pixels, and mirrored or not."""
 
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +44,13 @@ class Augmentation:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.shift, bool) or not hasattr(self.shift, "__index__"):
+        if isinstance(self.shift, bool) or not isinstance(self.shift, int | np.integer):
             raise TypeError(f"shift, in pixels, is a whole number >= 0, got {self.shift!r}")
         if self.shift < 0:
             raise ValueError(f"shift, in pixels, is a whole number >= 0, got {self.shift}")
         if not isinstance(self.flip, bool | np.bool_):
             raise TypeError(f"flip is True or False, got {self.flip!r}")
-        object.__setattr__(self, "shift", operator.index(self.shift))
+        object.__setattr__(self, "shift", int(self.shift))
         object.__setattr__(self, "flip", bool(self.flip))
 
     @door

@@ -180,6 +180,7 @@ def test_a_generator_of_its_own_is_refused_where_a_run_could_not_be_resumed(tmp_
     [
         ({"shift": -1}, ValueError, "shift, in pixels, is a whole number >= 0, got -1"),
         ({"shift": 1.5}, TypeError, "shift, in pixels, is a whole number >= 0, got 1.5"),
+        ({"shift": np.array([1])}, TypeError, "shift, in pixels, is a whole number >= 0, got array"),
         ({"shift": True}, TypeError, "shift, in pixels, is a whole number >= 0, got True"),
         ({"flip": "yes"}, TypeError, "flip is True or False, got 'yes'"),
         ({"flip": 0.5}, TypeError, "flip is True or False, got 0.5"),
