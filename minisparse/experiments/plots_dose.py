@@ -6,7 +6,7 @@ from typing import Any
 
 from minisparse.drawing import BLACK, COLOURS, drawing
 from minisparse.experiments.intervals import paired
-from minisparse.experiments.results import Results, find_row
+from minisparse.experiments.results import Results, find_row, title
 
 _COLOUR = {"real": COLOURS[0], "shuffled": COLOURS[1], "mean": COLOURS[2]}
 _MARKER = {"real": "o", "shuffled": "s", "mean": "^"}
@@ -29,9 +29,11 @@ def draw(results: Results, path: Path, targets: Sequence[int], doses: Sequence[i
         for ax, target in zip(axes, targets, strict=True):
             panel(ax, results, target, doses)
         axes[0].set_ylabel("test error - that of c = 0, points")
-        axes[0].legend(loc="upper left")
-        quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""
-        figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right center")
+        figure.suptitle(title(results), x=0.01, ha="left", fontsize=11)
+        caption = "Means of the differences seed by seed, and their 95 % intervals."
+        figure.supxlabel(caption, x=0.01, ha="left", fontsize=9)
 
 
 def panel(ax: Any, results: Results, target: int, doses: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from minisparse.drawing import COLOURS, drawing
-from minisparse.experiments.results import Results, seeds_of_rows
+from minisparse.experiments.results import Results, seeds_of_rows, title
 
 
 def flops(results: Results, path: Path) -> None:
@@ -86,6 +86,5 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _caption(figure: Figure, results: Results, text: str) -> None:
-    quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""
-    figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(title(results), x=0.01, ha="left", fontsize=11)
     figure.supxlabel(fill(text, 120), x=0.01, ha="left", fontsize=9)

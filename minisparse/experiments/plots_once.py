@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from minisparse.drawing import BLACK, COLOURS, GREY, drawing
-from minisparse.experiments.results import Results
+from minisparse.experiments.results import Results, title
 
 TIMES = ("at once", "trained on")
 _DASHED = ", its mask alone"
@@ -18,8 +18,7 @@ def draw(results: Results, path: Path) -> None:
         for ax, time in zip(axes, TIMES, strict=True):
             panel(ax, rows, time)
             ax.set_title({"at once": "right after the pruning"}.get(time, time), fontsize=10)
-        quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""
-        figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(title(results), x=0.01, ha="left", fontsize=11)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center")
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from minisparse.drawing import BLACK, COLOURS, GREY, drawing
 from minisparse.experiments.recipes.speed import NETS, UNITS, WEIGHTS, curve
-from minisparse.experiments.results import Results, find_row
+from minisparse.experiments.results import Results, find_row, title
 from minisparse.machine import BUSY
 
 
@@ -52,13 +52,12 @@ def draw(results: Results, path: Path) -> None:
             axes.set_xlabel("compression, weights / nonzero\nweights (log scale)")
         handles, labels = panels[0, 0].get_legend_handles_labels()
         _limit(panels[0, 0], results, batches)
-        quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""
         figure.legend(
             handles,
             labels,
             loc="outside upper left",
             ncols=min(3, len(batches)),
-            title=results["title"] + quick,
+            title=title(results),
             title_fontsize=11,
             alignment="left",
         )

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from minisparse.drawing import BLACK, COLOURS, GREY, drawing
-from minisparse.experiments.results import Results
+from minisparse.experiments.results import Results, title
 
 # colour by target; marker by what goes
 _COLOUR = {"small": COLOURS[1], "random": COLOURS[2], "large": COLOURS[0]}
@@ -21,8 +21,7 @@ def draw(results: Results, path: Path) -> None:
     rows = results["rows"]
     with drawing(path, width=10.5, height=5.2, ncols=2, sharey=False) as (figure, (left, right)):
         floor = panels(left, right, rows)
-        quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""
-        figure.suptitle(results["title"] + quick, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(title(results), x=0.01, ha="left", fontsize=11)
         caption = (
             "Stability: accuracy right after an event over the one before it, on images that are "
             "not trained on. All arms that prune end with 85 % fewer parameters. Colours and markers "

@@ -16,6 +16,12 @@ def find_row(results: Results, name: str) -> dict[str, Any]:
     raise KeyError(f"no row {name!r} in {[row['name'] for row in results['rows']]}")
 
 
+def title(results: Results) -> str:
+    """Return what stands above a figure."""
+    quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""
+    return f"{results['title']}{quick}"
+
+
 def read(path: Path) -> Results:
     """Read a results.json.
 

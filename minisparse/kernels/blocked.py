@@ -27,6 +27,7 @@ from minisparse.kernels.jit import jit
 from minisparse.kernels.product import DEPTH as FEW_ROWS_DEPTH
 from minisparse.kernels.product import (
     PANEL,
+    cut,
     multiply_neighbours,
     multiply_one_row,
     multiply_panel,
@@ -212,8 +213,7 @@ def _multiply(
     if length <= DEPTH:
         q_step, k_step = max(1, min(q_count, DEPTH // length)), length
     else:
-        pieces = (length + DEPTH - 1) // DEPTH
-        q_step, k_step = 1, (length + pieces - 1) // pieces
+        q_step, k_step = 1, cut(length, DEPTH)
     alone = i1 - i0 <= ROWS  # then every panel is used once, and all lie in the same place
     a_room = room.size - (ROWS + _APART) * (DEPTH + _APART)
     for j_from in range(j0, j1, COLUMNS):

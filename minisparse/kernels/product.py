@@ -243,17 +243,26 @@ multiply_neighbours: Any = _neighbours_called if VECTOR_BYTES else neighbours_pl
 DEPTH = 400  # steps of the sum at a time: a panel of b is then at most 100 KiB
 
 
+@jit()
+def cut(length, depth):
+    """Return how many steps of a sum make a piece: at most `depth`, and all pieces are alike.
+
+    Every product cuts its sums with this; another cut would have other bits.
+    """
+    pieces = (length + depth - 1) // depth
+    return (length + pieces - 1) // pieces
+
+
 def _multiply_rows(
     i0, i1, n, q_count, k_count, a, a0, a_rows, aq, ak, b, b0, bq, bk, c, c0, c_rows,
     add, bias, floor,
 ):  # fmt: skip
     width = PANEL * VECTOR_BYTES // c.itemsize
-    pieces = (q_count * k_count + DEPTH - 1) // DEPTH  # all alike
     if k_count <= DEPTH:
+        pieces = (q_count * k_count + DEPTH - 1) // DEPTH
         q_step, k_step = (q_count + pieces - 1) // pieces, k_count
     else:
-        pieces = (k_count + DEPTH - 1) // DEPTH
-        q_step, k_step = 1, (k_count + pieces - 1) // pieces
+        q_step, k_step = 1, cut(k_count, DEPTH)
     for q in range(0, q_count, q_step):
         q_some = min(q_step, q_count - q)
         for k in range(0, k_count, k_step):

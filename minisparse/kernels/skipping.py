@@ -22,7 +22,7 @@ import numpy as np
 from numba import from_dtype, types
 
 from minisparse.kernels.jit import jit
-from minisparse.kernels.product import neighbours_plain
+from minisparse.kernels.product import cut, neighbours_plain
 from minisparse.kernels.simd import VECTOR_BYTES, make_tile
 from minisparse.kernels.simd_panel import PLAIN_LANES
 from minisparse.kernels.symbol import Symbol
@@ -176,14 +176,13 @@ def multiply_skipping(
     """Compute a block of a matrix product if most of its first factor is 0; tell whether it was done.
 
     The arguments are those of `blocked.multiply_part`; sums are cut into pieces of at most `depth`
-    steps, all alike.
+    steps.
     """
     if (i1 - i0) * (j1 - j0) * k < _WORTH:
         return False
-    pieces = (k + depth - 1) // depth
     return _call((
         np.int64(i0), np.int64(i1), np.int64(j0), np.int64(j1), np.int64(k),
-        np.int64((k + pieces - 1) // pieces), a, np.int64(a0), places, np.int64(a_step),
+        np.int64(cut(k, depth)), a, np.int64(a0), places, np.int64(a_step),
         np.bool_(neighbours), b, np.int64(b0), np.int64(bk), c, np.int64(c0), c_rows,
         bias, np.float64(floor),
     ))  # fmt: skip

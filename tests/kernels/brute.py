@@ -1,13 +1,48 @@
 """Convolution and pooling by hand, one number at a time; and what the tests of kernels share."""
 
+import os
+import platform
+import subprocess
+import sys
 from itertools import product
 
+import llvmlite.binding
 import numpy as np
 import pytest
 
 from minisparse import definitions, kernels
 
 BOTH = pytest.mark.parametrize("home", [kernels, definitions], ids=["compiled", "definition"])
+
+
+# What Numba compiles for, in a process of its own: each a dict of variables.
+HASWELL = {
+    "NUMBA_CPU_NAME": "haswell",
+    "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+sse4.2,+popcnt",
+}
+NO_VECTORS = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+NO_JIT = {"NUMBA_DISABLE_JIT": "1"}
+_X86 = platform.machine().lower() in ("x86_64", "amd64")
+_HOST = llvmlite.binding.get_host_cpu_features() if _X86 else {}
+
+
+def assert_right_on(settings, code):
+    """Run a program that can import the tests of kernels, and that prints "right" at its end."""
+    if settings is HASWELL and not _HOST.get("avx2"):
+        pytest.skip("needs an x86 CPU with AVX2")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={
+            **os.environ,
+            **settings,
+            "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.stdout.strip() == "right", done.stderr
 
 
 def brute_conv2d(x, w, stride, padding):

@@ -1,21 +1,12 @@
-import os
-import platform
-import subprocess
-import sys
-
-import llvmlite.binding
 import numpy as np
 import pytest
-from brute import BOTH, brute_conv2d, run_elsewhere
+from brute import BOTH, HASWELL, NO_JIT, assert_right_on, brute_conv2d, run_elsewhere
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minisparse import definitions, kernels
 from minisparse.definitions.csr import layer_table, padded_bias
 from minisparse.kernels import csr, csr_conv, csr_values
-
-X86 = platform.machine().lower() in ("x86_64", "amd64")
-HOST = llvmlite.binding.get_host_cpu_features() if X86 else {}
 
 
 def compress(m, block=1):
@@ -283,30 +274,9 @@ print("right")
 """
 
 
-NO_JIT = {"NUMBA_DISABLE_JIT": "1"}
-HASWELL = {
-    "NUMBA_CPU_NAME": "haswell",
-    "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+sse4.2,+popcnt",
-}
-
-
 @pytest.mark.parametrize(("width", "settings"), [(0, NO_JIT), (32, HASWELL)])
 def test_other_vectors(width, settings):
-    if width and not HOST.get("avx2"):
-        pytest.skip("needs an x86 CPU with AVX2")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ON_ANOTHER_CPU.format(width=width)],
-        env={
-            **os.environ,
-            **settings,
-            "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.stdout.strip() == "right", done.stderr
+    assert_right_on(settings, ON_ANOTHER_CPU.format(width=width))
 
 
 def test_read_only_and_writeable_arguments_share_one_compilation():

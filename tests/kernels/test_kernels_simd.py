@@ -1,13 +1,8 @@
 """The same results on CPUs with other vectors than this one's, and on those with none."""
 
-import os
-import platform
-import subprocess
-import sys
-
-import llvmlite.binding
 import numpy as np
 import pytest
+from brute import HASWELL, NO_VECTORS, assert_right_on
 
 from minisparse import kernels
 
@@ -41,23 +36,10 @@ for x_shape, w_shape, padding in [((2, 9, 8, 3), (3, 3, 3, 21), (1, 0)),
 print("right")
 """
 
-X86 = platform.machine().lower() in ("x86_64", "amd64")
-HOST = llvmlite.binding.get_host_cpu_features() if X86 else {}
-AVX2 = "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+sse4.2,+popcnt"
 
-
-@pytest.mark.skipif(not HOST.get("avx2"), reason="needs an x86 CPU with AVX2")
-@pytest.mark.parametrize(("width", "cpu", "features"), [(32, "haswell", AVX2), (0, "generic", "")])
-def test_other_cpus(width, cpu, features):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", EVERY_KERNEL.format(width=width)],
-        env={**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.stdout.strip() == "right", done.stderr
+@pytest.mark.parametrize(("width", "settings"), [(32, HASWELL), (0, NO_VECTORS)])
+def test_other_cpus(width, settings):
+    assert_right_on(settings, EVERY_KERNEL.format(width=width))
 
 
 def test_read_only_and_writeable_arguments_share_one_compilation():
