@@ -10,6 +10,7 @@ from minisparse.kernels.arguments import flat, same_numbers
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.csr_panel import VECTORS, lanes_of, one_sample, panels, panels_on_threads
 from minisparse.kernels.csr_values import values_grad
+from minisparse.kernels.simd import VECTOR_BYTES
 from minisparse.kernels.threads import run, threads_for
 
 Array = Any
@@ -70,6 +71,8 @@ def _run_chain(x: Array, packed: definition.Packed, ends: tuple[int, int, int]) 
     count = -(-n // width)
     threads = min(threads_for(n * packed[1].size), count)
     scratch = empty((max(threads, 1), 2, most * width), x.dtype)
+    if not VECTOR_BYTES:  # lanes without a sample are computed too, and Python warns of what is there
+        scratch[...] = 0
     args = flat(x), n, *packed, y.reshape(-1)
     if threads <= 1:
         panels(*args, scratch[0, 0], scratch[0, 1], width, 0, count)

@@ -279,6 +279,31 @@ def test_other_vectors(width, settings):
     assert_right_on(settings, ON_ANOTHER_CPU.format(width=width))
 
 
+LARGE_GARBAGE = """
+import numpy as np
+from test_kernels_csr import compress, draw_sparse
+from minisparse import kernels
+from minisparse.kernels import csr, csr_conv
+def empty(shape, dtype):
+    return np.full(shape, np.finfo(dtype).max, dtype)
+for file in (csr, csr_conv):
+    file.empty = empty
+rng = np.random.default_rng(0)
+x, m = rng.standard_normal((21, 10)).astype(np.float32), draw_sparse(rng, (10, 6), 0.4, np.float32)
+for block in (1, 4):
+    np.testing.assert_allclose(
+        kernels.sparse_linear(x, *compress(100 * m, block), 6), 100 * x @ m, rtol=1e-4, atol=1e-3)
+x, w = rng.standard_normal((3, 5, 6, 2)), 100 * draw_sparse(rng, (3, 3, 2, 3), 0.4, np.float64)
+y = kernels.sparse_conv2d(x, *compress(w.reshape(-1, 3)), w.shape, (1, 1), (1, 0))
+np.testing.assert_allclose(y, kernels.conv2d(x, w, (1, 1), (1, 0)), rtol=1e-9, atol=1e-9)
+print("right")
+"""
+
+
+def test_what_memory_held_before_is_not_computed_with_where_python_would_warn():
+    assert_right_on(NO_JIT, LARGE_GARBAGE)
+
+
 def test_read_only_and_writeable_arguments_share_one_compilation():
     x, m = np.ones((20, 3), np.float32), np.ones((3, 4), np.float32)
     values, columns, starts = compress(m)
