@@ -696,8 +696,8 @@ for name, (ours, details) in by_name.items():
 # the weights are gone. So here both penalties kill nodes and zeroing alone does not; but L2 needs a threshold
 # within its reach. (None of these arms lacks the zeroing. L1 with proximal steps kills nodes by itself:
 # `minisparse reproduce stochastic-decay` has the controls.) What it costs: at the small scale the rows with a penalty cannot be told from
-# "dense, as long", and "none" is worse by a tenth of a point, in all five seeds (part of that is confounded:
-# it has no weight decay, and the dense network has); L2 at the large scale leaves a thirtieth of the weights,
+# "dense, as long", and "none" is worse by less than a tenth of a point, though in all five seeds (part of that is
+# confounded: it has no weight decay, and the dense network has); L2 at the large scale leaves a thirtieth of the weights,
 # and pays for it with a quarter of a point.
 #
 # Compare with the abstract's half of the nodes beside a weight decay: the last row, L2 at the large scale, removes

@@ -16,7 +16,7 @@ from statistics import variance
 from typing import Any, Self
 
 FILE = Path(__file__).with_name("entries") / "noise.json"
-# The experiments whose rows are pooled: it was done before others were run, and stays.
+# The experiments whose rows are pooled; those that came later are judged by them and add nothing.
 POOLED = (
     "dense-lenet300",
     "dense-lenet5",
