@@ -31,6 +31,7 @@ MODULES = {
     "large-weights-cifar10": "minisparse.experiments.entries.large_weights_cifar10",
     "large-weights-fair": "minisparse.experiments.entries.large_weights_fair",
     "large-weights-fair-fashion": "minisparse.experiments.entries.large_weights_fair_fashion",
+    "large-weights-why": "minisparse.experiments.entries.large_weights_why",
     "second-order": "minisparse.experiments.entries.second_order",
     "sparse-start": "minisparse.experiments.entries.sparse_start",
     "one-protocol": "minisparse.experiments.entries.one_protocol",

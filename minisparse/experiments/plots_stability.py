@@ -14,6 +14,12 @@ from minisparse.experiments.results import Results, title
 # colour by target; marker by what goes
 _COLOUR = {"small": COLOURS[1], "random": COLOURS[2], "large": COLOURS[0]}
 _MARKER = {"weights": "o", "filters": "s"}
+# what an arm's name says after a comma -> how it looks, and what it means
+_LOOK: dict[str, tuple[dict[str, Any], str]] = {
+    "norm": ({"markerfacecolor": "white"}, "Open markers: the network has batch norm."),
+    "own norms": ({"markerfacecolor": "white"}, "Open markers: units keep their norms."),
+    "back": ({"marker": "^"}, "Triangles: weights come back, and all parameters are left."),
+}
 
 
 def draw(results: Results, path: Path) -> None:
@@ -33,8 +39,9 @@ def draw(results: Results, path: Path) -> None:
                 " Arrows stand for networks below the axis (10 % is what guessing gives); an arm with "
                 "such networks has a point for each seed."
             )
-        if any(row["name"].endswith(", norm") for row in rows):
-            caption += " Open markers: the network has batch norm."
+        for look, (_, meaning) in _LOOK.items():
+            if any(_look(row["name"]) == look for row in rows):
+                caption += f" {meaning}"
         figure.supxlabel(fill(caption, 130), x=0.01, ha="left", fontsize=9)
 
 
@@ -113,9 +120,13 @@ def _prunes(name: str) -> bool:
 
 
 def _style(name: str) -> dict[str, Any]:
-    """Colour by target and marker by granularity; open where the network normalizes."""
-    plain, _, norm = name.partition(", ")
+    """Colour by target and marker by granularity; the rest of the name changes it."""
+    plain = name.partition(", ")[0]
     target, _, kind = plain.partition(" ")
     colour = _COLOUR.get(target, BLACK if plain == "none" else GREY)
     style = {"color": colour, "marker": _MARKER.get(kind, "D")}
-    return {**style, "markerfacecolor": "white"} if norm else style
+    return style | _LOOK.get(_look(name), ({}, ""))[0]
+
+
+def _look(name: str) -> str:
+    return name.partition(", ")[2]

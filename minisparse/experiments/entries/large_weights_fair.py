@@ -107,8 +107,8 @@ COLUMNS = {
 TRAINING_ERROR = "of the finished network, without dropout"
 
 
-def check(one: Any, other: Any, rows: Any) -> str | None:
-    """Ask whether both arms fit their training images, and whether their events differ."""
+def fits(one: Any, other: Any, rows: Any) -> str | None:
+    """Ask whether both arms fit their training images."""
     none = rows["none"]["ours"]["train_error_mean"]
     for row in (one, other):
         error = row["ours"]["train_error_mean"]
@@ -116,6 +116,13 @@ def check(one: Any, other: Any, rows: Any) -> str | None:
             return (
                 f"{row['name']} errs on {error:.1f} % of its training images, none on {none:.1f} %"
             )
+    return None
+
+
+def check(one: Any, other: Any, rows: Any) -> str | None:
+    """Ask whether both arms fit their training images, and whether their events differ."""
+    if wrong := fits(one, other, rows):
+        return wrong
     a, b = (fmean(row["details"]["stabilities"]) for row in (one, other))
     if abs(a - b) < UNLIKE:
         return f"the events of both are equally stable ({a:.1f} and {b:.1f} %)"
@@ -156,17 +163,21 @@ def sentence(results: Results) -> str:
     ]
     rate = results["settings"]["rows"].get("dropout", {}).get("dropout")
     drop = f" The rate of dropout is {rate:g}." if rate else ""
+    return (
+        f"Test error (training error), %: {', '.join(parts)}.{drop} {judged(results)}Arms that prune end with "
+        f"{100 * FRACTION:.0f} % fewer parameters. Network, images and schedule are ours."
+    )
+
+
+def judged(results: Results) -> str:
+    """Say what became of the claims, with a space behind it; nothing if there is none yet."""
     verdicts = [
         f"{c['one']} - {c['other']} {c['difference']:+.2f} ({c['verdict']})"
         if c["verdict"] != "not admitted" and c["difference"] is not None
         else f"{c['one']} - {c['other']} ({c['verdict']})"
         for c in results["claims"]
     ]
-    judged = f" The claims, primary one first: {', '.join(verdicts)}." if verdicts else ""
-    return (
-        f"Test error (training error), %: {', '.join(parts)}.{drop}{judged} Arms that prune end with "
-        f"{100 * FRACTION:.0f} % fewer parameters. Network, images and schedule are ours."
-    )
+    return f"The claims, primary one first: {'; '.join(verdicts)}. " if verdicts else ""
 
 
 def figure(results: Results, path: Path) -> None:

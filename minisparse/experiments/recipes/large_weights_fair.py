@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from minisparse.experiments.recipe import Outcome, Progress
+from minisparse.experiments.recipes.own_norms import OwnNorms
 from minisparse.experiments.recipes.session import Classifier, Session
 from minisparse.optim import schedules
 from minisparse.prune.large_weights import LargeWeightPruning
 from minisparse.train import evaluate
 
-LAYERS = ("conv2", "conv3", "fc1")  # conv1 and the last layer hold less than a hundredth
+# Layer -> the batch norm behind it; conv1 and the last layer hold less than a hundredth.
+LAYERS = {"conv2": "norm2", "conv3": "norm3", "fc1": "norm4"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class LargeWeightsFair(Classifier):
         Factor of the learning rate at the very end.
     watch : int
         How many images, of those not trained on, each event's instability is measured on.
+    own_norms : bool
+        A control: units get back the norm that they had (`minisparse.experiments.recipes.own_norms`).
+    away : float
+        A control: after so many epochs the weights of an event come back, from 0, and are trained
+        again.  0 if they stay away.
     """
 
     model: str = "norm-cnn"
@@ -60,6 +67,8 @@ class LargeWeightsFair(Classifier):
     decay_epochs: int = 9
     final_lr: float = 0.03
     watch: int = 2000
+    own_norms: bool = False
+    away: float = 0.0
 
     def total_epochs(self) -> int:
         """Return the number of epochs."""
@@ -103,12 +112,20 @@ class LargeWeightsFair(Classifier):
             )
         sizes = {name: p.size for name, p in session.model.named_parameters()}
         layers = [f"{layer}.weight" for layer in LAYERS]
-        return LargeWeightPruning(
+        options: dict[str, Any] = {
+            "target": self.target,
+            "relative": True,
+            "normalize": session.normalize,
+            "names": layers,
+        }
+        if self.away:
+            steps = -(-len(session.training) // self.batch_size)
+            options |= {"kind": "zero", "duration": round(self.away * steps)}
+        if self.own_norms:
+            options["norms"] = LAYERS
+        return (OwnNorms if self.own_norms else LargeWeightPruning)(
             self.fraction * sum(sizes.values()) / sum(sizes[name] for name in layers),
             [self.first + self.every * i for i in range(self.events)],
             apart.subset(np.arange(self.watch)),
-            target=self.target,
-            relative=True,
-            normalize=session.normalize,
-            names=layers,
+            **options,
         )
