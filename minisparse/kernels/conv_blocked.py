@@ -212,46 +212,55 @@ def _run(
 
 
 @jit(parallel=True)
-def _weight_grad(x, g, gw, kh, kw, stride, padding, size, out, layout, c_rows, steps, room, none):
-    """Fill gw: pixels of g, some at a time, meet all of the kernel while they are in the cache."""
+def _weight_grad(x, g, gw, kh, stride, padding, height, out, columns, layout, c_rows, steps, room, none):
+    """Fill gw: pixels of g, some at a time, meet all of the kernel while they are in the cache.
+
+    Columns of g that see the same part of a kernel's row are one product: what they meet, all taps
+    and channels, lies side by side.  Threads share the rows (r, s, c) of gw.
+    """
     threads, c, o = room.shape[0], layout.inner, layout.outer
-    pixels = g.size // o
+    kw, pixels = layout.kernel_row // layout.kernel_pixel, g.size // o
     for t in prange(threads):
-        c0, c1, o0, o1 = part_of(c, o, t, threads, 16)
-        if c0 == c1 or o0 == o1:
+        o0, o1, first, last = part_of(o, kh * kw * c, t, threads, 16)
+        if o0 == o1 or first == last:
             continue
         for start in range(0, pixels, DEPTH):
             some, j = min(DEPTH, pixels - start), o0
             while j < o1:
                 width = panel_width(o1 - j, VECTOR_BYTES // g.itemsize or PLAIN_LANES)
                 n = min(width, o1 - j)
-                copy_rows(some, n, g, start * o + j, o, room[t], 0, width)
+                panel, at = g, start * o
+                if width != o:  # otherwise a panel lies there already
+                    panel, at = room[t], 0
+                    copy_rows(some, n, g, start * o + j, o, panel, 0, width)
                 for r in range(kh):
-                    for s in range(kw):
-                        count = _list_steps(
-                            start, some, r, s, stride, padding, size, out, layout, steps[t]
-                        )
-                        multiply_neighbours(
-                            c0, c1, n, count, x, 0, steps[t], room[t], 0, width,
-                            gw, (r * kw + s) * c * o + j, c_rows, start > 0,
-                            none, 0, False, -np.inf,
-                        )  # fmt: skip
+                    for group in range(columns.shape[0]):
+                        across = columns[group]
+                        row = (r * kw + across[TAP]) * c  # of gw, the first one that is met
+                        i0, i1 = max(first - row, 0), min(last - row, across[TAPS] * c)
+                        if i0 < i1:
+                            count = _list_steps(
+                                start, some, r, across, stride, padding, height, out, layout, steps[t]
+                            )
+                            multiply_neighbours(
+                                i0, i1, n, count, x, 0, steps[t], panel, at, width,
+                                gw, row * o + j, c_rows, True, none, 0, False, -np.inf,
+                            )  # fmt: skip
                 j += width
 
 
 @jit()
-def _list_steps(start, some, r, s, stride, padding, size, out, layout, steps):
-    """List for some pixels of g where those of x are that (r, s) connects with them; return how many."""
-    first = max(0, (padding[1] - s + stride[1] - 1) // stride[1])
-    behind = min(out[1], (size[1] - 1 + padding[1] - s) // stride[1] + 1)
+def _list_steps(start, some, r, across, stride, padding, height, out, layout, steps):
+    """List for pixels of g in some columns where those of x are that they meet; return how many."""
+    first, behind = across[FIRST], across[FIRST] + across[COUNT]
     line, j, k, p = start // out[1], start % out[1], 0, 0
     while p < some:
-        row = line % out[0] * stride[0] + r - padding[0]
+        row = line % out[0] * stride + r - padding
         last = min(out[1], j + some - p)
-        if 0 <= row < size[0]:
+        if 0 <= row < height:
             at = line // out[0] * layout.image_in + row * layout.line_in
             for column in range(max(j, first), min(last, behind)):
-                steps[k] = at + (column * stride[1] + s - padding[1]) * layout.inner
+                steps[k] = at + (across[MEETS] + (column - first) * across[MEETS_STEP]) * layout.inner
                 steps[k + 1] = p + column - j
                 k += 2
         p += last - j
@@ -263,14 +272,15 @@ def weight_grad(x: Array, g: Array, kernel: Pair, stride: Pair, padding: Pair) -
     """Return the gradient of the weights [kh, kw, C, O]."""
     publish(x.dtype)
     (_, h, width, c), (_, ho, wo, o), (kh, kw) = x.shape, g.shape, kernel
-    gw = empty((kh, kw, c, o), g.dtype)
+    gw = np.zeros((kh, kw, c, o), g.dtype)  # what no pixel meets stays
     layout = _Layout(
         h * width * c, width * c, c, ho * wo * o, wo * o, o, kw * c * o, c * o, o, 1
     )  # fmt: skip
     threads = threads_for(g.size * kh * kw * c, _weight_grad)
     run(
-        threads, _weight_grad, flat(x), flat(g), gw.reshape(-1), kh, kw, stride, padding,
-        (h, width), (ho, wo), layout, row_offsets(c, o), np.empty((threads, 2 * DEPTH), np.int64),
+        threads, _weight_grad, flat(x), flat(g), gw.reshape(-1), kh, stride[0], padding[0], h,
+        (ho, wo), axis_groups(width, kw, stride[1], padding[1], False), layout,
+        row_offsets(kw * c, o), np.empty((threads, 2 * DEPTH), np.int64),
         empty((threads, room_for(0, 0)), g.dtype), flat(gw.reshape(-1)[:0]),
     )  # fmt: skip
     return gw
