@@ -64,7 +64,7 @@ def conv2d_weight_grad(
         return definition.conv2d_weight_grad(x, g, kernel_shape, stride, padding)
     x, g = same_numbers(x, g)
     if conv_blocked.is_many(w_shape, padding):
-        return conv_blocked.weight_grad(x, g, kernel_shape, stride, padding)
+        return conv_blocked.weight_grad(x, g, kernel_shape, stride, padding, bias=False)[0]
     x = definition.pad_images(x, padding)
     _, gw, _ = conv_loops.backward(
         g, None, None, x, None, x.shape, w_shape, g.shape[1:3], stride, bias=False
@@ -88,11 +88,11 @@ def conv2d_backward(
     g, x, w, *rest = same_numbers(g, x, w) if y is None else same_numbers(g, x, w, y)
     if conv_blocked.is_many(w.shape, padding):
         g = where_positive(g, rest[0]).reshape(g.shape) if rest else g
-        return (
-            conv_blocked.input_grad(g, w, x.shape, stride, padding) if wants[0] else None,
-            conv_blocked.weight_grad(x, g, w.shape[:2], stride, padding) if wants[1] else None,
-            sum_rows(g) if wants[2] else None,
-        )
+        gx = conv_blocked.input_grad(g, w, x.shape, stride, padding) if wants[0] else None
+        if not wants[1]:
+            return gx, None, sum_rows(g) if wants[2] else None
+        gw, gb = conv_blocked.weight_grad(x, g, w.shape[:2], stride, padding, wants[2])
+        return gx, gw, gb if wants[2] else None
     x = definition.pad_images(x, padding)
     gx, gw, gb = conv_loops.backward(
         g, None, rest[0] if rest else None, x if wants[1] else None, w if wants[0] else None,

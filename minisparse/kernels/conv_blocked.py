@@ -212,8 +212,10 @@ def _run(
 
 
 @jit(parallel=True)
-def _weight_grad(x, g, gw, kh, stride, padding, height, out, columns, layout, c_rows, steps, room, none):
-    """Fill gw: pixels of g, some at a time, meet all of the kernel while they are in the cache.
+def _weight_grad(
+    x, g, gw, gb, kh, stride, padding, height, out, columns, layout, c_rows, steps, room, none
+):
+    """Fill gw, and gb if it is wanted: some pixels of g meet all of the kernel while in the cache.
 
     Columns of g that see the same part of a kernel's row are one product: what they meet, all taps
     and channels, lies side by side.  Threads share the rows (r, s, c) of gw.
@@ -226,6 +228,8 @@ def _weight_grad(x, g, gw, kh, stride, padding, height, out, columns, layout, c_
             continue
         for start in range(0, pixels, DEPTH):
             some, j = min(DEPTH, pixels - start), o0
+            if first == 0 and gb.size:
+                _add_rows(g, start * o, some, o, gb, o0, o1)
             while j < o1:
                 width = panel_width(o1 - j, VECTOR_BYTES // g.itemsize or PLAIN_LANES)
                 n = min(width, o1 - j)
@@ -240,13 +244,24 @@ def _weight_grad(x, g, gw, kh, stride, padding, height, out, columns, layout, c_
                         i0, i1 = max(first - row, 0), min(last - row, across[TAPS] * c)
                         if i0 < i1:
                             count = _list_steps(
-                                start, some, r, across, stride, padding, height, out, layout, steps[t]
-                            )
+                                start, some, r, across, stride, padding, height, out, layout,
+                                steps[t],
+                            )  # fmt: skip
                             multiply_neighbours(
                                 i0, i1, n, count, x, 0, steps[t], panel, at, width,
                                 gw, row * o + j, c_rows, True, none, 0, False, -np.inf,
                             )  # fmt: skip
                 j += width
+
+
+@jit()
+def _add_rows(g, at, rows, step, total, j0, j1):
+    """Add columns j0 ... j1 - 1 of some rows of g to those of total."""
+    total_ = total[j0:j1]
+    for row in range(at, at + rows * step, step):
+        g_ = g[row + j0 : row + j1]
+        for j in range(total_.size):
+            total_[j] += g_[j]
 
 
 @jit()
@@ -260,7 +275,8 @@ def _list_steps(start, some, r, across, stride, padding, height, out, layout, st
         if 0 <= row < height:
             at = line // out[0] * layout.image_in + row * layout.line_in
             for column in range(max(j, first), min(last, behind)):
-                steps[k] = at + (across[MEETS] + (column - first) * across[MEETS_STEP]) * layout.inner
+                meets = across[MEETS] + (column - first) * across[MEETS_STEP]
+                steps[k] = at + meets * layout.inner
                 steps[k + 1] = p + column - j
                 k += 2
         p += last - j
@@ -268,19 +284,22 @@ def _list_steps(start, some, r, across, stride, padding, height, out, layout, st
     return k // 2
 
 
-def weight_grad(x: Array, g: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
-    """Return the gradient of the weights [kh, kw, C, O]."""
+def weight_grad(
+    x: Array, g: Array, kernel: Pair, stride: Pair, padding: Pair, bias: bool
+) -> tuple[Array, Array]:
+    """Return the gradient of the weights [kh, kw, C, O], and that of the bias; empty if unwanted."""
     publish(x.dtype)
     (_, h, width, c), (_, ho, wo, o), (kh, kw) = x.shape, g.shape, kernel
     gw = np.zeros((kh, kw, c, o), g.dtype)  # what no pixel meets stays
+    gb = np.zeros(o if bias else 0, g.dtype)
     layout = _Layout(
         h * width * c, width * c, c, ho * wo * o, wo * o, o, kw * c * o, c * o, o, 1
     )  # fmt: skip
     threads = threads_for(g.size * kh * kw * c, _weight_grad)
     run(
-        threads, _weight_grad, flat(x), flat(g), gw.reshape(-1), kh, stride[0], padding[0], h,
+        threads, _weight_grad, flat(x), flat(g), gw.reshape(-1), gb, kh, stride[0], padding[0], h,
         (ho, wo), axis_groups(width, kw, stride[1], padding[1], False), layout,
         row_offsets(kw * c, o), np.empty((threads, 2 * DEPTH), np.int64),
         empty((threads, room_for(0, 0)), g.dtype), flat(gw.reshape(-1)[:0]),
     )  # fmt: skip
-    return gw
+    return gw, gb

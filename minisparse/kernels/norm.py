@@ -243,7 +243,9 @@ class _Wide:
 
     def row(self, channels: Array) -> Array:
         """Return numbers of channels, repeated for each pixel."""
-        return np.tile(channels.astype(self.dtype), self.pixels)
+        row = np.empty((self.pixels, channels.size), self.dtype)
+        row[...] = channels
+        return row.reshape(-1)
 
     def sums(self) -> Array:
         return np.empty((self.slices, self.width))
