@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from minisparse.drawing import BLACK, COLOURS, drawing
@@ -14,6 +15,7 @@ from .measure import Row
 from .running import Result
 
 _MARKS = "osD^vPX"
+_LINE, _LONG = 8, 45  # points: between the lines of labels, and how long a label is
 
 
 def best_ratios(rows: list[Row], threads: int) -> dict[str, list[tuple[int, str, float]]]:
@@ -57,12 +59,9 @@ def draw_growth(result: Result, path: Path) -> bool:
         for (threads, cases), ax in zip(panels.items(), axes, strict=True):
             ax.axhline(1, color=BLACK, linewidth=1.2)
             for i, (name, points) in enumerate(cases.items()):
-                xs, names, ys = zip(*points, strict=True)
+                xs, _, ys = zip(*points, strict=True)
                 look = {"marker": _MARKS[i], "color": COLOURS[i % len(COLOURS)], "markersize": 5}
                 ax.plot(xs, ys, label=name, linestyle="none", **look)
-                for x, text, y in zip(xs, names, ys, strict=True) if name == "conv" else ():
-                    label = text.partition("->")[2]  # several have about as many multiply-adds
-                    ax.annotate(label, (x, y), (5, -3), textcoords="offset points", fontsize=7)
             ax.margins(x=0.15)  # the labels stand to the right
             ax.set_xscale("log")
             ax.set_yscale("log")
@@ -74,9 +73,25 @@ def draw_growth(result: Result, path: Path) -> bool:
         axes[0].set_ylabel("time of the best peer / time of minisparse")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        figure.canvas.draw()  # labels go where there is room: where is everything?
+        for cases, ax in zip(panels.values(), axes, strict=True):
+            _name_points(ax, cases.get("conv", []))
         caption = (
             "Each against its fastest peer: above the line minisparse is faster. "
             f"{result.machine['cpu']}, {result.machine['cores']} cores."
         )
         figure.supxlabel(caption, x=0.01, ha="left", fontsize=8)
     return True
+
+
+def _name_points(ax: Axes, points: list[tuple[int, str, float]]) -> None:
+    """Write to the right of each convolution what it maps to; several are of about the same size."""
+    below: list[tuple[float, float]] = []  # where labels stand, in points of 1/72 inch
+    scale = 72 / ax.figure.dpi
+    for x, name, ratio in sorted(points, key=lambda point: -point[2]):
+        right, height = ax.transData.transform((x, ratio)) * scale
+        free = [y - _LINE for left, y in below if abs(left - right) < _LONG]
+        y = min([height, *free])
+        below.append((right, y))
+        text = name.partition("->")[2]
+        ax.annotate(text, (x, ratio), (5, y - height - 3), textcoords="offset points", fontsize=7)
