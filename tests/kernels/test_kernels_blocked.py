@@ -89,6 +89,7 @@ def geometries(draw_):
 @example(geometry=((30, 12, 12, 20), (5, 5, 20, 50), (1, 1), (0, 0)))  # more than a block of rows
 @example(geometry=((2, 4, 4, 256), (3, 3, 256, 256), (1, 1), (1, 1)))  # rows of 1 KiB
 @example(geometry=((2, 5, 5, 640), (1, 1, 640, 16), (1, 1), (0, 0)))  # a sum in pieces
+@example(geometry=((3, 16, 16, 16), (3, 3, 16, 16), (1, 1), (1, 1)))  # a gradient that is a panel
 def test_convolutions_of_many_channels(dtype, geometry):
     x_shape, w_shape, *how = geometry
     x, w, bias = draw(x_shape, w_shape, w_shape[-1:], dtype=dtype)
