@@ -17,8 +17,9 @@ _MARKER = {"weights": "o", "filters": "s"}
 # what an arm's name says after a comma -> how it looks, and what it means
 _LOOK: dict[str, tuple[dict[str, Any], str]] = {
     "norm": ({"markerfacecolor": "white"}, "Open markers: the network has batch norm."),
-    "own norms": ({"markerfacecolor": "white"}, "Open markers: units keep their norms."),
-    "back": ({"marker": "^"}, "Triangles: weights come back, and all parameters are left."),
+    "own scale": ({"markerfacecolor": "white"}, "Open markers: weights keep their scale."),
+    "late": ({"marker": "^"}, "Triangles: the events come late."),
+    "at the start": ({"marker": "v"}, "Upside down: all of it before training."),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minisparse.experiments.recipe import Outcome, Progress
-from minisparse.experiments.recipes.own_norms import OwnNorms
+from minisparse.experiments.recipes.own_scale import OwnScale, Turning
 from minisparse.experiments.recipes.session import Classifier, Session
 from minisparse.optim import schedules
 from minisparse.prune.large_weights import LargeWeightPruning
@@ -44,11 +44,9 @@ class LargeWeightsFair(Classifier):
         Factor of the learning rate at the very end.
     watch : int
         How many images, of those not trained on, each event's instability is measured on.
-    own_norms : bool
-        A control: units get back the norm that they had (`minisparse.experiments.recipes.own_norms`).
-    away : float
-        A control: after so many epochs the weights of an event come back, from 0, and are trained
-        again.  0 if they stay away.
+    own_scale : bool
+        A control: the weights that are left into a unit get the rms that they had, so that no step
+        becomes larger (`minisparse.experiments.recipes.own_scale`).
     """
 
     model: str = "norm-cnn"
@@ -67,8 +65,7 @@ class LargeWeightsFair(Classifier):
     decay_epochs: int = 9
     final_lr: float = 0.03
     watch: int = 2000
-    own_norms: bool = False
-    away: float = 0.0
+    own_scale: bool = False
 
     def total_epochs(self) -> int:
         """Return the number of epochs."""
@@ -89,10 +86,11 @@ class LargeWeightsFair(Classifier):
         session = Session(self, seed, checkpoint, progress)
         method = self._method(session)
         falling = schedules.geometric(self.epochs - self.decay_epochs, self.epochs, self.final_lr)
-        session.train(self.epochs, [method] if method else [], falling)
+        methods = [*([method] if method else []), Turning([*LAYERS])]
+        session.train(self.epochs, methods, falling)
         fitted = evaluate(session.model, session.training, normalize=session.normalize)
         extra: dict[str, Any] = {"train_error": fitted.error_percent}
-        if method is not None:
+        if method is not None and method.events:  # none before training are measured
             extra |= {"stability": method.stability(), "events": method.events}
         mask = method.mask() if method else None
         outcome = session.outcome(mask, history=session.history, extra=extra)
@@ -118,12 +116,9 @@ class LargeWeightsFair(Classifier):
             "normalize": session.normalize,
             "names": layers,
         }
-        if self.away:
-            steps = -(-len(session.training) // self.batch_size)
-            options |= {"kind": "zero", "duration": round(self.away * steps)}
-        if self.own_norms:
+        if self.own_scale:
             options["norms"] = LAYERS
-        return (OwnNorms if self.own_norms else LargeWeightPruning)(
+        return (OwnScale if self.own_scale else LargeWeightPruning)(
             self.fraction * sum(sizes.values()) / sum(sizes[name] for name in layers),
             [self.first + self.every * i for i in range(self.events)],
             apart.subset(np.arange(self.watch)),
