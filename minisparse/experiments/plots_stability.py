@@ -33,7 +33,7 @@ def draw(results: Results, path: Path) -> None:
             "Stability: accuracy right after an event over the one before it, on images that are "
             "not trained on. All arms that prune end with 85 % fewer parameters. Colours and markers "
             "on the right are those on the left. If instability were what helps, accuracy would fall "
-            "from left to right."
+            "from left to right, within a colour too."
         )
         if floor > 0:
             caption += (
