@@ -47,7 +47,6 @@ import numpy as np
 from minisparse import book, data, gradcheck, nn, optim
 from minisparse.autodiff import flatten, max_pool2d, relu
 from minisparse.experiments import intervals, plots_stability
-from minisparse.experiments.choosing import chosen
 from minisparse.experiments.entries import large_weights_why
 from minisparse.prune import instability, large_weights
 from minisparse.prune.large_weights import LargeWeightPruning
@@ -723,7 +722,7 @@ book.table(["data", "difference of test errors", "mean and 95 % interval"], rows
 # and random ones that are gone before training. The choice of that learning rate has been made, and it tells much:
 
 # %% tags=["hide-input", "varies"]
-rate = chosen(large_weights_why.__file__, large_weights_why.ID)["rate"]
+rate = large_weights_why.CHOSEN["rate"]
 book.table(
     ['learning rate of "none"', "error on 5,000 held-out images"],
     [[f"{r:g}", f"{e:.2f} %"] for r, e in zip(large_weights_why.RATES, rate["errors"], strict=True)],

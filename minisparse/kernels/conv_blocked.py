@@ -35,7 +35,7 @@ from minisparse.kernels.blocked import (
 )
 from minisparse.kernels.buffers import empty
 from minisparse.kernels.jit import jit
-from minisparse.kernels.linear import share
+from minisparse.kernels.linear import add_rows, share
 from minisparse.kernels.product import multiply_neighbours, row_offsets
 from minisparse.kernels.simd import VECTOR_BYTES
 from minisparse.kernels.simd_panel import PLAIN_LANES
@@ -229,7 +229,7 @@ def _weight_grad(
         for start in range(0, pixels, DEPTH):
             some, j = min(DEPTH, pixels - start), o0
             if first == 0 and gb.size:
-                _add_rows(g, start * o, some, o, gb, o0, o1)
+                add_rows(g, start * o, some, o, start > 0, gb, 0, o0, o1)
             while j < o1:
                 width = panel_width(o1 - j, VECTOR_BYTES // g.itemsize or PLAIN_LANES)
                 n = min(width, o1 - j)
@@ -252,16 +252,6 @@ def _weight_grad(
                                 gw, row * o + j, c_rows, True, none, 0, False, -np.inf,
                             )  # fmt: skip
                 j += width
-
-
-@jit()
-def _add_rows(g, at, rows, step, total, j0, j1):
-    """Add columns j0 ... j1 - 1 of some rows of g to those of total."""
-    total_ = total[j0:j1]
-    for row in range(at, at + rows * step, step):
-        g_ = g[row + j0 : row + j1]
-        for j in range(total_.size):
-            total_[j] += g_[j]
 
 
 @jit()
@@ -291,7 +281,7 @@ def weight_grad(
     publish(x.dtype)
     (_, h, width, c), (_, ho, wo, o), (kh, kw) = x.shape, g.shape, kernel
     gw = np.zeros((kh, kw, c, o), g.dtype)  # what no pixel meets stays
-    gb = np.zeros(o if bias else 0, g.dtype)
+    gb = np.empty(o if bias else 0, g.dtype)
     layout = _Layout(
         h * width * c, width * c, c, ho * wo * o, wo * o, o, kw * c * o, c * o, o, 1
     )  # fmt: skip

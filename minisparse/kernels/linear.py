@@ -50,7 +50,7 @@ def _mask(g, y, masked, threads):
 @jit(parallel=True)
 def _sum_rows(g, m, n, total, threads):
     for t in prange(threads):
-        add_rows(g, 0, m, n, total, 0, *share(n, t, threads, 16))
+        add_rows(g, 0, m, n, False, total, 0, *share(n, t, threads, 16))
 
 
 def sum_rows(g: Array) -> Array:
@@ -90,7 +90,7 @@ def _gradients(
                     gx, 0, gx_rows, none, -np.inf, room[t],
                 )  # fmt: skip
         if gb.size:
-            add_rows(g, 0, m, n, gb, 0, *share(n, t, threads, 16))
+            add_rows(g, 0, m, n, False, gb, 0, *share(n, t, threads, 16))
 
 
 @jit()
@@ -101,10 +101,11 @@ def share(count, t, threads, unit):
 
 
 @jit()
-def add_rows(g, g0, m, n, gb, b0, j0, j1):
-    """Fill columns j0 ... j1 - 1 of gb with the sums of those of m rows."""
+def add_rows(g, g0, m, n, add, gb, b0, j0, j1):
+    """Fill columns j0 ... j1 - 1 of gb with the sums of those of m rows, or add these to them."""
     gb_ = gb[b0 + j0 : b0 + j1]
-    gb_[:] = 0
+    if not add:
+        gb_[:] = 0
     for row in range(g0, g0 + m * n, n):
         g_ = g[row + j0 : row + j1]
         for j in range(gb_.size):

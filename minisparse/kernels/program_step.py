@@ -388,7 +388,7 @@ def _gradients(
                 i0, i1, j0, j1, k, n, source, s0, places, k, beside, hard[layer], delta, d0, o, 1,
                 gradients, w0, spots[start_out : start_out + rows], none, -np.inf, room,
             )  # fmt: skip
-        add_rows(delta, d0, n, o, gradients, b0, *share(o, t, threads, 16))
+        add_rows(delta, d0, n, o, False, gradients, b0, *share(o, t, threads, 16))
 
 
 _images_symbol, _gradients_symbol = Symbol(_images), Symbol(_gradients)

@@ -134,9 +134,29 @@ def sizes(w: np.ndarray, granularity: str, relative: bool = False) -> np.ndarray
     if granularity == "unit":
         found = np.sqrt(group_scores(w * w, "unit"))
     elif relative:
-        left = np.maximum(group_scores(w != 0, "unit"), 1)
-        spread = np.sqrt(group_scores(w * w, "unit") / left)
+        spread = rms(w)
         found = found / np.where(spread > 0, spread, 1)
+    return found
+
+
+def rms(w: np.ndarray) -> np.ndarray:
+    """Return the root mean square of the nonzero weights into each unit; 0 if there are none.
+
+    Parameters
+    ----------
+    w : array, [in, out] or [kh, kw, in, out]
+
+    Returns
+    -------
+    array, [out]
+
+    Examples
+    --------
+    >>> rms(np.array([[3.0, 2.0, 0.0], [5.0, 0.0, 0.0]])).round(2)
+    array([4.12, 2.  , 0.  ])
+    """
+    left = np.maximum(group_scores(w != 0, "unit"), 1)
+    found: np.ndarray = np.sqrt(group_scores(w * w, "unit") / left)
     return found
 
 
@@ -463,5 +483,5 @@ def _check_times(times: list[float], kind: str) -> None:
         )
 
 
-__no_gradient__ = ("choose", "kept_after", "sizes")
-__all__ = ["KINDS", "TARGETS", "LargeWeightPruning", "choose", "kept_after", "sizes"]
+__no_gradient__ = ("choose", "kept_after", "rms", "sizes")
+__all__ = ["KINDS", "TARGETS", "LargeWeightPruning", "choose", "kept_after", "rms", "sizes"]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from test_large_weights_fair import FEW as FAIR
 
 from minisparse import autodiff, nn, optim
 from minisparse.autodiff import Tensor
@@ -13,23 +14,11 @@ from minisparse.data import Split
 from minisparse.experiments.entries import large_weights_why as why
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes import own_scale
-from minisparse.experiments.recipes.large_weights_fair import LAYERS, LargeWeightsFair
-from minisparse.experiments.recipes.own_scale import OwnScale, Turning, rms
-from minisparse.prune.large_weights import LargeWeightPruning
+from minisparse.experiments.recipes.large_weights_fair import LAYERS
+from minisparse.experiments.recipes.own_scale import OwnScale, Turning
+from minisparse.prune.large_weights import LargeWeightPruning, rms
 
-FEW = LargeWeightsFair(
-    dataset="mnist",
-    inputs=(0.13, 0.31),
-    images=300,
-    hold_out=1000,
-    widths=(4, 6, 8, 20),
-    epochs=4,
-    events=2,
-    decay_epochs=1,
-    watch=100,
-    target="largest",
-    fraction=0.75,
-)
+FEW = replace(FAIR, target="largest", fraction=0.75)
 NAMES = [f"{layer}.weight" for layer in LAYERS]
 
 

@@ -23,9 +23,9 @@ from minisparse.experiments.choosing import Choosing, chosen
 from minisparse.experiments.claims import Check, Claim
 from minisparse.experiments.entries import large_weights_fair as fair
 from minisparse.experiments.entries import large_weights_fair_fashion as fashion
-from minisparse.experiments.entries.large_weights_fashion import FITS
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome, Recipe
+from minisparse.experiments.recipes.large_weights import FRACTION
 from minisparse.experiments.recipes.large_weights_fair import LargeWeightsFair
 from minisparse.experiments.results import Results
 
@@ -36,7 +36,7 @@ ALIKE = 0.1  # how much the turning of two arms may differ
 
 SHARED = ("none", "small weights", "random weights", "large weights")
 _ROWS = {name: fashion.EXPERIMENT.rows[name] for name in SHARED}
-_CHOSEN = chosen(__file__, ID)
+CHOSEN = chosen(__file__, ID)
 
 
 def _changed(name: str, **changes: Any) -> Recipe:
@@ -46,7 +46,7 @@ def _changed(name: str, **changes: Any) -> Recipe:
 
 
 def _rows() -> dict[str, Row]:
-    rate = _CHOSEN.get("rate", {}).get("rate", RATES[0])
+    rate = CHOSEN.get("rate", {}).get("rate", RATES[0])
     new = {
         "small weights, own scale": _changed("small weights", own_scale=True),
         "large weights, own scale": _changed("large weights", own_scale=True),
@@ -85,8 +85,8 @@ def sentence(results: Results) -> str:
     """Say how the arms end, and what became of the claims."""
     errors = [f"{row['name']} {row['ours']['error_mean']:.2f}" for row in results["rows"]]
     return (
-        f"Test error, %: {'; '.join(errors)}. {fair.judged(results)}Arms that prune end with 85 % "
-        "fewer parameters."
+        f"Test error, %: {'; '.join(errors)}. {fair.judged(results)}Arms that prune end with "
+        f"{100 * FRACTION:.0f} % fewer parameters."
     )
 
 
@@ -103,10 +103,7 @@ def _alike(one: Any, other: Any, rows: Any) -> str | None:
 def _claim(
     name: str, statement: str, one: str, other: str, control: str, check: Check = fair.fits
 ) -> Claim:
-    asks = (
-        f"both arms err on at most {FITS:g} points more of their training images than none, and on at "
-        f"most {fair.ERRS:g} %"
-    )
+    asks = fair.FITTED
     if check is _alike:
         asks += f"; their events differ, and a step turns their units as far, within {ALIKE:.0%}"
     return Claim(

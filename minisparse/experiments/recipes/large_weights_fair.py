@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,8 @@ class LargeWeightsFair(Classifier):
         session = Session(self, seed, checkpoint, progress)
         method = self._method(session)
         falling = schedules.geometric(self.epochs - self.decay_epochs, self.epochs, self.final_lr)
-        methods = [*([method] if method else []), Turning([*LAYERS])]
-        session.train(self.epochs, methods, falling)
+        turning = Turning([*LAYERS])
+        session.train(self.epochs, [method, turning] if method else [turning], falling)
         fitted = evaluate(session.model, session.training, normalize=session.normalize)
         extra: dict[str, Any] = {"train_error": fitted.error_percent}
         if method is not None and method.events:  # none before training are measured
@@ -110,17 +111,13 @@ class LargeWeightsFair(Classifier):
             )
         sizes = {name: p.size for name, p in session.model.named_parameters()}
         layers = [f"{layer}.weight" for layer in LAYERS]
-        options: dict[str, Any] = {
-            "target": self.target,
-            "relative": True,
-            "normalize": session.normalize,
-            "names": layers,
-        }
-        if self.own_scale:
-            options["norms"] = LAYERS
-        return (OwnScale if self.own_scale else LargeWeightPruning)(
+        kind = partial(OwnScale, norms=LAYERS) if self.own_scale else LargeWeightPruning
+        return kind(
             self.fraction * sum(sizes.values()) / sum(sizes[name] for name in layers),
             [self.first + self.every * i for i in range(self.events)],
             apart.subset(np.arange(self.watch)),
-            **options,
+            target=self.target,
+            relative=True,
+            normalize=session.normalize,
+            names=layers,
         )

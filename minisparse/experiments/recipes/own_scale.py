@@ -21,32 +21,10 @@ import numpy as np
 from minisparse.arrays import array_module, to_numpy
 from minisparse.nn import Module
 from minisparse.optim import Adam, Optimizer
-from minisparse.prune.granularity import group_scores
-from minisparse.prune.large_weights import LargeWeightPruning
+from minisparse.prune.large_weights import LargeWeightPruning, rms
 from minisparse.prune.method import Method, Run
 
 _EVERY = 50  # steps: how often it is measured how far units turn
-
-
-def rms(w: np.ndarray) -> np.ndarray:
-    """Return the root mean square of the nonzero weights into each unit; 0 if there are none.
-
-    Parameters
-    ----------
-    w : array, [in, out] or [kh, kw, in, out]
-
-    Returns
-    -------
-    array, [out]
-
-    Examples
-    --------
-    >>> rms(np.array([[3.0, 2.0, 0.0], [5.0, 0.0, 0.0]])).round(2)
-    array([4.12, 2.  , 0.  ])
-    """
-    left = np.maximum(group_scores(w != 0, "unit"), 1)
-    found: np.ndarray = np.sqrt(group_scores(w * w, "unit") / left)
-    return found
 
 
 class OwnScale(LargeWeightPruning):
