@@ -232,7 +232,8 @@ if __name__ == "__main__":
 def test_a_process_that_is_forked_before_the_first_kernel_has_all_threads(cache):
     code = f"""{WORK}
 pid = os.fork()
-print(work(), threads.get_num_threads(), flush=True)
+line = f"{{work()}} {{threads.get_num_threads()}}\\n"
+os.write(1, line.encode())  # print writes in pieces, which two processes could mix
 if pid:
     os.waitpid(pid, 0)
 else:
