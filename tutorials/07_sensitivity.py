@@ -700,25 +700,57 @@ for name, m in (("magnitude", mask), ("sensitivity", kept)):
 
 # %% tags=["varies"]
 survivors = {n: p.numpy() != 0 for n, p in sparse_model.named_parameters()}
-rows = []
+rows, medians = [], {"S": [], "|w|": []}
 for title, model, chosen in (
     ("dense, all weights", dense, False),
     ("dense, those that will survive", dense, True),
     ("pruned", sparse_model, True),
 ):
+    sizes = {n: np.abs(p.numpy()) for n, p in model.named_parameters()}
     for name, s in measured(model, training).items():
-        s = s[survivors[name]] if chosen else s.ravel()
+        s, w = (a[survivors[name]] if chosen else a.ravel() for a in (s, sizes[name]))
+        medians["S"].append(np.median(s))
+        medians["|w|"].append(np.median(w))
         rows.append(
             [title, name, f"{np.median(s):.4f}", f"{s.max():.2f}", f"{np.mean(s > 0.5):.1%}"]
         )
 book.table(["network", "layer", "median of S", "largest S", "weights with S > 0.5"], rows)
 
+# %% tags=["hide-input", "varies"]
+layers = [name for _, name, *_ in rows[:3]]
+figure, axes = book.new_figure(8.5, 3.4, ncols=2)
+for ax, (quantity, found) in zip(axes, medians.items(), strict=True):
+    levels = np.reshape(found, (3, 3))  # (network, layer)
+    for k, (label, color) in enumerate((("selection", "#0072B2"), ("growth", "#E69F00"))):
+        below, above = levels[k], levels[k + 1]
+        at = np.arange(3) + 0.4 * k - 0.2
+        ax.bar(at, above - below, 0.36, bottom=below, color=color, label=label)
+        for x, low, high in zip(at, below, above, strict=True):
+            ax.text(x, max(low, high) * 1.06, f"x {high / low:.2g}", ha="center", fontsize=8)
+    ax.set(yscale="log", title=f"median of {quantity}", xlabel="layer")
+    ax.set_xticks(range(3), [name.partition(".")[0] for name in layers])
+    ax.set_ylim(0.6 * levels.min(), 2 * levels.max())
+axes[1].set_yticks([0.03, 0.1, 0.3], ["0.03", "0.1", "0.3"])
+axes[1].minorticks_off()
+axes[0].legend()
+book.show(
+    figure, "How the medians of S and of the weights' size change by selection and by growth"
+)
+
 # %% [markdown]
-# Between the first block and the last one the median of the first layer rises a hundredfold, and nearly
+# *How to read it.* A waterfall on a logarithmic axis. Each blue bar leads from the median over all weights of the
+# dense network to that over those of them that will survive: the same network, other weights. Each orange bar goes on
+# from there to the pruned network: the same weights, another network. A factor below 1 means that the bar leads down.
+#
+# Between the first block and the last one the median of $S$ in the first layer rises a hundredfold, and nearly
 # all of that is *selection*: whoever compares all weights with survivors compares different weights. The
-# survivors were sensitive before. From the second block to the third, which is growth, it is a factor of
+# survivors were sensitive before. Growth is a factor of
 # two or three in the first layer, hardly anything in the second, and in the last layer it falls: there $S$
 # is a tenth of a mean activation, whoever reads it. The expectation was wrong in two layers of three.
+#
+# And the weights themselves, on the right? The survivors were two to four times as large as the typical weight, and
+# they did not grow at all. $S$ does not depend on the weight but on what comes before it and behind it: on how
+# often its unit is active, and on what reads this unit.
 #
 # And read it with section 7.1 in mind: a weight with $S = 0.01$ decays with 99 % of the full strength. In
 # the dense network this is the typical weight, and hardly any weight is protected. That is a strange
