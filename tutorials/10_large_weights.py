@@ -636,24 +636,29 @@ for name, results in fair.items():
 head = ["data", "arm", "training error, %", "test error, %", "stability of the events"]
 book.table(head, rows)
 
+
 # %% tags=["hide-input", "varies"]
-rows = []
-for name, results in fair.items():
+def judged(results):
+    """Return a row for each registered claim: what is compared, the interval, p, the verdict."""
+    rows = []
     for claim in results["claims"]:
         low, high = claim["interval"]
         admitted = claim["verdict"] != "not admitted"
         holm_p = claim.get("p_adjusted")
         rows.append(
             [
-                FAIR[name],
                 f"{claim['one']} - {claim['other']}",
                 f"{claim['difference']:+.2f} ({low:+.2f} to {high:+.2f})" if admitted else "-",
                 "-" if holm_p is None else f"{holm_p:.3f}",
                 claim["verdict"],
             ]
         )
-head = ["data", "difference of test errors", "mean and 95 % interval", "Holm's p", "verdict"]
-book.table(head, rows)
+    return rows
+
+
+head = ["difference of test errors", "mean and 95 % interval", "Holm's p", "verdict"]
+rows = [[FAIR[name], *row] for name, results in fair.items() for row in judged(results)]
+book.table(["data", *head], rows)
 
 # %% tags=["hide-input"]
 for name, results in fair.items():
@@ -717,29 +722,135 @@ book.table(["data", "difference of test errors", "mean and 95 % interval"], rows
 # 5. **The network is a weak one.** It was chosen because all arms can fit, and with as many images the one of 10.9
 #    has 10.9 % without pruning: a gain of 0.8 points at 13.1 % may be a repair.
 #
-# `minisparse reproduce large-weights-why` has the controls for 1, 2 and 4, registered as well: weights that keep
-# their scale at each event, the learning rate of "none" chosen on held-out images, small weights that go late,
-# and random ones that are gone before training. The choice of that learning rate has been made, and it tells much:
+# What can be said from this test alone: on one kind of network, with one learning rate and one schedule (those of the
+# 2018 paper are not known to us), with every network fitting, pruning large weights gave a lower test error than pruning
+# small or random ones or none. Not *why*.
+#
+# ## 10.11 Why? The confounds, one by one
+#
+# Three of these confounds can be taken away, each by itself. Again it was written down before the runs what would be
+# compared (`minisparse reproduce large-weights-why`). Network, images, schedule and seeds are the same:
+#
+# - *own scale* (for 1): at each event the weights that are left to a unit get back the root mean square that it had, and
+#   its bias and the running statistics of the batch norm behind it the same factor. The network computes what it would
+#   without that; but no target makes steps larger or smaller. (Adam's averages stay, for they are those of gradients at
+#   that scale. A first form of this control had rescaled them too, which made steps longer still. It was
+#   withdrawn after one run.)
+# - *own rate* (for 1): nothing is pruned, and the learning rate is the best of four, on held-out images.
+# - *late* (for 2): small weights go when their sizes mean something, from the tenth epoch on.
+# - *at the start* (for 4): if "large" is nearly a new start in a smaller network, so is this: random weights, as many, are
+#   gone before training.
+#
+# And it is measured how far a step turns the units, in thousandths of a radian.
+#
+# *What to expect.* We wrote that large will be better than small at the own scale too, by less than before, and that
+# the comparison with the learning rate will stay open.
 
 # %% tags=["hide-input", "varies"]
 rate = large_weights_why.CHOSEN["rate"]
 book.table(
     ['learning rate of "none"', "error on 5,000 held-out images"],
-    [[f"{r:g}", f"{e:.2f} %"] for r, e in zip(large_weights_why.RATES, rate["errors"], strict=True)],
+    [
+        [f"{r:g}", f"{e:.2f} %"]
+        for r, e in zip(large_weights_why.RATES, rate["errors"], strict=True)
+    ],
 )
 
 # %% [markdown]
-# (Means of two seeds.) All arms above were trained with the first of these learning rates. One that suits the network
-# gains two points, more than twice what the removal of large weights does, and the best of the four is the last: the list
-# was too short. So nobody should be surprised if the controls leave little of the effect. Exercise 10.8 lets you begin.
+# (Means of two seeds.) All arms of the fair test were trained with the first of these learning rates. The best one is the
+# last: the list was too short, and the control is weaker than it could be.
+
+# %% tags=["hide-input", "varies"]
+why = book.results("large-weights-why")
+turned = {name: np.mean(found) for name, found in large_weights_why.CHOSEN["turning"].items()}
+turned |= {
+    r["name"]: np.mean(r["details"]["turned"]) for r in why["rows"] if r["details"]["turned"]
+}
+rows = [
+    [
+        r["name"],
+        f"{r['ours']['train_error_mean']:.2f}",
+        f"{turned[r['name']]:.2f}",
+        f"{r['ours']['error_mean']:.2f} ± {r['ours']['error_sd']:.2f}",
+    ]
+    for r in why["rows"]
+]
+book.table(["arm", "training error, %", "a step turns units by, mrad", "test error, %"], rows)
+
+# %% tags=["hide-input", "varies"]
+book.table(head, judged(why))
+
+# %% tags=["hide-input", "varies"]
+figure, ax = book.new_figure(7.5, 4.2)
+for k, (r, marker) in enumerate(zip(why["rows"], "sov^ov*^v", strict=True)):
+    ours, color = r["ours"], f"C{k % 7}"
+    look = {"mfc": "white"} if ", " in r["name"] else {}
+    at = turned[r["name"]], ours["error_mean"], ours["error_sd"]
+    ax.errorbar(*at, fmt=marker, color=color, markersize=8, label=r["name"], **look)
+ax.set(
+    xscale="log",
+    xlabel="how far a step turns a unit at the full learning rate, mrad (log scale)",
+    ylabel="test error, %",
+)
+ax.set_xticks([1, 2, 3, 5, 8], ["1", "2", "3", "5", "8"])
+ax.minorticks_off()
+ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+book.show(figure, "Test error of each arm against how far a step of Adam turns its units")
+
+# %% [markdown]
+# *How to read it.* Each point is an arm, with the standard deviation over its seeds; the square and the star are networks that lose
+# nothing, and open markers are the new arms. (The turning of the four arms of the fair test, which had not noted it, was measured afterwards, in trials of one
+# or two seeds. A network that has fitted its images turns little, whatever its learning rate: that is "none".)
 #
-# What can be said today: on one kind of network, with one learning rate and one schedule (those of the 2018 paper are not
-# known to us), with every network fitting, pruning large weights gave a lower test error than pruning small or random
-# ones or none; *why* is open. What carries over is the form of the question: a network that fits, a rival that was
+# Both expectations were wrong.
+#
+# 1. **It is the larger steps.** In the fair test a step turned the units of "large" three times as far as those of
+#    "random" and five times as far as those of "small". Where the weights keep their scale these
+#    factors are gone, and with them the gain: "large" is then *worse* than "none", and the registered claim is
+#    contradicted. The primary claim is *not admitted*. We had asked that steps turn the units of both arms as far, within
+#    10 %, and it is 12 %. A bound is not moved afterwards; but look at the table: what is left of the difference favours
+#    "large", which ends *above* "small".
+# 2. **It is not the instability.** "Large" at its own scale is disturbed by its events as much as "large" is (the table
+#    below; this comparison was not registered), and its steps are those of "random". Only the scale differs, and it
+#    is worth 1.3 points. Section 10.8 asked for an experiment in which accuracy right after an event is moved
+#    and nothing else; this is its counterpart: the same instability, another result.
+# 3. **A learning rate that suits the network does more**, with nothing removed: "none" at its own rate ends 1.1 points
+#    below "large".
+# 4. **Two claims hold, and do not rescue the idea**: "large" is better than small weights gone late, and than random
+#    ones gone before training. But steps turn both of these arms least of all. To be more than that, they would have to
+#    hold at equal turning. What they do tell is that "large" is not *only* a new start in a smaller network, and that
+#    small weights are not spared by waiting for eight epochs more.
+
+# %% tags=["hide-input", "varies"]
+arms = {r["name"]: r for r in why["rows"]}
+pair = [arms[name] for name in ("large weights", "large weights, own scale")]
+mean, half = intervals.paired(*(r["ours"]["errors"] for r in pair))
+book.table(
+    ["arm", "stability of its events", "a step turns units by, mrad", "test error, %"],
+    [
+        [
+            r["name"],
+            f"{np.mean(r['details']['stabilities']):.0f} %",
+            f"{turned[r['name']]:.2f}",
+            f"{r['ours']['error_mean']:.2f}",
+        ]
+        for r in pair
+    ]
+    + [["difference", "", "", f"{mean:+.2f} ± {half:.2f}"]],
+)
+
+# %% [markdown]
+# So in this network the paper's first claim is true as it stands, and its reason is another one: behind a batch norm
+# and with Adam, whoever removes large weights raises the learning rate. This says nothing about the networks of 2018, or
+# about optimizers whose step shrinks with the gradient. It says what such a test needs: **each arm with a learning rate
+# of its own, chosen on held-out images**, and the size of its steps in the table. Exercise 10.8 lets you take the first
+# control apart.
+#
+# What carries over is the form of the question: a network that fits, a rival that was
 # tuned, a control that is random, one claim that was written down, a condition that throws the claim out if the
-# treatment did not take place; and then the list of what else was treated.
+# treatment did not take place; then the list of what else was treated; and then the experiment that takes that away.
 #
-# ## 10.11 Pitfalls seen in public code
+# ## 10.12 Pitfalls seen in public code
 #
 # - **The best epoch on the test set**, for each arm. The noisier an arm is, the more it gains by that,
 #   and unstable arms are noisy.

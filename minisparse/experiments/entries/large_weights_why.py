@@ -67,17 +67,33 @@ def choose() -> Choosing:
     return {"rate": RATES[errors.index(min(errors))], "errors": errors}
 
 
-def details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return what the fair test shows, and how far steps turned the units.
+def measure() -> Choosing:
+    """Measure how far steps turn the units in the arms of the fair test, whose runs did not note it."""
+    trials = [
+        (_changed(name, own_scale=False, hold_out=fair.HELD_OUT), seed)
+        for name in SHARED
+        for seed in range(SEEDS)
+    ]
+    found = [turning(outcome) for outcome in (yield trials)]
+    return {
+        name: [t for t in found[SEEDS * i : SEEDS * (i + 1)] if t is not None]
+        for i, name in enumerate(SHARED)
+    }
 
-    That is a list by seed of thousandths, means over the epochs of full learning rate from the
-    second on; empty for runs that did not measure it.
+
+def turning(outcome: Outcome) -> float | None:
+    """Return how far a step turned a unit, in thousandths; None of a run that did not note it.
+
+    That is the mean over the epochs of full learning rate, from the second on.
     """
-    turned = []
-    for o in outcomes:
-        full = max((epoch["lr"] for epoch in o.history if "lr" in epoch), default=0)
-        own = [e["turned"] for e in o.history[1:] if "turned" in e and e["lr"] == full]
-        turned += [fmean(own)] if own else []
+    full = max((epoch["lr"] for epoch in outcome.history if "lr" in epoch), default=0)
+    own = [e["turned"] for e in outcome.history[1:] if "turned" in e and e["lr"] == full]
+    return fmean(own) if own else None
+
+
+def details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return what the fair test shows, and how far steps turned the units (a list by seed)."""
+    turned = [t for o in outcomes if (t := turning(o)) is not None]
     return {**fair.details(outcomes), "turned": turned}
 
 
@@ -185,5 +201,5 @@ EXPERIMENT = Experiment(
     },
     training_error=fair.TRAINING_ERROR,
     claims=CLAIMS,
-    choose={"rate": choose},
+    choose={"rate": choose, "turning": measure},
 )
