@@ -32,6 +32,7 @@ MODULES = {
     "large-weights-fair": "minisparse.experiments.entries.large_weights_fair",
     "large-weights-fair-fashion": "minisparse.experiments.entries.large_weights_fair_fashion",
     "large-weights-why": "minisparse.experiments.entries.large_weights_why",
+    "large-weights-rates": "minisparse.experiments.entries.large_weights_rates",
     "second-order": "minisparse.experiments.entries.second_order",
     "sparse-start": "minisparse.experiments.entries.sparse_start",
     "one-protocol": "minisparse.experiments.entries.one_protocol",

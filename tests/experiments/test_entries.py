@@ -42,6 +42,7 @@ EXTRAS = {
     "large-weights-fair": {"stability": 90.0, "train_error": 0.1},
     "large-weights-fair-fashion": {"stability": 90.0, "train_error": 0.1},
     "large-weights-why": {"stability": 90.0, "train_error": 0.1},
+    "large-weights-rates": {"stability": 90.0, "train_error": 0.1},
 }
 EPOCH = {
     "l0-table1": {"expected_flops_authors": 9e4, "expected_flops_ours": 8e4},

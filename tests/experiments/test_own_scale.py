@@ -11,6 +11,7 @@ from test_large_weights_fair import FEW as FAIR
 from minisparse import autodiff, nn, optim
 from minisparse.autodiff import Tensor
 from minisparse.data import Split
+from minisparse.experiments.entries import large_weights_rates as rates
 from minisparse.experiments.entries import large_weights_why as why
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes import own_scale
@@ -165,6 +166,9 @@ def test_turning_is_that_of_the_full_learning_rate_after_the_first_epoch():
     outcome = Outcome(1.0, 0.1, {"weight": 1}, {"weight": 1}, history, {"train_error": 0.0})
     without = replace(outcome, history=[{"lr": 0.1}])
     assert why.details([outcome, without])["turned"] == [3.0]
+    history[1]["targets"] = 100  # an event after the second epoch: the third one begins with it
+    found = why.details([replace(outcome, history=history), without])
+    assert (found["turned"], found["turned_between"]) == ([3.0], [2.0])
 
 
 def test_the_learning_rate_is_that_of_the_lowest_mean_error():
@@ -177,3 +181,19 @@ def test_the_learning_rate_is_that_of_the_lowest_mean_error():
         choosing.send([Outcome(e, 0.1, {"weight": 1}, {"weight": 1}) for e in errors])
     assert end.value.value["rate"] == 4e-3
     assert math.isclose(end.value.value["errors"][2], 12.15)
+
+
+def test_each_arm_gets_the_learning_rate_of_its_lowest_mean_error():
+    choosing = rates.choose("large weights")
+    trials = next(choosing)
+    assert [(r.lr, seed) for r, seed in trials] == [(r, s) for r in rates.RATES for s in (0, 1)]
+    assert all(r.hold_out == 5000 and r.target == "largest" for r, _ in trials)
+    history = [{"lr": 1.0, "turned": 9.0}, {"lr": 1.0, "turned": 2.0}]
+    done = Outcome(13.0, 0.1, {"weight": 1}, {"weight": 1}, history, {"train_error": 0.5})
+    outcomes = [replace(done, error=12.9 if i == 3 else 13.0) for i in range(9)]
+    with pytest.raises(StopIteration) as end:
+        choosing.send([*outcomes, replace(done, history=[])])
+    found = end.value.value
+    assert found["rate"] == rates.RATES[1]
+    assert found["turned"] == [2.0] * 5
+    assert found["train_errors"] == [0.5] * 5

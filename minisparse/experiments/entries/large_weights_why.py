@@ -14,8 +14,9 @@ before training, since "large" is nearly a restart.  We expect the primary one t
 difference, and the one with the learning rate to stay open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -74,27 +75,40 @@ def measure() -> Choosing:
         for name in SHARED
         for seed in range(SEEDS)
     ]
-    found = [turning(outcome) for outcome in (yield trials)]
+    found = [turning(outcome, between=True) for outcome in (yield trials)]
     return {
         name: [t for t in found[SEEDS * i : SEEDS * (i + 1)] if t is not None]
         for i, name in enumerate(SHARED)
     }
 
 
-def turning(outcome: Outcome) -> float | None:
+def turning(outcome: Outcome, *, between: bool) -> float | None:
     """Return how far a step turned a unit, in thousandths; None of a run that did not note it.
 
-    That is the mean over the epochs of full learning rate, from the second on.
+    That is the mean over the epochs of full learning rate, from the second on; or over those of them
+    that do not come right after an event, whose first step is measured and is not like the others.
     """
     full = max((epoch["lr"] for epoch in outcome.history if "lr" in epoch), default=0)
-    own = [e["turned"] for e in outcome.history[1:] if "turned" in e and e["lr"] == full]
+    own = [
+        epoch["turned"]
+        for before, epoch in pairwise(outcome.history)
+        if "turned" in epoch and epoch["lr"] == full and not (between and "targets" in before)
+    ]
     return fmean(own) if own else None
 
 
 def details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return what the fair test shows, and how far steps turned the units (a list by seed)."""
-    turned = [t for o in outcomes if (t := turning(o)) is not None]
-    return {**fair.details(outcomes), "turned": turned}
+    """Return what the fair test shows, and how far steps turned the units (two lists by seed)."""
+    turned = {
+        name: [t for o in outcomes if (t := turning(o, between=between)) is not None]
+        for name, between in (("turned", False), ("turned_between", True))
+    }
+    return {**fair.details(outcomes), **turned}
+
+
+def turned_column(name: str) -> Callable[[Any], str]:
+    """Return a column of the mean of one of these lists."""
+    return lambda found: f"{fmean(found[name]):.2f} mrad" if found[name] else "-"
 
 
 def sentence(results: Results) -> str:
@@ -195,9 +209,8 @@ EXPERIMENT = Experiment(
     details=details,
     columns={
         **fair.COLUMNS,
-        "a step turns units by": lambda found: (
-            f"{fmean(found['turned']):.2f} mrad" if found["turned"] else "-"
-        ),
+        "a step turns units by": turned_column("turned"),
+        "between events": turned_column("turned_between"),
     },
     training_error=fair.TRAINING_ERROR,
     claims=CLAIMS,
