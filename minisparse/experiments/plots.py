@@ -33,11 +33,16 @@ def draw(results: Results, path: Path) -> None:
 def tradeoff(results: Results, path: Path) -> None:
     """Draw test error over compression, a line for each series.
 
-    A row without compression (dense) becomes a dashed line: what pruning should not lose.
+    A row without compression (dense) becomes a dashed line: what pruning should not lose.  Controls
+    that fail by far stand at the upper edge.
     """
+    far = _far_above(results["rows"])
     with drawing(path) as (figure, axes):
         for style, (series, rows) in zip(_styles(), _by_series(results).items(), strict=False):
             rows.sort(key=_compression)
+            if all(row in far for row in rows):
+                _at_the_edge(axes, series, rows, style)
+                continue
             if all(_is_dense(row) for row in rows):
                 error = rows[0]["ours"]["error_mean"]
                 axes.axhline(error, color=BLACK, linestyle="--", linewidth=1, zorder=1)
@@ -81,6 +86,35 @@ def errors(results: Results, path: Path) -> None:
         axes.set_xlabel("test error, %")
         axes.margins(x=0.15)
         _finish(figure, axes, results, results["others"])
+
+
+def _far_above(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the controls that fail by so much that on their scale nobody would see the others."""
+    failed = [r for r in rows if r["control_passes"] is False and r["published"] is None]
+    top = max((r["ours"]["error_mean"] for r in rows if r not in failed), default=0)
+    return [r for r in failed if r["ours"]["error_mean"] > 1.5 * top]
+
+
+def _at_the_edge(
+    axes: Axes, series: str, rows: Sequence[dict[str, Any]], style: dict[str, Any]
+) -> None:
+    """Let arrows at the upper edge say where rows would be, and write their errors there."""
+    up = {**style, "marker": "^", "linestyle": "none"}
+    where = axes.get_xaxis_transform()
+    axes.plot([_compression(r) for r in rows], [0.98] * len(rows), transform=where, **up)
+    axes.plot([], [], label=f"{series}: far above, at so many %", **up)
+    for row in rows:
+        axes.annotate(
+            f"{row['ours']['error_mean']:.1f}",
+            (_compression(row), 0.98),
+            xycoords=where,
+            xytext=(0, -8),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=9,
+            color=style["color"],
+        )
 
 
 def _by_series(results: Results) -> dict[str, list[dict[str, Any]]]:

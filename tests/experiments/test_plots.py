@@ -12,6 +12,7 @@ def row(name, series, compression, error, published=None, sd=0.1, seeds=2):
         "series": series,
         "convention": "weights",
         "published": published,
+        "control_passes": None,
         "ours": {
             "error_mean": error,
             "error_sd": sd,
@@ -76,6 +77,17 @@ def test_tradeoff_shows_every_number_where_it_belongs(drawn):
     assert ours | published | other == {p for p in points(axes) if p[2] != "-"}
     joined = {tuple(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "-"}
     assert joined == {(4.0, 32.0)}  # the one series of two rows, sorted
+
+
+def test_a_control_that_fails_by_far_stands_at_the_edge(drawn):
+    fails = {**row("random", "random", 32.0, 9.65), "control_passes": False}
+    nearly = {**row("S = 0", "S = 0", 4.0, 2.2), "control_passes": False}
+    plots.tradeoff({**RESULTS, "rows": [*RESULTS["rows"], fails, nearly]}, Path("figure.png"))
+    (axes,) = drawn[0][0].axes
+    assert axes.get_ylim()[1] < 2.6
+    assert "9.7" in [text.get_text() for text in axes.texts]
+    assert (4.0, 2.2, "v", True) in points(axes)
+    assert "random: far above, at so many\n%" in legend(drawn[0][0])
 
 
 def test_the_legend_says_what_is_recalled_and_what_was_read(drawn):

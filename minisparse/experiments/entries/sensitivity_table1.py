@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from minisparse.experiments.claims import Claim
+from minisparse.experiments.entries import controls_lenet300
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.sensitivity import Sensitivity
@@ -40,6 +41,10 @@ ROWS = {
         control_of="unspecific, high compression",
     ),
 }
+# With as many weights as a row keeps: the largest ones, and random ones of each layer.
+for _name, _row in controls_lenet300.ROWS.items():
+    _of = _name.partition(", as ")[2]
+    ROWS[_name] = replace(_row, seeds=controls_lenet300.EXPERIMENT.seeds, control_of=_of)
 
 # The runs were known when these were written down; sensitivity-dose asks again.
 CLAIMS = [
