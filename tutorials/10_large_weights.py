@@ -871,7 +871,7 @@ for (name, arm), marker in zip(found.items(), "sov^", strict=True):
     axes[1].plot(arm["turned"], arm["errors"], f"{marker}-")
 axes[0].set(xlabel="learning rate (log scale)", ylabel="held-out error, %")
 axes[1].set(xlabel="a step turns units by, mrad (log scale)")
-for ax, at in zip(axes, ([1e-3, 2e-3, 4e-3, 8e-3, 16e-3], [1, 2, 5, 10, 20]), strict=True):
+for ax, at in zip(axes, ([1e-3, 2e-3, 4e-3, 8e-3, 16e-3], [1, 2, 3, 5, 8]), strict=True):
     ax.set_xscale("log")
     ax.set_xticks(at, [f"{x:g}" for x in at])
     ax.minorticks_off()
@@ -881,8 +881,8 @@ book.show(figure, "Held-out error of four arms against the learning rate, and ag
 # %% [markdown]
 # *How to read it.* Means of two seeds; a line joins the five learning rates of an arm. At the smallest one, that of the fair test,
 # the arms lie apart, "large" lowest. Each arm gains from larger steps, and "large", which has
-# them already, gains least. On the right the three arms that prune lie nearly on one line: at 5.6 thousandths "large" has the
-# error that "random" has at 5.4 to 5.9. "None" lies lower, by what the weights are worth that it has kept.
+# them already, gains least. On the right the arms come together: at 5.6 thousandths "large" has the error that "random" has at
+# 5.4, and "small" falls to both. "None" lies lowest, by what the weights are worth that it has kept.
 # (The turning depends on the fit as well: at the largest rates it grows no more.) The best
 # rates of "small" and "random" are the last of the list, so they may have more to gain.
 #
