@@ -45,7 +45,7 @@ def error_of(ours):
     [("sensitivity-table1", "LeNet-300-100"), ("sensitivity-table2", "LeNet-5")],
 )
 def test_the_results_in_the_readme_are_the_committed_ones(experiment, network):
-    rows = committed(experiment)
+    rows = [row for row in committed(experiment) if not row["name"].startswith("random")]
     (table,) = re.findall(
         rf"^\| {network} on MNIST \|.*\n(?:\|.*\n)+", README.read_text(), re.MULTILINE
     )
