@@ -40,6 +40,20 @@ def error_of(ours):
     return f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f} %"
 
 
+def known(published):
+    """Say how a published figure is known, as the README does: by the first author's name."""
+    if published["status"] != "quoted":
+        return f" ({published['status']})"
+    name, year = re.match(r"(\w+).*? (\d{4})", published["quoted_by"]).groups()
+    return f" (quoted by {name} et al. {year})"
+
+
+def verdict_of(row):
+    if row["published"]:
+        return f" {row['verdict']} "
+    return {None: " ", True: " passes too ", False: " does not pass "}[row["control_passes"]]
+
+
 @pytest.mark.parametrize(
     ("experiment", "network"),
     [("sensitivity-table1", "LeNet-300-100"), ("sensitivity-table2", "LeNet-5")],
@@ -56,10 +70,12 @@ def test_the_results_in_the_readme_are_the_committed_ones(experiment, network):
         told = f" {published['error']:.2f} %" if published else ""
         if published and not dense:
             told += f" at {published['compression']:g}x"
+        if published:
+            told += known(published)
         mine = error_of(ours)
         if not dense:
             mine += f" at {tables.ratio_text(ours['compression_mean'])}"
-        assert any(f"|{told} | {mine} |" in line for line in shown), mine
+        assert any(f"|{told} | {mine} |{verdict_of(row)}|" in line for line in shown), mine
 
 
 @pytest.mark.parametrize("network", ["MLP", "LeNet-5"])
@@ -75,10 +91,12 @@ def test_the_rows_of_hard_concrete_gates_too(network):
         published, ours = row["published"], row["ours"]
         told = " "
         if published:
-            told = f" {published['error']:.2f} % at {published['compression']:.3g}x "
+            told = (
+                f" {published['error']:.2f} % at {published['compression']:.3g}x{known(published)} "
+            )
         mine = f"{error_of(ours)} at {tables.ratio_text(ours['compression_mean'])}"
         name = row["name"].removeprefix(f"{network}, ")
-        assert line == f"| hard concrete gates, {name} |{told}| {mine} |"
+        assert line == f"| hard concrete gates, {name} |{told}| {mine} |{verdict_of(row)}|"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +114,32 @@ def test_the_stochastic_rows_too(name, told):
     )
     removed = f"{row['details']['removed']:.0f} % of the nodes removed"
     assert f"| {error_of(row['ours'])} with {removed} |" in line
+
+
+LARGE = {
+    "nothing": "none",
+    "nothing, dropout": "dropout",
+    "small weights": "small weights",
+    "random weights": "random weights",
+    "large weights": "large weights",
+}
+
+
+@pytest.mark.parametrize("told", LARGE)
+def test_the_three_tests_of_large_weights(told):
+    arm = LARGE[told]
+    scale = arm if arm == "none" else f"{arm}, own scale"
+    asked = {
+        "large-weights-fair-fashion": arm,
+        "large-weights-why": scale,
+        "large-weights-rates": arm,
+    }
+    found = [
+        [error_of(row["ours"]) for row in committed(experiment) if row["name"] == name]
+        for experiment, name in asked.items()
+    ]
+    cells = "|".join(f" {''.join(each)} " if each else " " for each in found)
+    assert f"| {told} |{cells}|\n" in README.read_text()
 
 
 def test_what_large_weights_do_to_the_fit():

@@ -74,7 +74,7 @@ book.contents()
 # - **The result**: our numbers over several seeds, the published ones beside them, and an honest
 #   word on the difference. A published number that was quoted from memory says so: "as recalled;
 #   not checked against the PDF".
-# - **Pitfalls** that can be seen in public code.
+# - **Pitfalls**: mistakes that are easily made.
 # - **Exercises**, with pencil or with code. Those with code have tests, which tell you what is wrong
 #   and why.
 #

@@ -133,8 +133,8 @@ class Number:
 
 
 # %% [markdown]
-# Now the way back. It looks easy, and the first three attempts below are taken from programs that
-# people have published. Each one is wrong or useless, in its own way.
+# Now the way back. It looks easy, and the first three attempts below are mistakes that are easily made.
+# Each one is wrong or useless, in its own way.
 #
 # ### First attempt: pass it on
 
@@ -441,8 +441,9 @@ print(hvp(lambda x: (x**3).sum(), [1.0, 2.0, 3.0], [1.0, 1.0, 1.0]))
 #
 # *What to expect.* At the start the weights are random and the curve has nothing to do with the
 # points. The coarse shape comes within a few dozen steps, the rest takes longer. The noise has
-# standard deviation 0.1, so an honest fit ends with $L$ near $0.01$; far less would mean that the
-# network has learned the noise.
+# standard deviation 0.1, so an honest fit ends with $L$ near $0.01$. (A fit with $p$ parameters that are all of use ends near
+# $0.01 \, (1 - p / n)$ with $n$ points. There are as many parameters as points here: given enough time, the network could
+# learn the noise, and $L$ far below $0.01$ would say that it has.)
 
 # %%
 points = np.sort(rng.uniform(-3, 3, (60, 1)), axis=0)
@@ -480,7 +481,7 @@ book.show(figure, "Sixty noisy points of a sine and the network's curve after 0,
 # steps. All that happened in between is the loop above: compute the loss, walk back, subtract.
 # [Chapter 3](03_lenet300.py) does nothing else, with images instead of points.
 #
-# ## 1.7 Pitfalls seen in public code
+# ## 1.7 Pitfalls
 #
 # - **Gradients that pile up.** `backward()` adds to `.grad`; it must, as we have seen. Between two
 #   steps of training they have to be set back: `optimizer.zero_grad()`, or use `gradients`, which

@@ -29,7 +29,8 @@
 # %%
 import numpy as np
 
-from minisparse import book, gradcheck
+from minisparse import Tensor, book, gradcheck
+from minisparse.autodiff import relu
 from minisparse.gradcheck import kinks, numeric, selftest
 
 rng = np.random.default_rng(0)
@@ -174,8 +175,8 @@ book.show_source(numeric.difference_noise, docstring=False)
 # $$
 #
 # On the left stands what differences tell, on the right what the backward rule claims. If the rule
-# is wrong anywhere, then for random $\mathbf{u}$ and $\mathbf{\bar y}$ the two sides differ, with
-# probability one.
+# is wrong as a linear map *at this $\mathbf{x}$*, then for random $\mathbf{u}$ and $\mathbf{\bar y}$ the two sides differ,
+# with probability one. (A rule that is wrong elsewhere, behind a branch that this $\mathbf{x}$ does not take, is not seen.)
 
 
 # %%
@@ -307,6 +308,29 @@ book.show_source(numeric.second_difference, docstring=False)
 book.show_source(kinks.between)
 
 # %% [markdown]
+# ### Legal in each operation, wrong as a whole
+#
+# The rule is one for a function. Does it suffice to keep it in each operation? Take $f(x) = \mathrm{relu}(x) - \mathrm{relu}(-x)$,
+# which is $x$, for all $x$.
+#
+# *What to expect.* The derivative is 1 everywhere, and $f$ has no kink. A tape knows nothing of that: it goes through two
+# relus.
+
+# %%
+x = Tensor(np.array([-1.0, 0.0, 2.0]), requires_grad=True)
+(relu(x) - relu(-x)).sum().backward()
+print("derivative of relu(x) - relu(-x) by the tape:", x.grad.numpy())
+
+report = gradcheck(lambda x: relu(x) - relu(-x), x.numpy())
+book.markdown(f"**The verifier:** {report.message} Note: {' '.join(report.notes)}.")
+
+# %% [markdown]
+# At 0 the tape says 0: each relu has made a legal choice, and the choices do not fit each other. The chain rule fails
+# where kinks meet. No other choice would help: 1/2 suits this function, but
+# $\mathrm{relu}(x) - \mathrm{relu}(\mathrm{relu}(x))$, which is 0, then has the derivative 1/4. Every tape with a relu does that, so the
+# verifier does not call it a bug: it judges operation by operation, and says so in a note. In a dense network nobody meets it, for no number is exactly 0; in a
+# pruned one pre-activations are.
+#
 # ## 2.4 A bug hunt
 #
 # Six functions with their backward rules. Each rule has one bug, of a kind that is found in
@@ -418,7 +442,7 @@ print("judged correctly:", sum(right for right, _ in verdicts))
 # The exit status is 0 if the gradient holds and 1 if it does not, so it can stand in a test.
 # `minisparse gradcheck --all` does the same to every operation, layer and formula of the library.
 #
-# ## 2.7 Pitfalls seen in public code
+# ## 2.7 Pitfalls
 #
 # - **A cotangent of ones**, `out.sum().backward()`: hides the whole class of bugs of section 2.2.
 # - **A tolerance that was raised until the test passed.** If the error is $10^{-3}$ where $10^{-9}$

@@ -882,7 +882,7 @@ book.table(
 # strength for all layers.)
 # Note the row in the middle: while the penalty was on, the error was more than twice as high.
 #
-# ## 6.12 Pitfalls seen in public code
+# ## 6.12 Pitfalls
 #
 # - **L1 in the loss, and then a threshold.** The zeros are made by the threshold. Say so and prune
 #   by magnitude, or take proximal steps.

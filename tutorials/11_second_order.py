@@ -1492,7 +1492,7 @@ book.table(
 # 18,000. And OBD's own network, for handwritten digits, lost three of four parameters (**as
 # recalled; not checked against the PDF**).
 #
-# ## 11.11 Pitfalls seen in public code
+# ## 11.11 Pitfalls
 #
 # - **The square of the batch's gradient** for the mean of squares of single images (11.2). At a
 #   minimum it is zero for every weight.

@@ -1683,7 +1683,7 @@ book.table(["method", "network", "error, %", "left", "how known"], rows)
 # Beware of comparing these with each other. Compression is counted in three ways: single weights
 # (sparse variational dropout), a smaller dense network (widths), and the latter with fewer bits.
 # Whether an error is that of the last epoch or the best one on the test set is often not said; and
-# on 10,000 images the 95 % interval of 1.8 % is ±0.26 points. The dense network of the paper on
+# two runs of one procedure may differ by 0.2 points ([3.7](03_lenet300.py)). The dense network of the paper on
 # structured Bayesian pruning is 784-500-300-10. And the fifth column is there for a reason.
 #
 # ## 12.15 Pitfalls

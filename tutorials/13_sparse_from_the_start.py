@@ -1312,7 +1312,7 @@ print(
 # as well, and lies between.) $R_s$ says whether a method has moved at all, and a static mask that
 # calls itself dynamic is found out by it. It does not say whether the moves were any good.
 #
-# ## 13.13 Pitfalls seen in public code
+# ## 13.13 Pitfalls
 #
 # - **The sign of GraSP.** Removing the smallest $S$, or the smallest $\lvert S \rvert$, gives a
 #   mask that trains, and is another method.

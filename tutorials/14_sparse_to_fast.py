@@ -721,7 +721,7 @@ book.table(["network", "published", "ours, batch 1", "ours, batch 20"], rows)
 # and not of the pruning method alone. (In our LeNet-5 the linear layer reads 288 inputs, all places
 # of its 18 channels, and not 284.)
 #
-# ## 14.11 Pitfalls seen in public code
+# ## 14.11 Pitfalls
 #
 # - **A mask, and the claim of a speed-up.** Zeros are multiplied like other numbers. A mask that is
 #   multiplied with the weights in every forward is even slower than none.

@@ -115,7 +115,7 @@ ABOUT = (
                 "20-25-45-462",
                 "quoted",
                 "Louizos et al. 2018, Table 1, 0.1/N",
-                "later papers",
+                "Tang, Adhikari and Lin 2018",
             ),
             Figure(
                 "LeNet-5",
@@ -123,7 +123,7 @@ ABOUT = (
                 "9-18-65-25",
                 "quoted",
                 "Louizos et al. 2018, Table 1, sep.",
-                "later papers",
+                "Tang, Adhikari and Lin 2018",
             ),
         ),
     ),

@@ -6,8 +6,9 @@ smaller the weight is,
     w <- w - eta dL/dw,  the regularizer's step,  and then
     w <- w (1 - z),      z ~ Bernoulli(p(w)).
 
-The regularizer is L1, L2 or none (see penalties.py); which nodes die depends on it.  The abstracts
-of the two papers say that much.  The formula of p is not known to us: the forms here are ours.
+The abstracts of the two papers have it beside a weight decay regularizer, and study what L1 and L2
+(penalties.py) have to do with the nodes that die; none at all is our control.  The formula of p is
+not known to us: the forms here are ours.
 
 Zeroing with probability p is comparing with a random threshold T that is drawn anew each time,
 
@@ -27,7 +28,7 @@ so p is the upper tail of T's law, and -dp/d|w| its density:
 A weight that stays the same for n steps survives them with probability (1 - p)^n, so the rule acts
 like a hard threshold that grows with the number of steps, about sigma sqrt(2 ln n) for the first
 form.  A zeroed weight is moved by -eta dL/dw at the next step and is zeroed again almost surely,
-unless eta |dL/dw| reaches the order of sigma.
+unless eta |dL/dw| is at least about a quarter of sigma, with n of some ten thousand (chapter 9.4).
 
 How nodes die: a node with one input and one output
 ---------------------------------------------------

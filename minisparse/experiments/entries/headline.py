@@ -24,7 +24,7 @@ ROWS = {
     "sensitivity, low error": SENSITIVITY["unspecific, low error"],
     "sensitivity, high compression": SENSITIVITY["unspecific, high compression"],
     "L0, hard concrete gates": Row(L0["MLP, sep."].recipe, series="L0"),
-    "stochastic, with L1 and L2": Row(STOCHASTIC["L1 and L2"].recipe, series="stochastic"),
+    "stochastic, beside L2": Row(STOCHASTIC["L2, 10 sigma"].recipe, series="stochastic"),
     "small CNN, 10,000 images, dense": Row(_SMALL_CNN, series="small CNN, dense"),
     "small CNN, largest weights pruned": Row(_LARGE, series="small CNN, largest weights"),
 }
@@ -42,10 +42,11 @@ def _sentence(results: Results) -> str:
         "Test error of LeNet-300-100 and weights per weight that is left: dense "
         f"{rows['dense']['error_mean']:.2f} %; sensitivity {of('sensitivity, low error')} and "
         f"{of('sensitivity, high compression')}; L0 gates {of('L0, hard concrete gates')}; "
-        f"stochastic pruning {of('stochastic, with L1 and L2')}. Magnitude pruning with {epochs} of "
+        f"stochastic pruning {of('stochastic, beside L2')}. Magnitude pruning with {epochs} of "
         f"training between its steps has {of('magnitude, 100x')}. A small CNN trained on "
         f"10,000 images errs on {rows['small CNN, 10,000 images, dense']['error_mean']:.2f} %, and "
-        f"when its largest weights are pruned: {of('small CNN, largest weights pruned')}."
+        f"when its largest weights are pruned: {of('small CNN, largest weights pruned')} "
+        f"({rows['small CNN, largest weights pruned']['train_error_mean']:.1f} % of its training images)."
     )
 
 
