@@ -653,28 +653,9 @@ head = ["data", "arm", "training error, %", "test error, %", "stability of the e
 book.table(head, rows)
 
 
-# %% tags=["hide-input", "varies"]
-def judged(results):
-    """Return a row for each registered claim: what is compared, the interval, p, the verdict."""
-    rows = []
-    for claim in results["claims"]:
-        low, high = claim["interval"]
-        admitted = claim["verdict"] != "not admitted"
-        holm_p = claim.get("p_adjusted")
-        rows.append(
-            [
-                f"{claim['one']} - {claim['other']}",
-                f"{claim['difference']:+.2f} ({low:+.2f} to {high:+.2f})" if admitted else "-",
-                "-" if holm_p is None else "< 0.001" if holm_p < 0.001 else f"{holm_p:.3f}",
-                claim["verdict"],
-            ]
-        )
-    return rows
-
-
-head = ["difference of test errors", "mean and 95 % interval", "Holm's p", "verdict"]
-rows = [[FAIR[name], *row] for name, results in fair.items() for row in judged(results)]
-book.table(["data", *head], rows)
+# %% tags=["hide-input"]
+for results in fair.values():
+    book.claims(results["claims"])
 
 # %% tags=["hide-input"]
 for name, results in fair.items():
@@ -793,8 +774,8 @@ book.table([*columns, "test error, %"], rows)
 # (The runs of the fair test had not noted how far steps turn units. For the first four arms that was measured afterwards, with
 # one run each, "none" with two: 1.4 and 0.8.)
 
-# %% tags=["hide-input", "varies"]
-book.table(head, judged(why))
+# %% tags=["hide-input"]
+book.claims(why["claims"])
 
 # %% [markdown]
 # More differences are worth a look; nobody had registered them:
@@ -918,7 +899,7 @@ rows = [
 ]
 columns = ["arm", "learning rate", "training error, %", "a step turns units by, mrad"]
 book.table([*columns, "test error, %"], rows)
-book.table(head, judged(own))
+book.claims(own["claims"])
 
 # %% [markdown]
 # The expectation holds, and more than that: the order of the arms has turned round. With a learning rate of its own each arm

@@ -20,6 +20,7 @@ program for Python.  The names below are for chapters, and do the sensible thing
 from .chapters import contents, results
 from .display import (
     checks,
+    claims,
     markdown,
     new_figure,
     quick,
@@ -34,6 +35,7 @@ from .terminal import Terminal
 __all__ = [
     "Terminal",
     "checks",
+    "claims",
     "contents",
     "graph_svg",
     "markdown",

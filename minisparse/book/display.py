@@ -87,6 +87,48 @@ def checks(reports: Mapping[str, Report]) -> None:
     )
 
 
+def claims(found: Sequence[Mapping[str, Any]]) -> None:
+    """Show registered claims and what became of them: a line for each.
+
+    Parameters
+    ----------
+    found : sequence of mapping
+        "claims" of an experiment's results, as `minisparse.experiments.claims` judges them.  A
+        difference is that of the test errors, in points, if nothing else is said.
+    """
+    table(
+        ["difference", "mean and 95 % interval", "Holm's p", "claimed", "verdict"],
+        [
+            [
+                f"{claim['one']} - {claim['other']}{_QUANTITIES.get(claim['quantity'], '')}",
+                _interval(claim),
+                _probability(claim.get("p_adjusted")),
+                claim["direction"],
+                claim["verdict"],
+            ]
+            for claim in found
+        ],
+    )
+
+
+_QUANTITIES = {"compression": ", compression", "removed_each": ", nodes removed, %"}
+
+
+def _interval(claim: Mapping[str, Any]) -> str:
+    if claim["verdict"] == "not admitted":
+        return str(claim["manipulation_check"]["found"])
+    if claim["difference"] is None:
+        return "-"
+    if claim["interval"] is None:  # one seed
+        return f"{claim['difference']:+.2f}"
+    low, high = claim["interval"]
+    return f"{claim['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _probability(p: float | None) -> str:
+    return "-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _is_number(cell: str) -> bool:
     return cell in ("", "-") or re.fullmatch(_NUMBER, cell) is not None
 

@@ -7,6 +7,7 @@ import pytest
 
 from minisparse import Tensor, book
 from minisparse.autodiff.ops import arithmetic
+from minisparse.experiments.claims import Claim, judge_all
 from minisparse.prune import plateau, scope
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -21,6 +22,40 @@ def test_a_quick_run_gets_the_reduced_value(monkeypatch):
     assert book.quick(10, 1) == 10
     monkeypatch.setenv("MINISPARSE_BOOK_QUICK", "1")
     assert book.quick(10, 1) == 1
+
+
+def judged(check=None, family=""):
+    row = {"ours": {"seeds": [0, 1, 2], "errors": [2.0, 2.1, 2.2]}, "details": {}, "name": "one"}
+    other = {
+        "ours": {"seeds": [0, 1, 2], "errors": [2.5, 2.6, 2.8]},
+        "details": {},
+        "name": "other",
+    }
+    claim = Claim(
+        id="c",
+        statement="one is better",
+        one="one",
+        other="other",
+        direction="below",
+        registered="2026-11-29",
+        control="idea",
+        check=check,
+        family=family,
+    )
+    return judge_all([claim], {"one": row, "other": other})
+
+
+def test_a_claim_is_shown_with_its_interval_and_its_verdict(capsys):
+    book.claims(judged(family="two"))
+    *_, line = capsys.readouterr().out.strip().splitlines()
+    assert line.startswith("| one - other | -0.53 (-0.68 to -0.39) | 0.00")
+    assert line.endswith(" | below 0 | holds |")
+
+
+def test_of_a_claim_that_is_not_admitted_no_difference_is_shown(capsys):
+    book.claims(judged(check=lambda *_: "one fits nothing"))
+    *_, line = capsys.readouterr().out.strip().splitlines()
+    assert line == "| one - other | one fits nothing | - | below 0 | not admitted |"
 
 
 def test_tables_need_a_cell_for_each_column():
