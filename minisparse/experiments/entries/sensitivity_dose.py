@@ -8,15 +8,17 @@ c = 0.  What we expect: no difference at c = 1, for S is about 0.06 where it cou
 more the weights that are protected are protected from what would do them good, whoever they are.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen, matched
 from minisparse.experiments.claims import Claim
 from minisparse.experiments.experiment import Experiment, Row
-from minisparse.experiments.recipe import Recipe
+from minisparse.experiments.recipe import Outcome, Recipe
 from minisparse.experiments.recipes.sensitivity import Sensitivity
 from minisparse.experiments.results import Results
 
@@ -91,6 +93,25 @@ def _claims() -> list[Claim]:
     return claims
 
 
+def details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return how much the rule protects: the mean of min(S', 1) by layer, in its first and last epoch.
+
+    "protection" is over the weights that are left then, means of the seeds; it is empty where no
+    dosed sensitivity was used.
+    """
+    found: dict[str, list[float]] = {}
+    for layer in ("fc1", "fc2", "fc3"):
+        key = f"protection_{layer}"
+        runs = [[line[key] for line in o.history if key in line] for o in outcomes]
+        if all(runs):
+            found[layer] = [fmean(run[at] for run in runs) for at in (0, -1)]
+    return {"protection": found}
+
+
+def _protection(found: dict[str, Any]) -> str:
+    return "; ".join(f"{a:.2f} to {b:.2f}" for a, b in found["protection"].values()) or "-"
+
+
 def _sentence(results: Results) -> str:
     parts = [f"{row['name']} {row['ours']['error_mean']:.2f} %" for row in results["rows"][:8]]
     return f"Test error at equal compression, by dose and identity: {', '.join(parts)}."
@@ -115,5 +136,7 @@ EXPERIMENT = Experiment(
     seeds=5,
     quick_minutes=0.1 * len(ROWS),
     claims=_claims(),
+    details=details,
+    columns={"protection in fc1, fc2 and fc3, first and last epoch": _protection},
     choose={name: partial(_threshold, arm) for name, arm in ARMS.items()},
 )
