@@ -63,16 +63,16 @@ class Logged(Fake):
     """Writes down every step that it takes, in a file that all processes see."""
 
     log: str = ""
-    gate: str = ""  # a file without which the last step is not taken
+    gate: str = ""  # a file without which no process goes on after its first step
 
     def take(self, seed, step, checkpoint):
-        while self.gate and step == self.steps - 1 and not os.path.exists(self.gate):
-            time.sleep(0.01)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # taken and written, or neither
         super().take(seed, step, checkpoint)
         with open(self.log, "a") as file:
             file.write(f"{seed} {step} {os.getpid()}\n")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        while self.gate and not os.path.exists(self.gate):
+            time.sleep(0.01)
 
 
 def sketch(results, path):  # noqa: ARG001

@@ -18,43 +18,35 @@ from typing import Any
 
 from minisparse.experiments.choosing import Choosing, chosen
 from minisparse.experiments.entries import large_weights_fair as fair
-from minisparse.experiments.entries import large_weights_fair_fashion as fashion
 from minisparse.experiments.entries import large_weights_why as why
 from minisparse.experiments.experiment import Experiment, Row
-from minisparse.experiments.recipe import Outcome, Recipe
+from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.large_weights import FRACTION
 from minisparse.experiments.results import Results
 
 ID = "large-weights-rates"
 RATES = (*why.RATES, 16e-3)
-SEEDS = 2  # of each trial
 ARMS = why.SHARED
 CHOSEN = chosen(__file__, ID)
 
 
-def _at(name: str, rate: float, hold_out: int = 0) -> Recipe:
-    recipe = fashion.EXPERIMENT.rows[name].recipe
-    return replace(recipe, lr=rate, hold_out=hold_out)  # type: ignore[call-arg]  # of this recipe
-
-
 def choose(name: str) -> Choosing:
     """Choose the learning rate of an arm, by its error on held-out images."""
-    trials = [(_at(name, rate, fair.HELD_OUT), seed) for rate in RATES for seed in range(SEEDS)]
-    outcomes = yield trials
-    of_rate = [outcomes[SEEDS * i : SEEDS * (i + 1)] for i in range(len(RATES))]
+    trials = [
+        (why.changed(name, lr=rate, hold_out=fair.HELD_OUT), seed)
+        for rate in RATES
+        for seed in range(why.SEEDS)
+    ]
+    of_rate = why.by_setting((yield trials))
     errors = [fmean(o.error for o in found) for found in of_rate]
+    # The fair test's own trials are among these, and did not note how far steps turn units.
+    turned = [why.turned(found, between=True) for found in of_rate]
     return {
         "rate": RATES[errors.index(min(errors))],
         "errors": errors,
         "train_errors": [fmean(o.extra["train_error"] for o in found) for found in of_rate],
-        "turned": [_mean_turning(found) for found in of_rate],
+        "turned": [fmean(found) if found else None for found in turned],
     }
-
-
-def _mean_turning(outcomes: Sequence[Outcome]) -> float | None:
-    """Average over the runs that noted it: those of the fair test's own trials did not."""
-    found = [t for o in outcomes if (t := why.turning(o, between=True)) is not None]
-    return fmean(found) if found else None
 
 
 def sentence(results: Results) -> str:
@@ -71,9 +63,10 @@ def sentence(results: Results) -> str:
 
 
 def _details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    found = why.details(outcomes)
-    del found["turned"]  # also of steps right after an event
-    return found
+    return {
+        **fair.details(outcomes),
+        "turned_between": why.turned(outcomes, between=True),
+    }
 
 
 EXPERIMENT = Experiment(
@@ -84,7 +77,7 @@ EXPERIMENT = Experiment(
     home=__file__,
     minutes=5,
     rows={
-        name: Row(_at(name, CHOSEN.get(name, {}).get("rate", RATES[0])), series=name)
+        name: Row(why.changed(name, lr=CHOSEN.get(name, {}).get("rate", RATES[0])), series=name)
         for name in ARMS
     },
     sentence=sentence,

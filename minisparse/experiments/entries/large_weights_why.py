@@ -40,7 +40,8 @@ _ROWS = {name: fashion.EXPERIMENT.rows[name] for name in SHARED}
 CHOSEN = chosen(__file__, ID)
 
 
-def _changed(name: str, **changes: Any) -> Recipe:
+def changed(name: str, **changes: Any) -> Recipe:
+    """Return the recipe of an arm of the fair test with other settings."""
     recipe = _ROWS[name].recipe
     assert isinstance(recipe, LargeWeightsFair)
     return replace(recipe, **changes)
@@ -49,11 +50,11 @@ def _changed(name: str, **changes: Any) -> Recipe:
 def _rows() -> dict[str, Row]:
     rate = CHOSEN.get("rate", {}).get("rate", RATES[0])
     new = {
-        "small weights, own scale": _changed("small weights", own_scale=True),
-        "large weights, own scale": _changed("large weights", own_scale=True),
-        "none, own rate": _changed("none", lr=rate),
-        "small weights, late": _changed("small weights", first=9),
-        "random weights, at the start": _changed("random weights", first=0, events=1),
+        "small weights, own scale": changed("small weights", own_scale=True),
+        "large weights, own scale": changed("large weights", own_scale=True),
+        "none, own rate": changed("none", lr=rate),
+        "small weights, late": changed("small weights", first=9),
+        "random weights, at the start": changed("random weights", first=0, events=1),
     }
     more = {name: Row(recipe, series=name.partition(", ")[2]) for name, recipe in new.items()}
     return {**_ROWS, **more}
@@ -62,48 +63,52 @@ def _rows() -> dict[str, Row]:
 def choose() -> Choosing:
     """Choose the learning rate of the arm that prunes nothing, by its error on held-out images."""
     seeds = range(SEEDS)
-    trials = [(_changed("none", lr=r, hold_out=fair.HELD_OUT), s) for r in RATES for s in seeds]
-    found = [outcome.error for outcome in (yield trials)]
-    errors = [fmean(found[SEEDS * i : SEEDS * (i + 1)]) for i in range(len(RATES))]
+    trials = [(changed("none", lr=r, hold_out=fair.HELD_OUT), s) for r in RATES for s in seeds]
+    errors = [fmean(o.error for o in found) for found in by_setting((yield trials))]
     return {"rate": RATES[errors.index(min(errors))], "errors": errors}
+
+
+def by_setting(outcomes: Sequence[Outcome]) -> list[Sequence[Outcome]]:
+    """Split the outcomes of trials into those of each setting."""
+    return [outcomes[i : i + SEEDS] for i in range(0, len(outcomes), SEEDS)]
 
 
 def measure() -> Choosing:
     """Measure how far steps turn the units in the arms of the fair test, whose runs did not note it."""
     trials = [
-        (_changed(name, own_scale=False, hold_out=fair.HELD_OUT), seed)
+        (changed(name, own_scale=False, hold_out=fair.HELD_OUT), seed)
         for name in SHARED
         for seed in range(SEEDS)
     ]
-    found = [turning(outcome, between=True) for outcome in (yield trials)]
-    return {
-        name: [t for t in found[SEEDS * i : SEEDS * (i + 1)] if t is not None]
-        for i, name in enumerate(SHARED)
-    }
+    found = by_setting((yield trials))
+    return {name: turned(each, between=True) for name, each in zip(SHARED, found, strict=True)}
 
 
-def turning(outcome: Outcome, *, between: bool) -> float | None:
-    """Return how far a step turned a unit, in thousandths; None of a run that did not note it.
+def turned(outcomes: Sequence[Outcome], *, between: bool) -> list[float]:
+    """Return how far a step turned a unit, in thousandths, in each run that noted it.
 
     That is the mean over the epochs of full learning rate, from the second on; or over those of them
     that do not come right after an event, whose first step is measured and is not like the others.
     """
-    full = max((epoch["lr"] for epoch in outcome.history if "lr" in epoch), default=0)
-    own = [
-        epoch["turned"]
-        for before, epoch in pairwise(outcome.history)
-        if "turned" in epoch and epoch["lr"] == full and not (between and "targets" in before)
-    ]
-    return fmean(own) if own else None
+    found = []
+    for outcome in outcomes:
+        full = max((epoch["lr"] for epoch in outcome.history if "lr" in epoch), default=0)
+        own = [
+            epoch["turned"]
+            for before, epoch in pairwise(outcome.history)
+            if "turned" in epoch and epoch["lr"] == full and not (between and "targets" in before)
+        ]
+        found += [fmean(own)] if own else []
+    return found
 
 
 def details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return what the fair test shows, and how far steps turned the units (two lists by seed)."""
-    turned = {
-        name: [t for o in outcomes if (t := turning(o, between=between)) is not None]
-        for name, between in (("turned", False), ("turned_between", True))
+    return {
+        **fair.details(outcomes),
+        "turned": turned(outcomes, between=False),
+        "turned_between": turned(outcomes, between=True),
     }
-    return {**fair.details(outcomes), **turned}
 
 
 def turned_column(name: str) -> Callable[[Any], str]:
