@@ -33,7 +33,9 @@ ARMS = {
 }
 
 ROWS = {
-    f"{name}, {epochs} epochs": Row(arm, series=name, point=f"milestone {i}")
+    f"{name}, {epochs} epochs": Row(
+        arm, series=name, point=f"milestone {i}", seeds=1 if arm.regrow else 3
+    )
     for name, arm in ARMS.items()
     for i, epochs in enumerate(EPOCHS, 1)
 }
@@ -77,7 +79,7 @@ EXPERIMENT = Experiment(
     minutes=20 * len(ARMS),
     rows=ROWS,
     sentence=_sentence,
-    seeds=5,
+    seeds=3,
     quick_minutes=0.15 * len(ARMS),
     claims=CLAIMS,
 )
