@@ -1,10 +1,14 @@
-"""What the gates have to do with the networks that L0 regularization finds: an MLP on MNIST.
+"""What the gates have to do with the networks that L0 regularization finds, on MNIST.
 
 Registered on 2026-11-28, before the runs.  The published protocol at 100, 200 and 300 epochs; gates
 with lambda = 0, which leave only their noise; the architecture that is found, trained from new
 weights; the same widths by the norms of the units' weights, by a group lasso, and at random, after as
 many epochs.  What we expect: magnitude and scratch reach the error of the gates, and the widths
 depend on when one stops.
+
+Registered on 2026-11-29, before its runs: the same for LeNet-5 without L2, by magnitude, and with
+inputs that chance chooses and that are gone after the first epoch.  What we expect: both reach the
+error of the gates.
 """
 
 from dataclasses import replace
@@ -12,6 +16,8 @@ from functools import partial
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen
 from minisparse.experiments.claims import Claim
+from minisparse.experiments.entries.controls_lenet5 import GRADUAL
+from minisparse.experiments.entries.l0_table1 import ROWS as TABLE1
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.gradual import Gradual
@@ -33,6 +39,8 @@ UNITS = Gradual(
     sparsify_epochs=120,
     finetune_epochs=60,
 )
+# Inputs of LeNet-5's layers, the same: of the image, of conv2, of fc1 and of fc2.
+LENET5 = replace(GRADUAL, granularity="input", keep=(1, 20, 48, 450))
 LASSO = (1e-5, 3e-5, 1e-4, 3e-4)
 _CHOSEN = chosen(__file__, ID)
 
@@ -72,6 +80,13 @@ def _rows() -> dict[str, Row]:
             rows[f"{widths}, widths by group lasso"] = Row(
                 _lasso(widths, _CHOSEN[widths]["strength"]), series="group lasso"
             )
+    rows["LeNet-5, 0.1/N"] = Row(TABLE1["LeNet-5, 0.1/N, no L2"].recipe, series="LeNet-5, L0")
+    rows["LeNet-5, widths by magnitude"] = Row(LENET5, series="LeNet-5, magnitude of units")
+    at_once = replace(LENET5, choose="random", dense_epochs=0, sparsify_epochs=1)
+    rows["LeNet-5, widths at random"] = Row(
+        replace(at_once, finetune_epochs=GRADUAL.total_epochs() - 1),
+        series="LeNet-5, random units",
+    )
     return rows
 
 
@@ -91,6 +106,20 @@ CLAIMS = [
         ("inherited weights", "from scratch", "trained from new weights"),
         ("gates", "widths by magnitude", "by magnitude"),
     )
+] + [
+    Claim(
+        id=f"{ID}-LeNet-5-{control}",
+        statement=f"the gates of LeNet-5 have a lower error than the same widths {how}",
+        one="LeNet-5, 0.1/N",
+        other=f"LeNet-5, {other}",
+        direction="below",
+        registered="2026-11-29",
+        control=control,
+    )
+    for control, other, how in (
+        ("gates", "widths by magnitude", "by magnitude"),
+        ("which units", "widths at random", "at random, from the first epoch on"),
+    )
 ]
 
 
@@ -99,16 +128,16 @@ def _sentence(results: Results) -> str:
         f"{row['name']} {row['ours']['error_mean']:.2f} % at {row['ours']['compression_mean']:.1f}x"
         for row in results["rows"]
     ]
-    return f"Test error of the MLP: {', '.join(parts)}."
+    return f"Test error: {', '.join(parts)}."
 
 
 EXPERIMENT = Experiment(
     id=ID,
-    title="L0 regularization and its controls, MLP on MNIST",
+    title="L0 regularization and its controls, MLP and LeNet-5 on MNIST",
     paper="Louizos et al. 2018",
     where="our own controls",
     home=__file__,
-    minutes=60,
+    minutes=72,
     rows=ROWS,
     sentence=_sentence,
     seeds=3,

@@ -6,6 +6,10 @@ method) the decay of 5e-4 that lambda = 1e-4 per step is at this eta.  Nothing i
 setting runs along its curve.  What we expect: decay with a rising threshold (S = 0) and magnitude
 on a cubic schedule are one curve, the best; random masks with magnitude's layer shares explain most
 of what magnitude gains over uniform ones at 50x and 100x.
+
+Added on 2026-11-29, before any run: hard concrete gates for as many epochs, one seed.  They differ in
+more than the method: Adam and averaged weights, as their paper has them, and gates from the first
+epoch on that take whole inputs of a layer.
 """
 
 from dataclasses import replace
@@ -15,6 +19,7 @@ from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import is_weight
 from minisparse.experiments.recipes.gradual import Gradual
+from minisparse.experiments.recipes.l0 import L0
 from minisparse.experiments.recipes.sensitivity import Sensitivity
 from minisparse.experiments.recipes.stochastic import Stochastic
 from minisparse.experiments.results import Results
@@ -37,6 +42,8 @@ ZEROING = Stochastic(
     prune_epochs=70,
     finetune_epochs=20,
 )
+GATES = L0(epochs=90, decay_epochs=20)
+LAMBDAS = (0.03, 0.1, 0.3, 1.0, 3.0)
 SIGMAS = (0.001, 0.004, 0.01, 0.02, 0.03, 0.05, 0.08)
 _CHOSEN = chosen(__file__, ID)
 
@@ -72,6 +79,8 @@ def _rows() -> dict[str, Row]:
         rows[f"zeroing, sigma {s:g}"] = Row(
             replace(ZEROING, sigma=(s,)), series="zeroing beside L2"
         )
+    for s in LAMBDAS:
+        rows[f"gates, lambda {s:g}"] = Row(replace(GATES, strengths=(s,)), series="gates", seeds=1)
     return rows
 
 

@@ -6,6 +6,10 @@ point of the grid (stochastic_grid.py) that has the lowest held-out error among 
 least half of the nodes.  Controls: a threshold without chance at sigma sqrt(2 ln n); no zeroing, with
 the same L2, and with the L1 that leaves as many weights; no regularizer, with the sigma that leaves
 as many; the architecture that is left, trained from new weights.
+
+Registered on 2026-11-29, when only the trials on held-out images had begun: what zeroing beside L2
+does that a part of it does not.  It removes more nodes than L2 alone, and than zeroing alone where as
+many weights are left; and the weights that are left are worth keeping, against new ones.
 """
 
 import math
@@ -136,6 +140,35 @@ CLAIMS = [
         check_text=f"at least {ENOUGH:.0f} % of the hidden nodes are removed",
     )
     for net in grid.WIDTHS
+]
+CLAIMS += [
+    Claim(
+        id=f"{ID}-{net}-{control}",
+        statement=f"zeroing beside L2 {what}",
+        one=f"{net}, zeroing and L2",
+        other=f"{net}, {other}",
+        direction="below" if quantity == "error" else "above",
+        registered="2026-11-29",
+        control=control,
+        quantity=quantity,
+        family=f"{net}, parts",
+    )
+    for net in grid.WIDTHS
+    for control, other, quantity, what in (
+        ("zeroing", "L2 alone", "removed_each", f"removes more nodes of {net} than L2 alone"),
+        (
+            "penalty",
+            "zeroing alone",
+            "removed_each",
+            f"removes more nodes of {net} than zeroing alone that leaves as many weights",
+        ),
+        (
+            "weights",
+            "its architecture from scratch",
+            "error",
+            f"leaves {net} a lower error than its architecture has that is trained from new weights",
+        ),
+    )
 ]
 
 
