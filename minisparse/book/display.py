@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,19 +96,16 @@ def claims(found: Sequence[Mapping[str, Any]]) -> None:
         "claims" of an experiment's results, as `minisparse.experiments.claims` judges them.  A
         difference is that of the test errors, in points, if nothing else is said.
     """
-    table(
-        ["difference", "mean and 95 % interval", "Holm's p", "claimed", "verdict"],
-        [
-            [
-                f"{claim['one']} - {claim['other']}{_QUANTITIES.get(claim['quantity'], '')}",
-                _interval(claim),
-                _probability(claim.get("p_adjusted")),
-                claim["direction"],
-                claim["verdict"],
-            ]
-            for claim in found
-        ],
-    )
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "difference": lambda c: f"{c['one']} - {c['other']}{_QUANTITIES.get(c['quantity'], '')}",
+        "mean and 95 % interval": _interval,
+        "claimed": lambda c: c["direction"],
+        "Holm's p": lambda c: _probability(c.get("p_adjusted")),
+        "verdict": lambda c: c["verdict"],
+    }
+    if not any("family" in claim for claim in found):
+        del columns["Holm's p"]
+    table(list(columns), [[cell(claim) for cell in columns.values()] for claim in found])
 
 
 _QUANTITIES = {"compression": ", compression", "removed_each": ", nodes removed, %"}

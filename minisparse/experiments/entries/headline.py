@@ -36,6 +36,8 @@ def _sentence(results: Results) -> str:
     def of(name: str) -> str:
         return f"{rows[name]['error_mean']:.2f} % at {rows[name]['compression_mean']:.0f}x"
 
+    wrong = rows["small CNN, largest weights pruned"]["train_error_mean"]
+    fit = "" if wrong is None else f" ({wrong:.1f} % of its training images)"
     n = results["settings"]["rows"]["magnitude, 100x"]["retrain_epochs"]
     epochs = "1 epoch" if n == 1 else f"{n} epochs"
     return (
@@ -45,8 +47,7 @@ def _sentence(results: Results) -> str:
         f"stochastic pruning {of('stochastic, beside L2')}. Magnitude pruning with {epochs} of "
         f"training between its steps has {of('magnitude, 100x')}. A small CNN trained on "
         f"10,000 images errs on {rows['small CNN, 10,000 images, dense']['error_mean']:.2f} %, and "
-        f"when its largest weights are pruned: {of('small CNN, largest weights pruned')} "
-        f"({rows['small CNN, largest weights pruned']['train_error_mean']:.1f} % of its training images)."
+        f"when its largest weights are pruned: {of('small CNN, largest weights pruned')}{fit}."
     )
 
 
