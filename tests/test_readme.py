@@ -91,9 +91,8 @@ def test_the_rows_of_hard_concrete_gates_too(network):
         published, ours = row["published"], row["ours"]
         told = " "
         if published:
-            told = (
-                f" {published['error']:.2f} % at {published['compression']:.3g}x{known(published)} "
-            )
+            error = f"{published['error']:.{published['decimals']}f} %"
+            told = f" {error} at {published['compression']:.3g}x{known(published)} "
         mine = f"{error_of(ours)} at {tables.ratio_text(ours['compression_mean'])}"
         name = row["name"].removeprefix(f"{network}, ")
         assert line == f"| hard concrete gates, {name} |{told}| {mine} |{verdict_of(row)}|"

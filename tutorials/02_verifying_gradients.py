@@ -328,8 +328,8 @@ book.markdown(f"**The verifier:** {report.message} Note: {' '.join(report.notes)
 # At 0 the tape says 0: each relu has made a legal choice, and the choices do not fit each other. The chain rule fails
 # where kinks meet. No other choice would help: 1/2 suits this function, but
 # $\mathrm{relu}(x) - \mathrm{relu}(\mathrm{relu}(x))$, which is 0, then has the derivative 1/4. Every tape with a relu does that, so the
-# verifier does not call it a bug: it judges operation by operation, and says so in a note. In a dense network nobody meets it, for no number is exactly 0; in a
-# pruned one pre-activations are.
+# verifier does not call it a bug: it judges operation by operation, and says so in a note. (Exact zeros are no rare case. A dense
+# network meets them where a patch is black and the bias 0, at the start of its training; a pruned one has them to the end.)
 #
 # ## 2.4 A bug hunt
 #

@@ -692,7 +692,7 @@ book.table(
 # %% [markdown]
 # *How to read it.* Open markers are published results, filled ones ours, dots the single runs. With all layers together,
 # nothing that three seeds could show is lost up to 20x. At 12x we are less than a tenth of a point above
-# the published figure; two runs of one procedure differ by up to 0.17 (rule 4 of [3.7](03_lenet300.py)), so by that rule
+# the published figure; one run and the mean of three, of one procedure, differ by up to 0.17 (rule 4 of [3.7](03_lenet300.py)), so by that rule
 # the published result is reproduced. (The training is not the same: Han et al. use dropout, which they
 # reduce as the network shrinks, and thresholds for each layer from the standard deviation of its
 # weights. We compare the magnitudes of all layers with each other, and use no dropout.) From 50x on the

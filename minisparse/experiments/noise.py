@@ -16,7 +16,7 @@ from statistics import variance
 from typing import Any, Self
 
 FILE = Path(__file__).with_name("entries") / "noise.json"
-# The experiments whose rows are pooled; those that came later are judged by them and add nothing.
+# The experiments whose rows are pooled, all of them; other experiments are judged by these and add nothing.
 POOLED = (
     "dense-lenet300",
     "dense-lenet5",
