@@ -603,9 +603,10 @@ rows, curves = [], {}
 for name, scales in SCALES.items():
     models = {scale: run_with(name, scale)[0] for scale in scales[: book.quick(5, 1)]}
     models[0.02] = trained[name][0]
-    curves[name] = sorted(deaths(model) for model in models.values())
+    curves[name] = []
     for scale, model in sorted(models.items()):
         density, dead, chance = deaths(model)
+        curves[name].append((density, dead, chance))
         error = f"{evaluate(model, validation).error_percent:.1f} %"
         rows.append([name, f"{scale:g}", error, f"{density:.1%}", f"{chance:.1f}", dead])
 head = ["regularizer", "$\\sigma$", "validation error", "weights left", "dead by chance", "dead"]
@@ -807,7 +808,7 @@ book.show(figure, "Test error against nodes removed: zeroing beside L2, its part
 # (What the paper's networks cost is not known to us; its abstract gives no error.)
 #
 # **L2 makes the difference between weights and nodes.** With nearly as few weights left (29x and 31x) zeroing alone has 398 of
-# 400 nodes left, and with L2 184. So what section 9.7 shows in a small training holds here, with an interval. That L2 alone removes
+# 400 nodes left, and with L2 183. So what section 9.7 shows in a small training holds here, with an interval. That L2 alone removes
 # none is no finding: it makes no weight exactly 0. And it need not be zeroing: the threshold without chance removes 57 %, and L1
 # alone, with as many weights, 91 %, at the largest error of all.
 #
