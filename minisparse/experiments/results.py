@@ -16,6 +16,12 @@ def find_row(results: Results, name: str) -> dict[str, Any]:
     raise KeyError(f"no row {name!r} in {[row['name'] for row in results['rows']]}")
 
 
+def in_words(row: dict[str, Any], *, digits: int) -> str:
+    """Return a row as a sentence names it: "S = 0 1.57 % at 33x", the ratio with so many digits."""
+    error, ratio = row["ours"]["error_mean"], row["ours"]["compression_mean"]
+    return f"{row['name']} {error:.2f} % at {ratio:.{digits}f}x"
+
+
 def title(results: Results) -> str:
     """Return what stands above a figure."""
     quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""

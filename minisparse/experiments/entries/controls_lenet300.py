@@ -10,7 +10,7 @@ from dataclasses import replace
 from minisparse.experiments.claims import Claim
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.gradual import Gradual
-from minisparse.experiments.results import Results
+from minisparse.experiments.results import Results, in_words
 
 ID = "controls-lenet300"
 BASE = Gradual(lr=0.2, weight_decay=5e-4, sparsify_epochs=200, finetune_epochs=30)
@@ -44,10 +44,7 @@ CLAIMS = [
 
 
 def _sentence(results: Results) -> str:
-    parts = [
-        f"{row['name']} {row['ours']['error_mean']:.2f} % at {row['ours']['compression_mean']:.0f}x"
-        for row in results["rows"]
-    ]
+    parts = [in_words(row, digits=0) for row in results["rows"]]
     return f"Test error with as many weights and epochs as sensitivity has: {', '.join(parts)}."
 
 

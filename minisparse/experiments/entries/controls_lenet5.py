@@ -15,7 +15,7 @@ from minisparse.experiments.entries import sensitivity_table2, sensitivity_table
 from minisparse.experiments.entries.sensitivity_table2 import METHOD, UNSPECIFIC
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.gradual import Gradual
-from minisparse.experiments.results import Results
+from minisparse.experiments.results import Results, in_words
 
 ID = "controls-lenet5"
 # Weights that the unspecific rows of sensitivity-table2 and -table3 keep, by layer, and their T.
@@ -79,10 +79,7 @@ CLAIMS = [
 
 
 def _sentence(results: Results) -> str:
-    parts = [
-        f"{row['name']} {row['ours']['error_mean']:.2f} % at {row['ours']['compression_mean']:.0f}x"
-        for row in results["rows"]
-    ]
+    parts = [in_words(row, digits=0) for row in results["rows"]]
     return f"Test error of LeNet-5 with the sensitivity and without: {', '.join(parts)}."
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from minisparse.experiments.claims import Claim
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.sensitivity import Sensitivity
-from minisparse.experiments.results import Results
+from minisparse.experiments.results import Results, in_words
 
 ID = "sensitivity-recalled"
 EPOCHS = (100, 200, 400, 652, 1000, 1500)  # of the regularizer
@@ -63,7 +63,7 @@ CLAIMS = [
 
 def _sentence(results: Results) -> str:
     parts = [
-        f"{row['name']} {row['ours']['error_mean']:.2f} % at {row['ours']['compression_mean']:.1f}x"
+        in_words(row, digits=1)
         for row in results["rows"]
         if row["name"].endswith(("652 epochs", "1500 epochs"))
     ]

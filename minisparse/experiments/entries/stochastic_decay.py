@@ -27,7 +27,6 @@ from minisparse.experiments.recipes.stochastic import Stochastic
 from minisparse.experiments.results import Results
 
 ID = "stochastic-decay"
-ENOUGH = 50.0  # percent of the hidden nodes
 STEPS = 600 * grid.BASE.prune_epochs
 _CHOSEN = chosen(__file__, ID)
 
@@ -81,7 +80,7 @@ def _choose(net: str) -> Choosing:
                 "compression": fmean(o.compression("weights") for o in own),
             }
         )
-    enough = [line for line in table if line["removed"] >= ENOUGH]
+    enough = [line for line in table if line["removed"] >= grid.ENOUGH]
     best = (
         min(enough, key=lambda e: e["error"]) if enough else max(table, key=lambda e: e["removed"])
     )
@@ -107,15 +106,10 @@ def _choose(net: str) -> Choosing:
     }
 
 
-def _check(one: Any, other: Any, rows: Any) -> str | None:  # noqa: ARG001
-    removed = one["details"]["removed"]
-    return None if removed >= ENOUGH else f"{removed:.0f} % of the hidden nodes are removed"
-
-
 CLAIMS = [
     Claim(
         id=f"{ID}-{net}",
-        statement=f"beside weight decay zeroing removes at least {ENOUGH:.0f} % of the hidden nodes "
+        statement=f"beside weight decay zeroing removes at least {grid.ENOUGH:.0f} % of the hidden nodes "
         f"of {net} at an error of at most that of the dense network + 0.3 points",
         one=f"{net}, zeroing and L2",
         other=f"{net}, dense",
@@ -123,8 +117,8 @@ CLAIMS = [
         registered="2026-11-28",
         control="pruning",
         margin=0.3,
-        check=_check,
-        check_text=f"at least {ENOUGH:.0f} % of the hidden nodes are removed",
+        check=grid.check,
+        check_text=f"at least {grid.ENOUGH:.0f} % of the hidden nodes are removed",
     )
     for net in grid.WIDTHS
 ] + [
@@ -136,8 +130,8 @@ CLAIMS = [
         direction="below",
         registered="2026-11-28",
         control="chance",
-        check=_check,
-        check_text=f"at least {ENOUGH:.0f} % of the hidden nodes are removed",
+        check=grid.check,
+        check_text=f"at least {grid.ENOUGH:.0f} % of the hidden nodes are removed",
     )
     for net in grid.WIDTHS
 ]
