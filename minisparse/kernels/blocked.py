@@ -46,7 +46,9 @@ DEPTH = 384  # steps of the sum at a time: a panel of 64 columns is 96 KiB
 ROWS = 240  # of A at a time, 360 KiB: they stay in the L2 cache; the rows of all tiles divide it
 COLUMNS = 1024  # of B at a time: 1.5 MiB
 NEIGHBOURS = 16  # rows that a tile of neighbours has at most
-_FEW_ROWS = 192  # up to here copying B does not pay, unless its rows lie badly
+# Up to here copying B does not pay, unless its rows lie badly.  A narrow panel of AVX2 that begins
+# between two cache lines needs both of them at each step, and so twice the cache.
+_FEW_ROWS = 48 if VECTOR_BYTES == 32 else 192
 
 _APART = 16  # numbers between copied rows of A, so that they are no power of two apart
 _COPIED_ROWS, _COPIED_STEPS = row_offsets(ROWS, DEPTH + _APART), step_pairs(DEPTH, ROWS + _APART)

@@ -204,20 +204,31 @@ def make_tile(rows: int, vectors: int, neighbours: bool = False) -> Any:
                     sums[r, j] = cgutils.alloca_once(builder, v.type)
                     builder.store(start, sums[r, j])
 
-            with _loop(builder, q_count) as q, _loop(builder, k_count) as k:
-                if neighbours:
-                    pair = at(places, builder.mul(k, _integer(2)))
-                    a_step, k = builder.load(pair), builder.load(at(pair, _integer(1)))
-                else:
-                    a_step = builder.add(builder.mul(q, aq), builder.mul(k, ak))
-                b_step = builder.add(builder.mul(q, bq), builder.mul(k, bk))
-                b_row = at(b, builder.add(b0, b_step))
-                bs = [v.load(column(b_row, j), masks[j]) for j in range(vectors)]
-                for r in range(rows):
-                    scalar = v.splat(builder.load(at(a_row[r], a_step)))
-                    for j in range(vectors):
-                        more = v.multiply_add(scalar, bs[j], builder.load(sums[r, j]))
-                        builder.store(more, sums[r, j])
+            def add_products(masks):
+                with _loop(builder, q_count) as q, _loop(builder, k_count) as k:
+                    if neighbours:
+                        pair = at(places, builder.mul(k, _integer(2)))
+                        a_step, k = builder.load(pair), builder.load(at(pair, _integer(1)))
+                    else:
+                        a_step = builder.add(builder.mul(q, aq), builder.mul(k, ak))
+                    b_step = builder.add(builder.mul(q, bq), builder.mul(k, bk))
+                    b_row = at(b, builder.add(b0, b_step))
+                    bs = [v.load(column(b_row, j), masks[j]) for j in range(vectors)]
+                    for r in range(rows):
+                        scalar = v.splat(builder.load(at(a_row[r], a_step)))
+                        for j in range(vectors):
+                            more = v.multiply_add(scalar, bs[j], builder.load(sums[r, j]))
+                            builder.store(more, sums[r, j])
+
+            if VECTOR_BYTES == 32:  # where loads under a mask are slow
+                full = builder.icmp_signed(">=", n, _integer(vectors * v.lanes))
+                with builder.if_else(full, likely=True) as (loading, masking):
+                    with loading:
+                        add_products([whole] * vectors)
+                    with masking:
+                        add_products(masks)
+            else:
+                add_products(masks)
 
             lowest = v.splat(floor)
 

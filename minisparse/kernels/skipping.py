@@ -30,7 +30,7 @@ from minisparse.kernels.symbol import Symbol
 Array = Any
 
 ROWS = 3  # at a time; of digits, 35 % of the steps are left for three images, 26 for three pixels
-_VECTORS = {64: 4, 32: 2, 0: 1}[VECTOR_BYTES]
+_VECTORS = {64: 4, 32: 3, 0: 1}[VECTOR_BYTES]  # 3 x 3 sums, 3 of B and a factor: 13 registers of 16
 _WORTH = 1 << 22  # multiply-adds from which on it is asked how many are left
 _FEW = 0.55  # of the steps: more of them take as long as all
 _LISTING = 27  # columns that take as long as finding out about a step
@@ -39,12 +39,9 @@ _COLUMNS = 320  # of B at a time: with a piece of the sum's rows they stay in th
 
 if VECTOR_BYTES:
     _tile_1, _tile_2 = make_tile(ROWS, 1, True), make_tile(ROWS, 2, True)
-    # Where the widest tile has 2 vectors, the calls of _tile_3 and _tile_4 are never reached.
-    _tile_3, _tile_4 = (
-        (make_tile(ROWS, 3, True), make_tile(ROWS, 4, True))
-        if _VECTORS == 4
-        else (_tile_1, _tile_2)
-    )
+    _tile_3 = make_tile(ROWS, 3, True)
+    # Where the widest tile has 3 vectors, the call of _tile_4 is never reached.
+    _tile_4 = make_tile(ROWS, 4, True) if _VECTORS == 4 else _tile_3
 
 
 @jit()
@@ -56,7 +53,7 @@ def _tile(
     if _VECTORS == 4 and n > 3 * lanes:
         _tile_4(i0, i1, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
                 c, c0, c_rows, add, bias, bias0, biased, floor)  # fmt: skip
-    elif _VECTORS == 4 and n > 2 * lanes:
+    elif n > 2 * lanes:
         _tile_3(i0, i1, n, 1, count, a, a0, steps, 0, 0, b, b0, 0, bk,
                 c, c0, c_rows, add, bias, bias0, biased, floor)  # fmt: skip
     elif n > lanes:
