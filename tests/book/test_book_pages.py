@@ -74,8 +74,11 @@ def test_no_page_or_figure_is_left_over():
 
 def test_the_contents_are_the_chapters_that_exist():
     table = CHAPTERS[0].page.read_text()
-    listed = re.findall(r"^\| \[(\w+)\. (.*?)\]\((.*?)\)", table, re.MULTILINE)
-    assert listed == [(c.number, c.title, c.page.name) for c in CHAPTERS if c.number != "0"]
+    listed = re.findall(
+        r"^\| \[(\w+)\. (.*?)\]\((.*?)\) \| (.*?) \| (.*?) \|$", table, re.MULTILINE
+    )
+    told = [(c.number, c.title, c.page.name, c.goal, c.time) for c in CHAPTERS]
+    assert listed == told[1:], "run `minisparse book 0`"
 
 
 @each_chapter
