@@ -25,7 +25,6 @@ MODULES = {
     "l0-controls": "minisparse.experiments.entries.l0_controls",
     "bayesian-lenet300": "minisparse.experiments.entries.bayesian_lenet300",
     "stochastic-nodes": "minisparse.experiments.entries.stochastic_nodes",
-    "stochastic-grid": "minisparse.experiments.entries.stochastic_grid",
     "stochastic-decay": "minisparse.experiments.entries.stochastic_decay",
     "large-weights-fashion": "minisparse.experiments.entries.large_weights_fashion",
     "large-weights-cifar10": "minisparse.experiments.entries.large_weights_cifar10",

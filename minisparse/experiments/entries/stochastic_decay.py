@@ -13,7 +13,7 @@ many weights are left; and the weights that are left are worth keeping, against 
 """
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -28,18 +28,20 @@ from minisparse.experiments.results import Results
 
 ID = "stochastic-decay"
 STEPS = 600 * grid.BASE.prune_epochs
-_CHOSEN = chosen(__file__, ID)
+CHOSEN = chosen(__file__, ID)
 
 
 def _controls(net: str, found: dict[str, Any]) -> dict[str, Stochastic]:
     """Return the arms of a network, given what was chosen for it."""
-    base = replace(grid.BASE, widths=grid.WIDTHS[net])
+    base = replace(grid.BASE, widths=grid.GRIDS[net].widths)
     sigma, strength = found["sigma"], found["strength"]
     method = grid.decayed(base, sigma, strength)
     hard = sigma * math.sqrt(2 * math.log(STEPS))
     l1 = replace(base, sigma=(0.0,), penalty="L1", strength=tuple(found["l1"]))
     return {
-        "zeroing and L2": replace(method, scratch=replace(grid.DENSE, widths=grid.WIDTHS[net])),
+        "zeroing and L2": replace(
+            method, scratch=replace(grid.DENSE, widths=grid.GRIDS[net].widths)
+        ),
         "threshold without chance": replace(method, form="hard", sigma=(hard,)),
         "L2 alone": grid.decayed(base, 0.0, strength),
         "L1 alone": replace(l1, finetune_decay=grid.DENSE.weight_decay),
@@ -49,13 +51,13 @@ def _controls(net: str, found: dict[str, Any]) -> dict[str, Stochastic]:
 
 def _rows() -> dict[str, Row]:
     rows = {}
-    for net in grid.WIDTHS:
-        dense = replace(grid.DENSE, widths=grid.WIDTHS[net])
+    for net in grid.GRIDS:
+        dense = replace(grid.DENSE, widths=grid.GRIDS[net].widths)
         seeds = 5 if net == "300-100" else 3
         rows[f"{net}, dense"] = Row(dense, series="dense", seeds=seeds)
-        if net not in _CHOSEN:
+        if net not in CHOSEN:
             continue
-        for name, recipe in _controls(net, _CHOSEN[net]).items():
+        for name, recipe in _controls(net, CHOSEN[net]).items():
             rows[f"{net}, {name}"] = Row(recipe, series=name, seeds=seeds)
             if recipe.scratch:
                 again = f"{net}, its architecture from scratch"
@@ -65,12 +67,13 @@ def _rows() -> dict[str, Row]:
 
 def _choose(net: str) -> Choosing:
     """Choose the point of the grid, and what leaves as many weights without one of its parts."""
-    points = [(s, l2) for l2 in grid.STRENGTHS[1:] for s in grid.SIGMAS[1:]]
-    trials = [(grid.point(net, *p), seed) for p in points for seed in range(grid.SEEDS[net])]
+    widths, sigmas, strengths, seeds = astuple(grid.GRIDS[net])
+    points = [(s, l2) for l2 in strengths for s in sigmas]
+    trials = [(grid.point(net, *p), seed) for p in points for seed in range(seeds)]
     outcomes = iter((yield trials))
     table = []
     for sigma, strength in points:
-        own = [next(outcomes) for _ in range(grid.SEEDS[net])]
+        own = [next(outcomes) for _ in range(seeds)]
         table.append(
             {
                 "sigma": sigma,
@@ -84,7 +87,7 @@ def _choose(net: str) -> Choosing:
     best = (
         min(enough, key=lambda e: e["error"]) if enough else max(table, key=lambda e: e["removed"])
     )
-    base = replace(grid.BASE, widths=grid.WIDTHS[net], hold_out=HELD_OUT)
+    base = replace(grid.BASE, widths=widths, hold_out=HELD_OUT)
     l1 = replace(
         base, sigma=(0.0,), penalty="L1", strength=(1.0,), finetune_decay=grid.DENSE.weight_decay
     )
@@ -120,7 +123,7 @@ CLAIMS = [
         check=grid.check,
         check_text=f"at least {grid.ENOUGH:.0f} % of the hidden nodes are removed",
     )
-    for net in grid.WIDTHS
+    for net in grid.GRIDS
 ] + [
     Claim(
         id=f"{ID}-{net}-chance",
@@ -133,7 +136,7 @@ CLAIMS = [
         check=grid.check,
         check_text=f"at least {grid.ENOUGH:.0f} % of the hidden nodes are removed",
     )
-    for net in grid.WIDTHS
+    for net in grid.GRIDS
 ]
 CLAIMS += [
     Claim(
@@ -147,7 +150,7 @@ CLAIMS += [
         quantity=quantity,
         family=f"{net}, parts",
     )
-    for net in grid.WIDTHS
+    for net in grid.GRIDS
     for control, other, quantity, what in (
         ("zeroing", "L2 alone", "removed_each", f"removes more nodes of {net} than L2 alone"),
         (
@@ -188,5 +191,5 @@ EXPERIMENT = Experiment(
     details=grid.details,
     columns=grid.COLUMNS,
     claims=CLAIMS,
-    choose={net: partial(_choose, net) for net in grid.WIDTHS},
+    choose={net: partial(_choose, net) for net in grid.GRIDS},
 )

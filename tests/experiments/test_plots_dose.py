@@ -1,9 +1,9 @@
-"""What the figures of dose and of the grid show is what the results say."""
+"""What the figure of dose shows is what the results say."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from minisparse.experiments import plots_dose, plots_grid
+from minisparse.experiments import plots_dose
 
 
 def row(name, errors, **details):
@@ -31,27 +31,4 @@ def test_the_dose_is_compared_seed_by_seed(tmp_path):
         "rows": rows + [row(r["name"].replace("30x", "100x"), r["ours"]["errors"]) for r in rows],
     }
     plots_dose.draw(twice, path, (30, 100), (1, 10))
-    assert path.stat().st_size > 10_000
-
-
-def test_the_map_shows_nodes_and_errors_where_they_belong(tmp_path):
-    sigmas, strengths = (0.0, 0.01), (0.0, 1e-3)
-    names = {(s, l2): f"net, {s:g}, {l2:g}" for s in sigmas for l2 in strengths if s or l2}
-    rows = [row("net, dense", [1.6], removed=0.0)]
-    rows += [
-        row(name, [1.8 + 20 * l2 * s / 1e-3], removed=1e3 * s) for (s, l2), name in names.items()
-    ]
-    results = {"title": "map", "rows": rows, "settings": {"quick": True}}
-    axes = Figure().subplots()
-    image = plots_grid.panel(axes, results, "net, dense", names, sigmas, strengths)
-    shown = np.ma.filled(image.get_array(), np.nan)
-    np.testing.assert_array_equal(shown, [[np.nan, 10.0], [0.0, 10.0]])
-    texts = {(t.get_position(), t.get_text(), t.get_fontweight()) for t in axes.texts}
-    assert ((1, 0), "10 %\n1.80", "bold") in texts
-    assert ((0, 1), "0 %\n1.80", "bold") in texts
-    assert ((1, 1), "10 %\n2.00", "normal") in texts
-    path = tmp_path / "map.png"
-    plots_grid.draw(
-        results, path, {"a": ("net, dense", names), "b": ("net, dense", names)}, sigmas, strengths
-    )
     assert path.stat().st_size > 10_000
