@@ -149,6 +149,17 @@ def test_what_zeroing_beside_weight_decay_leaves():
     assert f"costs {mean:.2f} points (95 %: {mean - half:.2f} to {mean + half:.2f})" in text
 
 
+def test_what_the_recalled_regime_leaves():
+    rows = {row["name"]: row["ours"] for row in committed("sensitivity-recalled")}
+    real, none = (rows[f"{arm}, 1500 epochs"] for arm in ("unspecific", "S = 0"))
+    text = " ".join(README.read_text().split())
+    assert real["n_seeds"] == none["n_seeds"] == 1
+    assert "plain SGD; one seed)" in text
+    assert f"{real['compression_mean']:.1f} times fewer weights are left after 1,500 epochs" in text
+    assert f"it is {none['compression_mean']:.1f} times, at errors of" in text
+    assert f"{real['error_mean']:.2f} and {none['error_mean']:.2f} %: what is recalled" in text
+
+
 def test_what_large_weights_do_to_the_fit():
     wrong = {
         row["name"]: row["ours"]["train_error_mean"] for row in committed("large-weights-cifar10")
