@@ -928,7 +928,7 @@ for arm, rows in by_arm.items():
     axes[1].plot(lengths, [r["ours"]["error_mean"] for r in rows], arms[arm], label=arm)
 axes[0].axvline(652, color="0.6", linewidth=1)
 axes[0].set(xlabel="epochs", ylabel="weights / kept weights")
-axes[1].set(xlabel="epochs", ylabel="test error, %")
+axes[1].set(xlabel="epochs", ylabel="test error, %", ylim=(1.4, 1.9))
 axes[1].legend()
 book.show(figure, "Compression and test error in the recalled regime, with sensitivity and with S set to 0")
 
