@@ -91,9 +91,10 @@ def scales(gram: np.ndarray, stays: np.ndarray, gone: np.ndarray) -> np.ndarray:
     stays, gone : bool arrays, [units]
         S and T.
     """
-    found = np.zeros(len(gram))
-    missing = gram[np.ix_(stays, gone)].sum(axis=1)
-    found[stays] = 1 + np.linalg.lstsq(gram[np.ix_(stays, stays)], missing, rcond=None)[0]
+    found = stays.astype(float)
+    seen = stays & (gram.diagonal() > 0)  # a channel that is 0 on the images says nothing
+    missing = gram[np.ix_(seen, gone)].sum(axis=1)
+    found[seen] += np.linalg.lstsq(gram[np.ix_(seen, seen)], missing, rcond=None)[0]
     return found
 
 
