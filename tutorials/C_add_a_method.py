@@ -83,7 +83,7 @@ class AgePruning(ScorePruning):
 #
 # Everything else is there: any schedule, any scope, any granularity.
 
-# %%
+# %% tags=["varies"]
 from minisparse import book, data, nn, optim
 from minisparse.prune.magnitude import MagnitudePruning
 from minisparse.prune.schedule import gradual
