@@ -33,15 +33,14 @@ CHOSEN = chosen(__file__, ID)
 
 def _controls(net: str, found: dict[str, Any]) -> dict[str, Stochastic]:
     """Return the arms of a network, given what was chosen for it."""
-    base = replace(grid.BASE, widths=grid.GRIDS[net].widths)
+    widths = grid.GRIDS[net].widths
+    base = replace(grid.BASE, widths=widths)
     sigma, strength = found["sigma"], found["strength"]
     method = grid.decayed(base, sigma, strength)
     hard = sigma * math.sqrt(2 * math.log(STEPS))
     l1 = replace(base, sigma=(0.0,), penalty="L1", strength=tuple(found["l1"]))
     return {
-        "zeroing and L2": replace(
-            method, scratch=replace(grid.DENSE, widths=grid.GRIDS[net].widths)
-        ),
+        "zeroing and L2": replace(method, scratch=replace(grid.DENSE, widths=widths)),
         "threshold without chance": replace(method, form="hard", sigma=(hard,)),
         "L2 alone": grid.decayed(base, 0.0, strength),
         "L1 alone": replace(l1, finetune_decay=grid.DENSE.weight_decay),
