@@ -22,6 +22,7 @@ from minisparse.experiments.comparison import RECALLED
 from minisparse.experiments.results import Results, seeds_of_rows
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
+COLLAPSE = 10.0  # times the least error of a figure: then nobody sees the others on a linear scale
 
 
 def draw(results: Results, path: Path) -> None:
@@ -34,9 +35,10 @@ def tradeoff(results: Results, path: Path) -> None:
     """Draw test error over compression, a line for each series.
 
     A row without compression (dense) becomes a dashed line: what pruning should not lose.  Controls
-    that fail by far stand at the upper edge.
+    that fail by far stand at the upper edge.  Curves that go to the collapse have a log scale.
     """
     far = _far_above(results["rows"])
+    seen = [row["ours"]["error_mean"] for row in results["rows"] if row not in far]
     with drawing(path) as (figure, axes):
         for style, (series, rows) in zip(_styles(), _by_series(results).items(), strict=False):
             rows.sort(key=_compression)
@@ -67,8 +69,18 @@ def tradeoff(results: Results, path: Path) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
         axes.set_xlabel(f"compression ratio (log scale)\n{_counted(results)}")
         axes.set_ylabel("test error, %")
+        if max(seen) > COLLAPSE * min(seen):
+            _log_scale_of_errors(axes)
         axes.margins(x=0.06, y=0.1)
         _finish(figure, axes, results)
+
+
+def _log_scale_of_errors(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes.set_ylabel("test error, % (log scale)")
 
 
 def errors(results: Results, path: Path) -> None:

@@ -90,6 +90,16 @@ def test_a_control_that_fails_by_far_stands_at_the_edge(drawn):
     assert "random: far above, at so many\n%" in legend(drawn[0][0])
 
 
+def test_curves_to_the_collapse_have_a_log_scale_of_errors(drawn):
+    collapsed = row("gone", "other", 500.0, 56.0)
+    plots.tradeoff({**RESULTS, "rows": [*RESULTS["rows"], collapsed]}, Path("figure.png"))
+    plots.tradeoff(RESULTS, Path("figure.png"))
+    first, second = (figure.axes[0] for figure, *_ in drawn)
+    assert (first.get_yscale(), first.get_ylabel()) == ("log", "test error, % (log scale)")
+    assert (500.0, 56.0, "^", True) in points(first)
+    assert second.get_yscale() == "linear"
+
+
 def test_the_legend_says_what_is_recalled_and_what_was_read(drawn):
     plots.tradeoff(RESULTS, Path("figure.png"))
     assert legend(drawn[0][0]) == [
