@@ -160,6 +160,17 @@ def test_what_the_recalled_regime_leaves():
     assert f"{real['error_mean']:.2f} and {none['error_mean']:.2f} %: what is recalled" in text
 
 
+def test_what_the_controls_of_the_gates_leave():
+    rows = {row["name"]: f"{row['ours']['error_mean']:.2f} %" for row in committed("l0-controls")}
+    by_name = {name: rows[f"sep., {name}"] for name in ("ours", "from scratch")}
+    by_name |= {how: rows[f"sep., widths {how}"] for how in ("by magnitude", "at random")}
+    text = " ".join(README.read_text().split())
+    assert f"gates err on {by_name['ours']}, the same widths by magnitude on" in text
+    assert f"by magnitude on {by_name['by magnitude']}, their architecture from new" in text
+    assert f"new weights on {by_name['from scratch']}, and random widths on" in text
+    assert f"random widths on {by_name['at random']}." in text
+
+
 def test_what_large_weights_do_to_the_fit():
     wrong = {
         row["name"]: row["ours"]["train_error_mean"] for row in committed("large-weights-cifar10")
