@@ -160,6 +160,21 @@ def test_what_the_recalled_regime_leaves():
     assert f"{real['error_mean']:.2f} and {none['error_mean']:.2f} %: what is recalled" in text
 
 
+def test_what_the_controls_of_lenet5_leave():
+    rows = {row["name"]: row["ours"] for row in committed("controls-lenet5")}
+
+    def of(name, ratio=False):
+        ours = rows[f"mnist, {name}"]
+        at = f" at {ours['compression_mean']:.0f}x" if ratio else ""
+        return f"{ours['error_mean']:.2f} %{at}"
+
+    text = " ".join(README.read_text().split())
+    assert f"plain decay ends at {of('S = 0', True)}, the method of the same seed" in text
+    assert f"same seed at {of('sensitivity', True)}, magnitude at {of('magnitude')}" in text
+    random = of("random, the method's shares")
+    assert f"and random masks at {random} (" in text
+
+
 def test_what_the_controls_of_the_gates_leave():
     rows = {row["name"]: f"{row['ours']['error_mean']:.2f} %" for row in committed("l0-controls")}
     by_name = {name: rows[f"sep., {name}"] for name in ("ours", "from scratch")}
