@@ -14,10 +14,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from minisparse.drawing import BLACK, COLOURS, GREY, drawing
+from minisparse.drawing import BLACK, COLOURS, GREY, drawing, one_two_five
 from minisparse.experiments.comparison import RECALLED
 from minisparse.experiments.results import Results, seeds_of_rows
 
@@ -64,23 +63,15 @@ def tradeoff(results: Results, path: Path) -> None:
             above = sum(_coincide(other, earlier) for earlier in others[:i])
             _other(axes, letter, other, above)
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
+        one_two_five(axes.xaxis, "{:g}x".format)
         axes.set_xlabel(f"compression ratio (log scale)\n{_counted(results)}")
         axes.set_ylabel("test error, %")
         if max(seen) > COLLAPSE * min(seen):
-            _log_scale_of_errors(axes)
+            axes.set_yscale("log")
+            one_two_five(axes.yaxis, "{:g}".format)
+            axes.set_ylabel("test error, % (log scale)")
         axes.margins(x=0.06, y=0.1)
         _finish(figure, axes, results)
-
-
-def _log_scale_of_errors(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-    axes.set_ylabel("test error, % (log scale)")
 
 
 def errors(results: Results, path: Path) -> None:

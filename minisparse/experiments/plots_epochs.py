@@ -6,9 +6,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from minisparse.drawing import COLOURS, drawing
+from minisparse.drawing import COLOURS, drawing, one_two_five
 from minisparse.experiments.results import Results, seeds_of_rows, title
 
 
@@ -80,9 +79,7 @@ def nodes(results: Results, path: Path) -> None:
 
 def _logarithmic(axes: Axes) -> None:
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
+    one_two_five(axes.yaxis, "{:,g}".format)
 
 
 def _caption(figure: Figure, results: Results, text: str) -> None:

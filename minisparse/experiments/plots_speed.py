@@ -6,9 +6,8 @@ from textwrap import fill
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from minisparse.drawing import BLACK, COLOURS, GREY, drawing
+from minisparse.drawing import BLACK, COLOURS, GREY, drawing, one_two_five
 from minisparse.experiments.recipes.speed import NETS, UNITS, WEIGHTS, curve
 from minisparse.experiments.results import Results, find_row, title
 from minisparse.machine import BUSY
@@ -106,10 +105,7 @@ def _panel(axes: Axes, results: Results, net: str, batch: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_minor_locator(NullLocator())
-        axis.set_minor_formatter(NullFormatter())
-        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}x"))
+        one_two_five(axis, "{:g}x".format)
     axes.tick_params(labelsize=9)
 
 
