@@ -41,6 +41,11 @@ def error_of(ours):
     return f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f} %"
 
 
+def running_text():
+    """The README in one line, for sentences that run over several."""
+    return " ".join(README.read_text().split())
+
+
 def known(published):
     """Say how a published figure is known, as the README does: by the first author's name."""
     if published["status"] != "quoted":
@@ -137,7 +142,7 @@ def test_the_tests_of_large_weights_in_which_all_fit(arm):
 
 def test_what_zeroing_beside_weight_decay_leaves():
     rows = {row["name"].removeprefix("300-100, "): row for row in committed("stochastic-decay")}
-    text = " ".join(README.read_text().split())
+    text = running_text()
 
     def left(name):
         return round(4 * (100 - rows[name]["details"]["removed"]))
@@ -152,7 +157,7 @@ def test_what_zeroing_beside_weight_decay_leaves():
 def test_what_the_recalled_regime_leaves():
     rows = {row["name"]: row["ours"] for row in committed("sensitivity-recalled")}
     real, none = (rows[f"{arm}, 1500 epochs"] for arm in ("unspecific", "S = 0"))
-    text = " ".join(README.read_text().split())
+    text = running_text()
     assert real["n_seeds"] == none["n_seeds"] == 1
     assert "plain SGD; one seed)" in text
     assert f"{real['compression_mean']:.1f} times fewer weights are left after 1,500 epochs" in text
@@ -168,7 +173,7 @@ def test_what_the_controls_of_lenet5_leave():
         at = f" at {ours['compression_mean']:.0f}x" if ratio else ""
         return f"{ours['error_mean']:.2f} %{at}"
 
-    text = " ".join(README.read_text().split())
+    text = running_text()
     assert f"plain decay ends at {of('S = 0', True)}, the method of the same seed" in text
     assert f"same seed at {of('sensitivity', True)}, magnitude at {of('magnitude')}" in text
     random = of("random, the method's shares")
@@ -179,18 +184,31 @@ def test_what_the_controls_of_the_gates_leave():
     rows = {row["name"]: f"{row['ours']['error_mean']:.2f} %" for row in committed("l0-controls")}
     by_name = {name: rows[f"sep., {name}"] for name in ("ours", "from scratch")}
     by_name |= {how: rows[f"sep., widths {how}"] for how in ("by magnitude", "at random")}
-    text = " ".join(README.read_text().split())
+    text = running_text()
     assert f"gates err on {by_name['ours']}, the same widths by magnitude on" in text
     assert f"by magnitude on {by_name['by magnitude']}, their architecture from new" in text
     assert f"new weights on {by_name['from scratch']}, and random widths on" in text
     assert f"random widths on {by_name['at random']}." in text
 
 
+def test_what_the_shares_of_the_layers_explain():
+    errors = {row["name"]: row["ours"]["error_mean"] for row in committed("one-protocol")}
+
+    def explained(at):
+        gained = errors[f"random, {at}"] - errors[f"magnitude, {at}"]
+        return (errors[f"random, {at}"] - errors[f"random, magnitude's shares, {at}"]) / gained
+
+    assert "explain most of what magnitude gains" in running_text()
+    assert min(explained("50x"), explained("100x")) > 0.5
+    assert "a quarter of it at 10x" in running_text()
+    assert 0.2 < explained("10x") < 0.3
+
+
 def test_what_large_weights_do_to_the_fit():
     wrong = {
         row["name"]: row["ours"]["train_error_mean"] for row in committed("large-weights-cifar10")
     }
-    text = " ".join(README.read_text().split())
+    text = running_text()
     others = (
         wrong["small weights"],
         wrong["random weights"],

@@ -1132,8 +1132,8 @@ book.table(
 # magnitude there, and at 10x, where nothing has collapsed, the shares explain a quarter of what magnitude gains.
 #
 # **L1 alone and the gates fall behind early.** L1 shrinks the weights that stay as much as those that go (they are trained on
-# afterwards, with the mask held), and its curve leaves the others at 10x. The gates have the lowest error of all at 2x, 1.34 %: their noise
-# is a regularizer, and weights are averaged. Further right the comparison is of another thing: they take whole inputs, with
+# afterwards, with the mask held), and its curve leaves the others at 10x. The gates have the lowest error of all at 2x, 1.34 %. That may be
+# their noise, which regularizes, or the average of the weights; no control here tells. Further right the comparison is of another thing: they take whole inputs, with
 # all the weights that read them, and 90 epochs are half of what their paper has. Chapter 8 compares them with units by magnitude.
 #
 # ## D.10 What to take along
@@ -1146,7 +1146,6 @@ book.table(
 # - Take magnitudes of terms of first order if many weights go at once.
 # - A mean gradient of a trained network is noise to a good part. The squares of single images, or
 #   of mini-batches, cost as much and have less of it.
-#
 # - Put magnitude, a plain decay with a rising threshold, and random masks with the method's own shares beside
 #   every new method, over the whole curve.
 #

@@ -13,6 +13,8 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from minisparse.experiments.results import Results, seeds_of_rows
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -85,6 +87,32 @@ def checks(reports: Mapping[str, Report]) -> None:
             for a in report.arguments
         ],
     )
+
+
+def outcomes(results: Results) -> None:
+    """Show how far the rows of an experiment are compressed, and on how much they err.
+
+    Parameters
+    ----------
+    results : mapping
+        What `minisparse.book.results` returns.
+    """
+    table(
+        [seeds_of_rows(results), "compression", "training error, %", "test error, %"],
+        [
+            [
+                row["name"],
+                f"{row['ours']['compression_mean']:.1f}x",
+                f"{row['ours']['train_error_mean']:.2f}",
+                _with_sd(row["ours"]["error_mean"], row["ours"]["error_sd"]),
+            ]
+            for row in results["rows"]
+        ],
+    )
+
+
+def _with_sd(mean: float, sd: float | None) -> str:
+    return f"{mean:.2f}" if sd is None else f"{mean:.2f} ± {sd:.2f}"
 
 
 def claims(found: Sequence[Mapping[str, Any]]) -> None:

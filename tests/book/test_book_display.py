@@ -45,6 +45,19 @@ def judged(check=None, family=""):
     return judge_all([claim], {"one": row, "other": other})
 
 
+@pytest.mark.parametrize(
+    ("n", "sd", "head", "error"),
+    [(1, None, "1 seed", "1.50"), (3, 0.125, "3 seeds", "1.50 ± 0.12")],
+)
+def test_outcomes_show_a_line_for_each_row(n, sd, head, error, capsys):
+    ours = {"n_seeds": n, "compression_mean": 10.58, "train_error_mean": 0.004}
+    rows = [{"name": "gates", "ours": ours | {"error_mean": 1.5, "error_sd": sd}}]
+    book.outcomes({"rows": rows})
+    first, _, line = capsys.readouterr().out.strip().splitlines()
+    assert first == f"| {head} | compression | training error, % | test error, % |"
+    assert line == f"| gates | 10.6x | 0.00 | {error} |"
+
+
 def test_a_claim_is_shown_with_its_interval_and_its_verdict(capsys):
     book.claims(judged(family="two"))
     *_, line = capsys.readouterr().out.strip().splitlines()
