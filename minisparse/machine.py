@@ -10,6 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 BUSY = 0.12  # share of the cores that others use
+# What may be set to keep a framework from its best kernels: where we time, everybody has them.
+RESTRICTING = (
+    *("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "ATEN_CPU_CAPABILITY"),
+    *("MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "MKL_CBWR"),
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
+)
 _STAT = Path("/proc/stat")
 
 

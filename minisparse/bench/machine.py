@@ -10,17 +10,17 @@ from typing import Any
 
 from minisparse.experiments.environment import environment
 from minisparse.kernels import in_use
+from minisparse.machine import RESTRICTING
 from minisparse.threads import blas_kernel
 
 from .peers import OURS, PEERS
-from .process import RESTRICTING
 
 
 def describe() -> dict[str, Any]:
     """Describe the machine; see `minisparse.experiments.environment`.
 
     Threads are left out: each worker has its own number.  "unset" are the variables that no worker
-    has, though they are set here; see `minisparse.bench.process.RESTRICTING`.
+    has, though they are set here; see `minisparse.machine.RESTRICTING`.
     """
     found = {k: v for k, v in environment().items() if k != "threads"}
     found["unset"] = {k: os.environ[k] for k in RESTRICTING if k in os.environ}

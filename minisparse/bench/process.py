@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import minisparse
-from minisparse.machine import least_used
+from minisparse.machine import RESTRICTING, least_used
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -25,12 +25,6 @@ _VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
     "MINISPARSE_THREADS",
-)
-# What may be set to keep a framework from its best kernels: here everybody has them.
-RESTRICTING = (
-    *("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "ATEN_CPU_CAPABILITY"),
-    *("MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "MKL_CBWR"),
-    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
 )
 _PATIENCE = 300.0  # seconds for an answer; compilation takes its time
 

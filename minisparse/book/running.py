@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from minisparse.machine import RESTRICTING
+
 from .chapters import BookError
 
 TIMEOUT = 600  # seconds for a cell
@@ -62,9 +64,11 @@ def run_chapter(text: str, where: Path, name: str) -> Any:
             notebook, km=kernel, timeout=TIMEOUT, resources={"metadata": {"path": where}}
         )
         client.log.setLevel(logging.WARNING)
+        # A page may show times: nobody is kept from his best kernels.
+        variables = {k: v for k, v in os.environ.items() if k not in RESTRICTING}
         try:
             # `execute` would leave its event loop open in a thread that is not the main one.
-            asyncio.run(client.async_execute(cleanup_kc=True))
+            asyncio.run(client.async_execute(cleanup_kc=True, env=variables))
         except exceptions.CellExecutionError as error:
             raise BookError(f"{name}: a cell failed\n{error}") from None
     for cell in notebook.cells:

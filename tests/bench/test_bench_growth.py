@@ -17,9 +17,10 @@ from minisparse.bench.machine import sentence
 from minisparse.bench.measure import Turns, row
 from minisparse.bench.methods import COSTS
 from minisparse.bench.peers import builder, is_installed, pruning
-from minisparse.bench.process import RESTRICTING, environment_for
+from minisparse.bench.process import environment_for
 from minisparse.bench.report import text
 from minisparse.bench.running import Result
+from minisparse.machine import RESTRICTING
 from minisparse.threads import blas_kernel
 
 SMALL = (

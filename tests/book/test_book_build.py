@@ -112,6 +112,13 @@ def test_a_page_is_never_made_of_a_quick_run(small_book, monkeypatch):
     assert "whole" in pages.make_page(chapters()[1], chapters()).text
 
 
+def test_a_page_is_made_without_variables_that_slow_a_library_down(small_book, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    path = small_book / "01_small.py"
+    path.write_text(path.read_text() + '\n# %%\nimport os\n"OPENBLAS_CORETYPE" in os.environ\n')
+    assert "```text\nFalse\n```" in pages.make_page(chapters()[1], chapters()).text
+
+
 def test_appendices_come_last_and_have_letters(small_book, capsys):
     text = CHAPTER.format(number=0, other=1)
     (small_book / "A_more.py").write_text(text.replace("# 0. A title", "# A. More"))
