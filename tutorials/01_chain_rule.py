@@ -534,8 +534,8 @@ except WriteError as error:
 # does gradient descent do then?
 #
 # **1.6** (pencil) How many paths lead from $L$ to one weight of the first layer, in a network with three
-# hidden layers of 100 units and 10 outputs, if every unit is a node of the graph? Why does nobody walk
-# them?
+# hidden layers of 100 units and 10 outputs, if every unit is a node of the graph, and $L$ adds up one term for each
+# output? Why does nobody walk them?
 #
 # **1.7** The backward rule of `BroadcastTo` is a sum, and the rule of a sum is a broadcast. Find two
 # more pairs of operations that are each other's backward rule.

@@ -145,8 +145,8 @@ book.show_source(conv.window, conv.conv2d, docstring=False)
 
 # %% [markdown]
 # What *runs* is compiled by Numba: loops again, but in machine code, several numbers at a time, with
-# the partial sums held in registers, on all cores (and so are NumPy's
-# matrix products). It is tested against the definition above.
+# the partial sums held in registers, on all cores. (NumPy's matrix products run on one when a page like this is made:
+# `minisparse` leaves the others to its own kernels.) It is tested against the definition above.
 #
 # *What to expect.* All four must agree to rounding. One multiply-add in a loop of Python takes
 # about a microsecond, while a processor core can do tens of billions of them in a second: the
@@ -414,3 +414,5 @@ book.table(
 # - Y. Jia et al., *Caffe: convolutional architecture for fast feature embedding*, 2014.
 # - S. Han, J. Pool, J. Tran, W. J. Dally, *Learning both weights and connections for efficient neural
 #   networks*, NeurIPS 2015.
+# - Y. Guo, A. Yao, Y. Chen, *Dynamic network surgery for efficient DNNs*, NeurIPS 2016.
+# - K. Ullrich, E. Meeds, M. Welling, *Soft weight-sharing for neural network compression*, ICLR 2017.

@@ -931,7 +931,8 @@ book.table(
 # minimum as plain SGD with $\lambda = 10^{-4}$?
 #
 # **6.8** (pencil) Show that $-\log$ of a Gaussian density of $w$ is L2 up to a constant, and that
-# of a Laplace density $\frac{1}{2b} e^{-\lvert w \rvert / b}$ is L1. What is $\lambda$?
+# of a Laplace density $\frac{1}{2b} e^{-\lvert w \rvert / b}$ is L1. What is $\lambda$, if the loss beside it is the
+# *mean* over $N$ images of $-\log p$?
 #
 # **6.9** A weight under L1 that rests at zero is kicked off by every batch whose gradient is larger
 # than $\lambda$ there, even if the mean is smaller. Count the exact zeros after training with

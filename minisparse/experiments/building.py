@@ -202,9 +202,10 @@ def _control_passes(
 
     def passes(control: str) -> bool | None:
         known, ours = comparison.rows[experiment.rows[control].control_of], rows[control]["ours"]
-        words = known.words(ours["error_mean"], ours["compression_mean"], ours["n_seeds"])
-        if words.verdict() == "prescribed":  # nothing was compared
+        measured = ours["error_mean"], ours["compression_mean"], ours["n_seeds"]
+        if known.words(*measured).verdict() == "prescribed":  # nothing is asked of the row itself
             return None
+        words = known.for_controls().words(*measured)
         return words.verdict() in ("reproduced", "reached")
 
     if experiment.rows[name].control_of:

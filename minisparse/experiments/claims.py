@@ -28,6 +28,29 @@ LEVEL = 0.05  # of a family, and of the interval of one claim
 Verdict = Literal["holds", "open", "contradicted", "not admitted"]
 
 
+def compress_alike(share: float) -> dict[str, Any]:
+    """Return the check that two rows compress alike, within a share, as a claim takes it.
+
+    Examples
+    --------
+    >>> asks = compress_alike(0.06)
+    >>> asks["check_text"]
+    'the two arms compress alike, within 6 %'
+    >>> one, other = ({"ours": {"compression_mean": c}} for c in (12.3, 10.5))
+    >>> asks["check"](one, other, {})
+    '12.3x against 10.5x'
+    """
+
+    def check(one: Row, other: Row, rows: Mapping[str, Row]) -> str | None:  # noqa: ARG001
+        a, b = (row["ours"]["compression_mean"] for row in (one, other))
+        return None if abs(a / b - 1) <= share else f"{a:.1f}x against {b:.1f}x"
+
+    return {
+        "check": check,
+        "check_text": f"the two arms compress alike, within {share:.0%}".replace("%", " %"),
+    }
+
+
 @dataclass(frozen=True)
 class Claim:
     """One difference that is claimed to be above, or below, a margin.

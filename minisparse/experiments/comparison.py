@@ -14,8 +14,8 @@ The file beside an experiment's module, ``<id>.json``::
 
 Errors are in percent.  "published" may be null, and its error or its compression may be left out.
 "status" says in a word how we know: "read" in the paper, "quoted" by somebody else whom "quoted_by"
-names, or "recalled".  "prescribed" lists those of "error" and "compression" that our run was given and
-so cannot miss; they are not compared.  "decimals" is how many the paper prints of the error, 2 if it is
+names, or "recalled".  "prescribed" lists those of "error" and "compression" that our run was given, or
+that its settings were chosen for, and so cannot miss; they are not compared, but for a control.  "decimals" is how many the paper prints of the error, 2 if it is
 left out.  "kept_percent", the share of the weights that each layer keeps, or "architecture", the units
 that are left, is the profile of the published network.
 
@@ -49,7 +49,7 @@ rest, and "FAILS" is only what misses our own bar.
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,6 +147,12 @@ class RowComparison:
     noise: Noise | None = None
     bar: Level = Level()
     note: str = ""
+
+    def for_controls(self) -> "RowComparison":
+        """Return what a control of this row must reach: what was chosen for the row, it may miss."""
+        if self.published is None:
+            return self
+        return replace(self, published=replace(self.published, prescribed=()))
 
     def limits(self, n: int) -> Level:
         """Return by how much the error (points) and the log of the ratio of n seeds may differ."""

@@ -39,7 +39,9 @@ def tradeoff(results: Results, path: Path) -> None:
     far = _far_above(results["rows"])
     seen = [row["ours"]["error_mean"] for row in results["rows"] if row not in far]
     with drawing(path) as (figure, axes):
-        for style, (series, rows) in zip(_styles(), _by_series(results).items(), strict=False):
+        by_series = _by_series(results).items()
+        for i, (style, (series, rows)) in enumerate(zip(_styles(), by_series, strict=False)):
+            line = "-" if i < len(COLOURS) else "--"  # where colours come again
             rows.sort(key=_compression)
             if all(row in far for row in rows):
                 _at_the_edge(axes, series, rows, style)
@@ -53,7 +55,7 @@ def tradeoff(results: Results, path: Path) -> None:
                 yerr=_error_bars(rows),
                 capsize=3,
                 label=series,
-                linestyle="-" if len(rows) > 1 else "none",
+                linestyle=line if len(rows) > 1 else "none",
                 **style,
             )
             for row in rows:

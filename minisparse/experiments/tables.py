@@ -285,7 +285,8 @@ def _how_to_read(results: Results) -> str:
     return (
         f"{ours}Ratio: {counted}. Difference: our error minus the published one, our ratio over "
         "the published one. Reproduced: the same, by the noise between seeds, in error, ratio and "
-        "layers; reached: not worse and not denser."
+        "layers; reached: not worse and not denser. A ratio that was given or aimed at is compared for "
+        "controls alone."
         + (f" Recalled: {RECALLED}." if recalled else "")
     )
 

@@ -239,14 +239,18 @@ CONTROLS = {
     "worse": Row(Fake(error=1.9), control_of="method"),
     "of nothing": Row(Fake(error=1.7, kept=91), control_of="unpublished"),
     "unpublished": Row(Fake(error=1.65, kept=92)),
+    "denser": Row(Fake(error=1.5, kept=150), control_of="method"),
 }
 
 
-def test_a_control_that_would_pass_for_the_method_is_told(reproduce):
+@pytest.mark.parametrize("prescribed", [[], ["compression"]])
+def test_a_control_that_would_pass_for_the_method_is_told(reproduce, prescribed):
+    """Its ratio counts also where the method's was chosen to be the published one."""
+    told = published(1.75, 10.0) | {"prescribed": prescribed}
     comparison = {
         "noise": NOISE,
         "convention": "weights",
-        "rows": {"method": {"published": published(1.75, 10.0)}},
+        "rows": {"method": {"published": told}},
     }
     found = reproduce(CONTROLS, comparison)
     passes = {row["name"]: row["control_passes"] for row in found["rows"]}
@@ -256,6 +260,7 @@ def test_a_control_that_would_pass_for_the_method_is_told(reproduce):
         "worse": False,
         "of nothing": None,
         "unpublished": None,
+        "denser": False,
     }
     assert "does the control pass too?" in tables.to_text(found)
     assert "does the control pass too?" not in tables.to_text(reproduce(ROWS, COMPARISON))

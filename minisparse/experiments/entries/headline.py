@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from minisparse.experiments.entries.l0_table1 import ROWS as L0
+from minisparse.experiments.entries.l0_table1 import GATES as L0
 from minisparse.experiments.entries.sensitivity_table1 import ROWS as SENSITIVITY
 from minisparse.experiments.entries.stochastic_nodes import ROWS as STOCHASTIC
 from minisparse.experiments.experiment import Experiment, Row

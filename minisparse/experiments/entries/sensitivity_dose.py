@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen, matched
-from minisparse.experiments.claims import Claim
+from minisparse.experiments.claims import Claim, compress_alike
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome, Recipe
 from minisparse.experiments.recipes.sensitivity import Sensitivity
@@ -65,12 +65,6 @@ ROWS = {
 } or {"c = 0": Row(ARMS["c = 0"])}
 
 
-def check(one: Any, other: Any, rows: Any) -> str | None:  # noqa: ARG001
-    """Ask whether the two arms compress alike."""
-    a, b = (row["ours"]["compression_mean"] for row in (one, other))
-    return None if abs(a / b - 1) <= 0.06 else f"{a:.1f}x against {b:.1f}x"
-
-
 def _claims() -> list[Claim]:
     claims = []
     for target in TARGETS:
@@ -86,8 +80,7 @@ def _claims() -> list[Claim]:
                     direction="below",
                     registered="2026-11-28",
                     control="whose sensitivity it is" if control == "shuffled" else "sensitivity",
-                    check=check,
-                    check_text="the two arms compress alike, within 6 %",
+                    **compress_alike(0.06),
                 )
             )
     return claims
