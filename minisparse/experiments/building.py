@@ -41,11 +41,12 @@ def build(
         "training_error" (what it is measured on, in words), "settings", "environment".
         A row: "name", "series", "published" (or null), "ours", "difference" (error in points,
         compression as a ratio; or null), "words", "limits", "verdict", "reason" (see `comparison`),
-        "control_passes", "convention", "bar"; and where the experiment has details of its own,
-        "details" (under "published" with whatever else the file of published figures says of the
-        row) and "columns" (heading -> text).  "control_passes" is whether a control, compared with
-        this row's published figure, has it reproduced or reached as well; in the row of a control,
-        whether it does itself; null where there is no control or nothing to compare.
+        "control_passes", "convention", "bar"; of a control "control_of", the name of its row; and
+        where the experiment has details of its own, "details" (under "published" with whatever else
+        the file of published figures says of the row) and "columns" (heading -> text).
+        "control_passes" is whether a control, compared with this row's published figure, has it
+        reproduced or reached as well; in the row of a control, whether it does itself; null where
+        there is no control or nothing to compare.
     """
     rows: list[dict[str, Any]] = []
     used: dict[str, StoredRun] = {}
@@ -67,6 +68,8 @@ def build(
             }
         )
         rows.append({"name": name, "series": row.series or name, "ours": ours})
+        if row.control_of:
+            rows[-1]["control_of"] = row.control_of
         if experiment.details is not None:
             details = experiment.details(outcomes)
             if known.published is not None:
