@@ -1185,7 +1185,7 @@ book.show(figure, "Rows of published tables, and whether the method and its cont
 
 # %% [markdown]
 # *How to read it.* Green passes, red fails. "S = 0" is the sensitivity's schedule with a plain decay; "magnitude" and "random" keep as
-# many weights of all layers, or of each, and for L0 as many inputs of each layer, after as many epochs.
+# many weights of all layers, or of each, and for L0 as many inputs of each layer.
 #
 # TEXT
 #

@@ -15,9 +15,10 @@ The file beside an experiment's module, ``<id>.json``::
 Errors are in percent.  "published" may be null, and its error or its compression may be left out.
 "status" says in a word how we know: "read" in the paper, "quoted" by somebody else whom "quoted_by"
 names, or "recalled".  "prescribed" lists those of "error" and "compression" that our run was given, or
-that its settings were chosen for, and so cannot miss; they are not compared, but for a control.  "decimals" is how many the paper prints of the error, 2 if it is
-left out.  "kept_percent", the share of the weights that each layer keeps, or "architecture", the units
-that are left, is the profile of the published network.
+that its settings were chosen for, and so cannot miss; they are not compared, but for a control.
+"decimals" is how many the paper prints of the error, 2 if it is left out.  "kept_percent", the share of
+the weights that each layer keeps, or "architecture", the units that are left, is the profile of the
+published network.
 
 "convention" is how the paper counts: "weights" leaves the biases out, "all" is the default; "noise" is
 how much results differ between seeds, by the name that it has in noise.json, or as the numbers.

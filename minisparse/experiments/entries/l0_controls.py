@@ -46,10 +46,10 @@ UNITS = Gradual(
     sparsify_epochs=120,
     finetune_epochs=60,
 )
-# Inputs of LeNet-5's layers, the same: of the image, of conv2, of fc1 and of fc2.
 SCRATCH_LENET5 = Dense(  # as dense-lenet5, in the epochs of LENET5
     model="lenet5", lr=0.02, momentum=0.9, weight_decay=5e-4, epochs=88, decay_epochs=20
 )
+# Inputs of LeNet-5's layers, the same: of the image, of conv2, of fc1 and of fc2.
 LENET5 = replace(GRADUAL, granularity="input", keep=(1, 20, 48, 450))
 LASSO = (1e-5, 3e-5, 1e-4, 3e-4)
 _CHOSEN = chosen(__file__, ID)
