@@ -580,7 +580,7 @@ book.show(figure, "Fit and generalization: test error against training error of 
 # failure to fit.
 #
 # So after four thousand epochs of training the honest result is: **these tables show nothing about single weights**, and
-# of filters only what has just been said; filters scored by the shift of their batch norm have not been tried. The first
+# of filters only what has just been said; filters scored by the shift of their batch norm have not been tried. A test of single weights
 # needs a network with batch norm, sizes that batch norm cannot undo, more images and enough epochs after the last
 # event for all arms to fit, and the claim written down before. (That these tables stand in this book at
 # all has its reason: the mistake is instructive, and was ours.)
