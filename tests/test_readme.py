@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minisparse import methods
-from minisparse.experiments import tables
+from minisparse.experiments import intervals, tables
 from minisparse.experiments.intervals import paired
 
 README = Path(__file__).parents[1] / "README.md"
@@ -174,10 +174,16 @@ def test_what_the_controls_of_lenet5_leave():
         return f"{ours['error_mean']:.2f} %{at}"
 
     text = running_text()
-    assert f"plain decay ends at {of('S = 0', True)}, the method of the same seed" in text
-    assert f"same seed at {of('sensitivity', True)}, magnitude at {of('magnitude')}" in text
-    random = of("random, the method's shares")
-    assert f"and random masks at {random} (" in text
+    random = "random, the method's shares"
+    assert f"plain decay ends at {of('S = 0', True)}, which is shown to be the method's" in text
+    assert f"method's {of('sensitivity', True)} within 0.1 points; magnitude has" in text
+    assert f"magnitude has {of('magnitude')} and random masks {of(random)}." in text
+    pairs = (rows[f"mnist, {name}"]["errors"] for name in ("S = 0", "sensitivity"))
+    assert intervals.equivalent(*pairs, 0.1)
+    clothes = {row["name"]: row for row in committed("sensitivity-table3")}
+    assert all(clothes[name]["control_passes"] for name in ("S = 0", "magnitude", random))
+    ours, other = (f"{clothes[n]['ours']['error_mean']:.2f} %" for n in ("unspecific", random))
+    assert f"shares included: {other}, where the method has {ours}" in text
 
 
 def test_what_the_controls_of_the_gates_leave():
