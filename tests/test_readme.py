@@ -141,7 +141,11 @@ def test_the_tests_of_large_weights_in_which_all_fit(arm):
 
 
 def test_what_zeroing_beside_weight_decay_leaves():
-    rows = {row["name"].removeprefix("300-100, "): row for row in committed("stochastic-decay")}
+    all_ = committed("stochastic-decay")
+    rows, wide = (
+        {row["name"].removeprefix(f"{net}, "): row for row in all_ if row["name"].startswith(net)}
+        for net in ("300-100", "1000-300")
+    )
     text = running_text()
 
     def left(name):
@@ -152,6 +156,13 @@ def test_what_zeroing_beside_weight_decay_leaves():
     )
     mean, half = paired(*(rows[name]["ours"]["errors"] for name in ("zeroing and L2", "dense")))
     assert f"costs {mean:.2f} points (95 %: {mean - half:.2f} to {mean + half:.2f})" in text
+    mean, half = paired(*(wide[name]["ours"]["errors"] for name in ("zeroing and L2", "dense")))
+    gone, ratio = wide["zeroing and L2"]["details"]["removed"], wide["zeroing and L2"]["ours"]
+    found = f"{gone:.0f} % of the nodes gone at {ratio['compression_mean']:.0f}x for {mean:.2f}"
+    assert f"{found} points (95 %: {mean - half:.2f} to {mean + half:.2f})" in text
+    for each in (rows, wide):
+        new, dense = (each[n]["ours"] for n in ("its architecture from scratch", "dense"))
+        assert abs(new["error_mean"] - dense["error_mean"]) < 0.1
 
 
 def test_what_the_recalled_regime_leaves():

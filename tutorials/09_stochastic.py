@@ -766,9 +766,10 @@ for name, (ours, details) in by_name.items():
 #
 # The arms with L2 keep it in the last phase ($\lambda = 0.0015$); L1 alone has 0.0003 there, like the dense network, and
 # zeroing alone nothing. The claims on the error and on chance were registered on 2026-11-28, the three on the parts on
-# 2026-11-29, when only trials on held-out images had begun; all of them also for a network 1000-300, which has not been run.
+# 2026-11-29, when only trials on held-out images had begun; all of them also for a network 1000-300, with three seeds and a
+# grid of nine points.
 #
-# The choice has been made, and it is a map. What we expected of it, before its runs: nodes die where the threshold that $n$ steps
+# The choice is a map. What we expected of it, before its runs: nodes die where the threshold that $n$ steps
 # make of $\sigma$ meets what L2 has left of the weights, so along a diagonal.
 
 # %% tags=["hide-input"]
@@ -798,63 +799,70 @@ book.show(figure, "Hidden nodes removed and held-out error over the scale of zer
 # *How to read it.* In each field the hidden nodes that are removed, and the error on 10,000 held-out images in percent. Along the red
 # line half of the nodes are gone; the black frame is the point that is chosen. The line falls from the upper left to the lower
 # right, as expected: what one factor does not do, the other can. At which end it is the cheaper way to the same number of nodes?
-# At its lower end and in the frame the errors are alike (2.46 and 2.42); towards strong L2 it costs half a point more.
+# On 300-100, at its lower end and in the frame the errors are alike (2.46 and 2.42); towards strong L2 it costs half a point
+# more. The wider network needs less L2: with that of the dense one, 0.0003, and the largest $\sigma$, half of its nodes go at 1.96 %.
 #
 # *What to expect of the test.* Section 9.7 lets one expect that half of the nodes need both parts, and 9.3 that chance is not needed.
 # Registered is the contrary of the latter: that zeroing is better than the threshold without chance.
 
 # %% tags=["hide-input", "varies"]
 beside = book.results("stochastic-decay")
-rows = [row for row in beside["rows"] if row["name"].startswith("300-100")]
 book.table(
-    ["300-100", "hidden nodes removed", "compression", "training error, %", "test error"],
+    ["", "hidden nodes removed", "compression", "training error, %", "test error"],
     [
         [
-            row["name"].removeprefix("300-100, "),
+            row["name"],
             f"{row['details']['removed']:.0f} %",
-            f"{row['ours']['compression_mean']:.1f}x",
+            f"{row['ours']['compression_mean']:.3g}x",
             f"{row['ours']['train_error_mean']:.2f}",
             f"{row['ours']['error_mean']:.2f} ± {row['ours']['error_sd']:.2f} %",
         ]
-        for row in rows
+        for row in beside["rows"]
     ],
 )
-book.claims([claim for claim in beside["claims"] if claim["one"].startswith("300-100")])
+book.claims(beside["claims"])
 
 # %% tags=["hide-input"]
-figure, ax = book.new_figure(7.5, 3.6)
-for row, marker in zip(rows, "DosvP^X", strict=True):
-    name = row["name"].removeprefix("300-100, ")
-    ax.plot(row["details"]["removed_each"], row["ours"]["errors"], marker, mfc="none", label=name)
-ax.axvline(50, color="0.6", linewidth=1)
-ax.axhline(rows[0]["ours"]["error_mean"] + 0.3, color="0.6", linewidth=1)
-ax.set(xlabel="hidden nodes removed, %", ylabel="test error, %", xlim=(-3, 100))
-ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+figure, axes = book.new_figure(10, 3.6, ncols=2, sharey=True)
+for ax, net in zip(axes, grids, strict=True):
+    rows = [row for row in beside["rows"] if row["name"].startswith(net)]
+    for row, marker in zip(rows, "DosvP^X", strict=True):
+        name = row["name"].removeprefix(f"{net}, ")
+        ax.plot(row["details"]["removed_each"], row["ours"]["errors"], marker, mfc="none", label=name)
+    ax.axvline(50, color="0.6", linewidth=1)
+    ax.axhline(rows[0]["ours"]["error_mean"] + 0.3, color="0.6", linewidth=1)
+    ax.set(title=net, xlabel="hidden nodes removed, %", xlim=(-4, 102))
+axes[0].set_ylabel("test error, %")
+axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 book.show(figure, "Test error against nodes removed: zeroing beside L2, its parts, and the dense network")
 
 # %% [markdown]
 # *How to read it.* In the figure the lower right is good: nodes gone, errors low. The claim asks for a point right of the
 # vertical line and below the horizontal one. Intervals are over the seeds, paired; "claimed" says on which side of which
-# margin the difference should lie. The three claims about parts are tested together (Holm).
+# margin the difference should lie. The three claims about parts of a network are tested together (Holm).
 #
-# **The claim is contradicted here**: half of the nodes are gone, and the error is half a point higher, not 0.3 points.
+# **On 300-100 the claim is contradicted**: half of the nodes are gone, and the error is half a point higher, not 0.3 points.
 # More than half of that is the L2 of the last phase. The row "L2, 10 sigma" of section 9.9 is this one but for that phase, where
 # it has a fifth of the L2: the same nodes and weights are left, and it ends 0.29 ± 0.07 lower (nobody had registered
 # that). But a failure to fit is not all: zeroing alone fits all of its images, with as few weights, and costs 0.47 ± 0.10.
 # (What the paper's networks cost is not known to us; its abstract gives no error.)
 #
+# **On 1000-300 it is open.** 58 % of the nodes and all but one weight in 110 are gone, for +0.33 ± 0.22 points: three seeds do not
+# tell whether that is below 0.3. There is more to spare in a wider network, and its L2 is that of the dense one, in the last phase, too.
+#
 # **L2 makes the difference between weights and nodes.** With nearly as few weights left (29x and 31x) zeroing alone has 398 of
 # 400 nodes left, and with L2 183. So what section 9.7 shows in a small training holds here, with an interval. That L2 alone removes
 # none is no finding: it makes no weight exactly 0. And it need not be zeroing: the threshold without chance removes 57 %, and L1
-# alone, with as many weights, 91 %, at the largest error of all.
+# alone, with as many weights, 91 %, at the largest error of all. On 1000-300 it is the same, in a milder form: with one weight in a hundred
+# left zeroing alone has lost 20 % of the nodes. And there L2 helps the error as well, 1.84 against 2.13 % (which nobody had registered).
 #
-# **About chance this says nothing**, although the claim holds by the letter (-0.10 ± 0.07). The threshold prunes more, 40x against 31x:
-# weights that L2 moves are caught earlier than those that stand still (section 9.3), and the check that both arms should be
-# equally sparse had not been registered.
+# **About chance this says nothing**, although on 300-100 the claim holds by the letter (-0.10 ± 0.07; on 1000-300 it is open, -0.03 ± 0.06).
+# The threshold prunes more, 40x against 31x and 138x against 110x: weights that L2 moves are caught earlier than those that stand
+# still (section 9.3), and the check that both arms should be equally sparse had not been registered.
 #
-# **Its architecture from new weights is as good as the dense network** (+0.05 ± 0.07), and the claim that the weights that are left
-# are worth more is contradicted. But it is not a comparison of weights alone: the architecture has seven times as many, and a
-# fifth of the L2 (with as little L2, what zeroing leaves is 0.20 ± 0.15 above it).
+# **Its architecture from new weights is nearly as good as the dense network** (+0.05 ± 0.07, and +0.09 ± 0.07 on 1000-300), and the
+# claim that the weights that are left are worth more is contradicted on both. But it is not a comparison of weights alone: the
+# architecture has seven times as many (24 times on 1000-300), and on 300-100 a fifth of the L2 (with as little L2, what zeroing leaves is 0.20 ± 0.15 above it).
 #
 # **And the plainest method?** At as many weights as are left here magnitude has not been asked, but near by: on a gradual schedule of
 # 240 epochs it has 1.67 ± 0.04 % at 34x ([7.11](07_sensitivity.py)), and in as many epochs as here, one seed, 1.62 % at 10x and 1.86 % at 50x,
