@@ -102,6 +102,13 @@ def test_the_rows_of_hard_concrete_gates_too(network):
         mine = f"{error_of(ours)} at {tables.ratio_text(ours['compression_mean'])}"
         name = row["name"].removeprefix(f"{network}, ")
         assert line == f"| hard concrete gates, {name} |{told}| {mine} |{verdict_of(row)}|"
+    for row in committed("l0-table1"):
+        if row.get("control_of", "").startswith(network):
+            how = {"magnitude": "by magnitude", "random": "at random"}[row["name"].split(",")[0]]
+            of = row["control_of"].removeprefix(f"{network}, ")
+            mine = f"{error_of(row['ours'])} at {tables.ratio_text(row['ours']['compression_mean'])}"
+            line = f"| their control: inputs {how}, as many as {of} | | {mine} |{verdict_of(row)}|"
+            assert f"{line}\n" in table
 
 
 @pytest.mark.parametrize(

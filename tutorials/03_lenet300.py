@@ -386,7 +386,7 @@ print(f"mean {np.mean(errors):.2f} %, standard deviation {np.std(errors, ddof=1)
 # 4. **±0.25** is said only where the question is what new digits would give. A published error was measured on these
 #    same 10,000 images, so beside it another noise counts, that of the seeds: one published run $e$ and our mean of $n$
 #    seeds differ by less than $1.96 \, s \sqrt{1 + 1/n}$ in 19 cases of 20 if the procedures are the same. Here $s$ is the standard
-#    deviation over the seeds, pooled over all rows of eight experiments whose error is within 1.35 times the lowest of the network: 0.074 points for LeNet-300-100, 0.034 for
+#    deviation over the seeds, pooled over all rows of eight experiments whose error is within 1.35 times the lowest of the network: 0.074 points for LeNet-300-100, 0.038 for
 #    LeNet-5. (Add half a unit of the last digit that was printed.)
 
 # %%
@@ -466,7 +466,7 @@ book.table(
 # results more than many a pruning method does. Two lessons: compare a pruned network with *its own*
 # dense one; and be suspicious of tables in which every method has another baseline.
 #
-# Ours is 0.17 points above the lowest, and by rule 4 of section 3.7 the seeds explain up to 0.164. So that number is **not
+# Ours is 0.17 points above the lowest, and by rule 4 of section 3.7 the seeds explain up to 0.163. So that number is **not
 # reached**, if only just (with the noise of the first experiments alone, 0.079, it would have been).
 #
 # ### The same 10,000 digits

@@ -877,7 +877,7 @@ architectures(table1)
 # less, and the small price is enough to close the gate.
 #
 # With separate $\lambda$ one weight in 74 is left, a few less than in the paper's 9-18-65-25, at an error that
-# is no larger (-0.14). Without L2 the difference to the published error is -0.11, within 0.13.
+# is no larger (-0.14, within 0.14). Without L2 the difference to the published error is -0.11, within 0.14.
 #
 # That such networks exist does not say that gates are needed to find them: that is asked below, in "Is it the gates?".
 

@@ -4,7 +4,7 @@
 
 over rows r of n_r seeds each.  A single row of five seeds knows its own sd to a third; all rows of a
 network together know it well, and their sds agree as long as the errors do.  So rows count whose mean
-error is at most `SIMILAR` times the lowest of the network.
+error is at most `SIMILAR` times the lowest of the network; random masks do not.
 """
 
 import json
@@ -77,6 +77,8 @@ def pool(tables: Iterable[dict[str, Any]]) -> dict[str, dict[str, float]]:
     for table in tables:
         for row in table["rows"]:
             settings = table["settings"]["rows"][row["name"]]
+            if settings.get("choose") == "random":  # each seed draws a mask of its own: more differs
+                continue
             if row["ours"]["n_seeds"] > 2 and not settings.get("hold_out"):
                 network = f"{settings['model']} on {settings['dataset']}"
                 which = (*row["ours"]["runs"], settings["point"])
