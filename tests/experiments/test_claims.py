@@ -274,13 +274,13 @@ def test_the_noise_that_is_written_down_is_that_of_the_committed_runs():
     assert found == json.loads(noise.FILE.read_text())
     lenet300 = found["lenet300 on mnist"]
     assert lenet300["error"] == pytest.approx(0.074, abs=0.001)  # and +-0.16 for a mean of five
-    assert lenet300["degrees_of_freedom"] == 98
+    assert lenet300["degrees_of_freedom"] == 102
 
 
 def test_pooling_weighs_by_degrees_of_freedom():
     settings = {"model": "m", "dataset": "d", "point": None}
 
-    def table(errors, key):
+    def table(errors, key, **more):
         ours = {
             "errors": errors,
             "compressions": [2.0] * len(errors),
@@ -288,10 +288,12 @@ def test_pooling_weighs_by_degrees_of_freedom():
             "runs": [key],
             "error_mean": float(np.mean(errors)),
         }
-        return {"rows": [{"name": "r", "ours": ours}], "settings": {"rows": {"r": settings}}}
+        rows = {"r": settings | more}
+        return {"rows": [{"name": "r", "ours": ours}], "settings": {"rows": rows}}
 
     a, b = [1.0, 1.2, 1.1], [1.1, 1.3, 1.0, 1.0, 1.2]
-    pooled = noise.pool([table(a, "a"), table(b, "b"), table(b, "b"), table([9.0] * 3, "c")])
+    pooled = noise.pool([table(a, "a"), table(b, "b"), table(b, "b"), table([9.0] * 3, "c"),
+                         table([1.0, 1.5, 1.1], "d", choose="random")])  # fmt: skip
     expected = math.sqrt((2 * np.var(a, ddof=1) + 4 * np.var(b, ddof=1)) / 6)
     assert pooled["m on d"]["error"] == pytest.approx(expected, abs=1e-4)
     assert pooled["m on d"]["degrees_of_freedom"] == 6
