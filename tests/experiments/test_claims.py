@@ -216,6 +216,17 @@ def test_the_control_without_sensitivity_passes_for_the_method():
     assert rows["dense"]["control_passes"] is None
 
 
+def test_what_the_controls_of_the_published_tables_show():
+    """Appendix D and the README count them."""
+    tables = ("sensitivity-table1", "sensitivity-table2", "sensitivity-table3", "l0-table1")
+    passes = {}
+    for row in (row for id in tables for row in committed(id)["rows"] if "control_of" in row):
+        passes.setdefault(row["name"].split(",")[0], []).append(row["control_passes"])
+    assert passes["magnitude"] == [True] * 9
+    assert passes["S = 0"] == [True] * 4
+    assert sorted(passes["random"]) == [False] * 7 + [True] * 2
+
+
 def test_the_published_protocol_is_what_is_reproduced():
     rows = rows_of("l0-table1")
     assert rows["LeNet-5, 0.1/N, no L2"]["verdict"] == "reproduced"
