@@ -213,6 +213,7 @@ def test_what_the_controls_of_the_gates_leave():
     assert f"by magnitude on {by_name['by magnitude']}, their architecture from new" in text
     assert f"new weights on {by_name['from scratch']}, and random widths on" in text
     assert f"random widths on {by_name['at random']}." in text
+    assert [claim["verdict"] for claim in committed("l0-controls")["claims"]] == ["open"] * 4
 
 
 def test_what_the_shares_of_the_layers_explain():

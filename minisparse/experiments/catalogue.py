@@ -23,6 +23,7 @@ MODULES = {
     "l0-flops": "minisparse.experiments.entries.l0_flops",
     "l0-reimplementations": "minisparse.experiments.entries.l0_reimplementations",
     "l0-controls": "minisparse.experiments.entries.l0_controls",
+    "l0-controls-lenet5": "minisparse.experiments.entries.l0_controls_lenet5",
     "bayesian-lenet300": "minisparse.experiments.entries.bayesian_lenet300",
     "stochastic-nodes": "minisparse.experiments.entries.stochastic_nodes",
     "stochastic-decay": "minisparse.experiments.entries.stochastic_decay",

@@ -1,6 +1,6 @@
 """Louizos et al. 2018, Table 1: the architectures that L0 regularization leaves.
 
-Below the rows of gates stand their controls, runs of l0-controls: the same widths by magnitude and at
+Below the rows of gates stand their controls (l0-controls, -lenet5): the same widths by magnitude and at
 random, after 200 epochs as the gates have, and 88 of LeNet-5.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from minisparse.experiments.entries import l0_controls
+from minisparse.experiments.entries import l0_controls, l0_controls_lenet5
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.l0 import L0
@@ -31,13 +31,11 @@ GATES = {
     ),
 }
 CONTROLS = {
-    f"{name}, as {of}": replace(
-        l0_controls.ROWS[f"{widths}, widths {how}"], seeds=3, control_of=of
-    )
-    for of, widths in (
-        ("MLP, 0.1/N", "0.1/N"),
-        ("MLP, sep.", "sep."),
-        ("LeNet-5, 0.1/N, no L2", "LeNet-5"),
+    f"{name}, as {of}": replace(rows[widths + how], seeds=3, control_of=of)
+    for of, rows, widths in (
+        ("MLP, 0.1/N", l0_controls.ROWS, "0.1/N, widths "),
+        ("MLP, sep.", l0_controls.ROWS, "sep., widths "),
+        ("LeNet-5, 0.1/N, no L2", l0_controls_lenet5.ROWS, "widths "),
     )
     for name, how in (("magnitude", "by magnitude"), ("random", "at random"))
 }
