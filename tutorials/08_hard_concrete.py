@@ -913,14 +913,14 @@ book.claims(controls["claims"])
 # and the widths are those of Table 1 (0.1/N: after 200 epochs). Every network fits its images.
 #
 # **No control but chance is seen to be worse than the gates; all four claims are open.** At the widths of 0.1/N the inputs with the largest
-# weights have the error of the gates (+0.01 ± 0.41; one run of gates has a high one), and new weights err 0.06 ± 0.12 more. At those
+# weights have the mean error of the gates (+0.01 ± 0.41; one of three runs of gates is far above the others), and new weights one that is 0.06 ± 0.12 higher. At those
 # of "sep." every control has the lower mean: group lasso 1.63, magnitude 1.67, new weights 1.74, gates 1.77 %, with intervals of the differences that hold 0.
 # (Of 0.1/N group lasso leaves less than it was asked for, 5.9x instead of 3.9x.) At random, which takes pixels from the middle of the image,
 # too, it is 0.9 and 1.1 points more: which inputs are left matters, but one need not ask gates for them.
 #
 # In LeNet-5 not even that is seen (the last rows of Table 1): random filters and inputs err as much as the gates, 0.79 %, and those
 # by magnitude, with fewer weights left, 0.05 ± 0.05 points more. (`minisparse reproduce l0-controls-lenet5` puts its architecture from
-# new weights and gates with $\lambda = 0$ beside them; these have not been run.)
+# new weights and gates with $\lambda = 0$ beside them; its results are not here yet.)
 #
 # The error rises with the epochs in each of the seeds, 1.45 % after 100 and 1.62 % after 300, as more and more goes: a table of this method is
 # one of its stopping time. And with $\lambda = 0$ all weights are left, at 1.46 % (one seed): about the error that gates have while they close little.
