@@ -386,7 +386,8 @@ print(f"mean {np.mean(errors):.2f} %, standard deviation {np.std(errors, ddof=1)
 # 4. **±0.25** is said only where the question is what new digits would give. A published error was measured on these
 #    same 10,000 images, so beside it another noise counts, that of the seeds: one published run $e$ and our mean of $n$
 #    seeds differ by less than $1.96 \, s \sqrt{1 + 1/n}$ in 19 cases of 20 if the procedures are the same. Here $s$ is the standard
-#    deviation over the seeds, pooled over all rows of eight experiments whose error is within 1.35 times the lowest of the network: 0.074 points for LeNet-300-100, 0.038 for
+#    deviation over the seeds, pooled over all rows of eight experiments (random masks excepted) whose error is within 1.35 times the lowest of the
+#    network: 0.074 points for LeNet-300-100, 0.038 for
 #    LeNet-5. (Add half a unit of the last digit that was printed.)
 
 # %%

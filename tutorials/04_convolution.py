@@ -360,7 +360,7 @@ book.table(
 # %% [markdown]
 # These are numbers of different programs, on the same test images. What the seeds explain between one of them and our
 # three is 0.09 points (rule 4 of [3.7](03_lenet300.py)): that of Han et al. lies within, and is reproduced. (Our three seeds agree
-# to a hundredth of a point. That may be luck: over all rows of this network, most of them pruned, the deviation is 0.038.)
+# to a hundredth of a point. That may be luck: over the rows of this network that rule 4 counts, most of them pruned, the deviation is 0.038.)
 #
 # ## 4.9 Pitfalls
 #

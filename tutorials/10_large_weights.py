@@ -407,7 +407,7 @@ book.table(["difference in test accuracy, points", "mean", "95 % interval"], row
 # On our small network the arm "large" ends below that of small ones, below dropout and below no pruning, by
 # intervals that exclude 0 (against random ones the interval just touches it). Is it the opposite of the
 # claim? Look at the training accuracy first: at the end "large" gets 7 % of its *training* images wrong, "random"
-# 2 % and "small" 1 %, and where nothing is removed for good they are all right. The claim is about generalization, and a
+# 2 % and "small" 1 %; without dropout, where nothing is removed for good, none. The claim is about generalization, and a
 # network that is still recovering says nothing about that. So the question is open here, and exercise 10.7 asks it again with more epochs. And
 # look at the arm in which the largest weights were set to zero **for a while**: it ends even above
 # no pruning. One such interval in seven is a hint and no more; but it points to the loss for good as what

@@ -718,7 +718,7 @@ book.table(["network", "published", "ours, batch 1", "ours, batch 20"], rows)
 # %% [markdown]
 # The same shapes, and other ratios: the published ones were measured with another library, on
 # another processor, and for a batch that we do not know. And each ratio is over the dense network *of its own library*: the
-# slower that is, the larger the ratio. (Ours is one compiled call, and 14.7 times its layers beside NumPy's.) A speed-up is
+# slower that is, the larger the ratio. (Ours is one compiled call; section 14.7 has the times of its layers and of NumPy's.) A speed-up is
 # a property of all of these and not of the pruning method alone. (In our LeNet-5 the linear layer reads 288 inputs, all places
 # of its 18 channels, and not 284.)
 #

@@ -5,7 +5,7 @@ of the method; what magnitude and chance keep is what those rows keep, the mean 
 we expect: S = 0 and magnitude have the error of the method.
 
 Registered on 2026-11-29, before the runs: the claims that the method has a lower error than each of
-the two.  It has the runs of sensitivity-table2 and sensitivity-table3, which show these as controls.
+the two.  All of these runs are also rows of sensitivity-table2 and sensitivity-table3.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Louizos et al. 2018, Table 1: the architectures that L0 regularization leaves.
 
 Below the rows of gates stand their controls (l0-controls, -lenet5): the same widths by magnitude and at
-random, after 200 epochs as the gates have, and 88 of LeNet-5.
+random, after 200 epochs, as the gates; for LeNet-5 after 88.
 """
 
 from collections.abc import Sequence
