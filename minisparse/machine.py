@@ -31,6 +31,11 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
+def unrestricted() -> dict[str, str]:
+    """Return the environment without what keeps a framework from its best kernels."""
+    return {k: v for k, v in os.environ.items() if k not in RESTRICTING}
+
+
 class Neighbours:
     """Watches what other processes take of the CPU.
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import minisparse
-from minisparse.machine import RESTRICTING, least_used
+from minisparse.machine import least_used, unrestricted
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -137,7 +137,7 @@ class WorkerProcess:
 
 def environment_for(threads: int) -> dict[str, str]:
     """Return the environment of a process that computes on so many threads, as well as it can."""
-    variables = {k: v for k, v in os.environ.items() if k not in RESTRICTING}
+    variables = unrestricted()
     variables.update(dict.fromkeys(_VARIABLES, str(threads)))
     variables["JAX_PLATFORMS"] = "cpu"
     variables["CUDA_VISIBLE_DEVICES"] = ""

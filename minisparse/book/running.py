@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from minisparse.machine import RESTRICTING
+from minisparse.machine import unrestricted
 
 from .chapters import BookError
 
@@ -64,11 +64,10 @@ def run_chapter(text: str, where: Path, name: str) -> Any:
             notebook, km=kernel, timeout=TIMEOUT, resources={"metadata": {"path": where}}
         )
         client.log.setLevel(logging.WARNING)
-        # A page may show times: nobody is kept from his best kernels.
-        variables = {k: v for k, v in os.environ.items() if k not in RESTRICTING}
         try:
             # `execute` would leave its event loop open in a thread that is not the main one.
-            asyncio.run(client.async_execute(cleanup_kc=True, env=variables))
+            # A page may show times: nobody is kept from his best kernels.
+            asyncio.run(client.async_execute(cleanup_kc=True, env=unrestricted()))
         except exceptions.CellExecutionError as error:
             raise BookError(f"{name}: a cell failed\n{error}") from None
     for cell in notebook.cells:
