@@ -1140,8 +1140,9 @@ book.table(
 #
 # ## D.10 Would the control have been published?
 #
-# Two of the core papers print tables of errors and ratios. What would their rows say if the method had been left out? In each line a published row; beside it the method as we ran it and what does without its idea, each judged as if it were the method:
-# error not worse and ratio not smaller than the published ones, by the noise between seeds.
+# Two of the core papers print tables of errors and ratios. What would their rows say if the method had been left out? In each
+# line a published row; beside it the method as we ran it and what does without its idea, each judged as if it were the
+# method: error not worse and ratio not smaller than the published ones, by the noise between seeds.
 #
 # *What to expect.* If a table shows that its method is good, its controls should fail.
 
@@ -1187,8 +1188,8 @@ book.show(figure, "Rows of published tables, and whether the method and its cont
 # many weights of all layers, or of each, and for L0 as many inputs of each layer.
 #
 # **Magnitude passes for all nine rows, and S = 0 for all four where it was run.** So none of these tables shows that its method is better
-# than to keep the largest weights (for L0, the inputs that have them), in no more epochs. **Random masks pass for two of the nine**: there the table does not even show that it
-# matters which weights of a layer are kept, once it is known how many. (LeNet-5 has weights to spare: at 10x, and on clothes at 14x.)
+# than to keep the largest weights (for L0, the inputs that have them), in no more epochs. **Random masks pass for two of the
+# nine**: there the table does not even show that it matters which weights of a layer are kept, once it is known how many. (LeNet-5 has weights to spare: at 10x, and on clothes at 14x.)
 #
 # That does not make the methods bad: they pass as well. It says what such a table can show. And to pass is a weak word, "not worse by more than
 # one published run may differ". Paired seeds see more: on LeNet-5 magnitude errs 0.10 ± 0.09 more than sensitivity

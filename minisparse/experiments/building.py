@@ -43,7 +43,7 @@ def build(
         compression as a ratio; or null), "words", "limits", "verdict", "reason" (see `comparison`),
         "control_passes", "convention", "bar"; of a control "control_of", the name of its row; and
         where the experiment has details of its own, "details" (under "published" with whatever else
-        the file of published figures says of the row) and "columns" (heading -> text).
+        the file of published figures says of the row) and "columns" (heading -> text, "-" where there are no details).
         "control_passes" is whether a control, compared with this row's published figure, has it
         reproduced or reached as well; in the row of a control, whether it does itself; null where
         there is no control or nothing to compare.
@@ -74,7 +74,10 @@ def build(
             details = experiment.details(outcomes)
             if known.published is not None:
                 details["published"] = dict(known.published.rest)
-            columns = {heading: text(details) for heading, text in experiment.columns.items()}
+            columns = {
+                heading: text(details) if details else "-"
+                for heading, text in experiment.columns.items()
+            }
             rows[-1] |= {"details": details, "columns": columns}
     by_name = {row["name"]: row for row in rows}
     for name in experiment.rows:

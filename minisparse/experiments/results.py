@@ -16,10 +16,13 @@ def find_row(results: Results, name: str) -> dict[str, Any]:
     raise KeyError(f"no row {name!r} in {[row['name'] for row in results['rows']]}")
 
 
-def in_words(row: dict[str, Any], *, digits: int) -> str:
-    """Return a row as a sentence names it: "S = 0 1.57 % at 33x", the ratio with so many digits."""
-    error, ratio = row["ours"]["error_mean"], row["ours"]["compression_mean"]
-    return f"{row['name']} {error:.2f} % at {ratio:.{digits}f}x"
+def in_words(rows: Iterable[dict[str, Any]], *, digits: int) -> str:
+    """Return rows as a sentence lists them: "S = 0 1.57 % at 33x, ...", ratios with so many digits."""
+    return ", ".join(
+        f"{row['name']} {row['ours']['error_mean']:.2f} % "
+        f"at {row['ours']['compression_mean']:.{digits}f}x"
+        for row in rows
+    )
 
 
 def title(results: Results) -> str:

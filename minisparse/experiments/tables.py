@@ -196,6 +196,11 @@ def ratio_text(compression: float) -> str:
     return f"{compression:.1f}x" if compression < 99.95 else f"{compression:.0f}x"
 
 
+def passes_text(row: dict[str, Any]) -> str:
+    """Answer whether the control passes: "yes", "no", or "-" where that is not asked."""
+    return {True: "yes", False: "no", None: "-"}[row["control_passes"]]
+
+
 def duration_text(seconds: float) -> str:
     """Write a duration as a person would say it."""
     if seconds < 100:
@@ -249,8 +254,7 @@ def _control_heading(results: Results) -> tuple[str, ...]:
 
 
 def _control(results: Results, row: dict[str, Any]) -> tuple[str, ...]:
-    text = {True: "yes", False: "no", None: "-"}[row["control_passes"]]
-    return (text,) if _control_heading(results) else ()
+    return (passes_text(row),) if _control_heading(results) else ()
 
 
 def _own_columns(results: Results) -> Sequence[str]:

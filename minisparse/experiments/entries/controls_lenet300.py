@@ -44,8 +44,7 @@ CLAIMS = [
 
 
 def _sentence(results: Results) -> str:
-    parts = [in_words(row, digits=0) for row in results["rows"]]
-    return f"Test error with as many weights and epochs as sensitivity has: {', '.join(parts)}."
+    return f"Test error with as many weights and epochs as sensitivity has: {in_words(results['rows'], digits=0)}."
 
 
 EXPERIMENT = Experiment(

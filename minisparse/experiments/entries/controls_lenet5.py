@@ -54,11 +54,10 @@ for _data, (_kept, _threshold) in KEPT.items():
 
 def controls(data: str, of: str) -> dict[str, Row]:
     """Return the controls on a dataset, as rows of the table that has the method in its row `of`."""
-    names = {name: name.removeprefix(f"{data}, ") for name in ROWS if name.startswith(f"{data}, ")}
     return {
-        short: replace(ROWS[name], control_of=of)
-        for name, short in names.items()
-        if short != "sensitivity"
+        name.removeprefix(f"{data}, "): replace(row, control_of=of)
+        for name, row in ROWS.items()
+        if name.startswith(f"{data}, ") and row.series != "sensitivity"
     }
 
 
@@ -90,8 +89,7 @@ CLAIMS = [
 
 
 def _sentence(results: Results) -> str:
-    parts = [in_words(row, digits=0) for row in results["rows"]]
-    return f"Test error of LeNet-5 with the sensitivity and without: {', '.join(parts)}."
+    return f"Test error of LeNet-5 with the sensitivity and without: {in_words(results['rows'], digits=0)}."
 
 
 EXPERIMENT = Experiment(

@@ -106,8 +106,7 @@ CLAIMS = [
 
 
 def _sentence(results: Results) -> str:
-    parts = [in_words(row, digits=1) for row in results["rows"]]
-    return f"Test error: {', '.join(parts)}."
+    return f"Test error: {in_words(results['rows'], digits=1)}."
 
 
 EXPERIMENT = Experiment(

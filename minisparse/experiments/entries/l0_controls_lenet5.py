@@ -57,8 +57,7 @@ CLAIMS = [
 
 
 def _sentence(results: Results) -> str:
-    parts = [in_words(row, digits=1) for row in results["rows"]]
-    return f"Test error of LeNet-5: {', '.join(parts)}."
+    return f"Test error of LeNet-5: {in_words(results['rows'], digits=1)}."
 
 
 EXPERIMENT = Experiment(

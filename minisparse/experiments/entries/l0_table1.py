@@ -31,7 +31,9 @@ GATES = {
     ),
 }
 CONTROLS = {
-    f"{name}, as {of}": replace(rows[widths + how], seeds=3, control_of=of)
+    f"{name}, as {of}": replace(
+        rows[widths + how], series=f"{of.split(', ')[0]}, {name}", seeds=3, control_of=of
+    )
     for of, rows, widths in (
         ("MLP, 0.1/N", l0_controls.ROWS, "0.1/N, widths "),
         ("MLP, sep.", l0_controls.ROWS, "sep., widths "),
@@ -81,8 +83,8 @@ def widths_text(found: dict[str, Any]) -> str:
 
 
 COLUMNS = {
-    "units left": lambda found: widths_text(found) if found else "-",
-    "MFLOPs left": lambda found: f"{found['flops']['ours'] / 1e6:.3g}" if found else "-",
+    "units left": widths_text,
+    "MFLOPs left": lambda found: f"{found['flops']['ours'] / 1e6:.3g}",
 }
 
 
@@ -93,10 +95,10 @@ def _sentence(results: Results) -> str:
         parts.append(
             f"{name}: {widths_text(row['details'])}, {row['ours']['error_mean']:.2f} % test error"
         )
-    controls = [in_words(find_row(results, name), digits=1) for name in CONTROLS]
+    controls = in_words((find_row(results, name) for name in CONTROLS), digits=1)
     return (
         f"Units that hard concrete gates leave, mean of the seeds: {'; '.join(parts)}. "
-        f"Controls: {', '.join(controls)}."
+        f"Controls: {controls}."
     )
 
 

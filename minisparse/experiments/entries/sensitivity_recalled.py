@@ -60,12 +60,8 @@ CLAIMS = [
 
 
 def _sentence(results: Results) -> str:
-    parts = [
-        in_words(row, digits=1)
-        for row in results["rows"]
-        if row["name"].endswith(("652 epochs", "1500 epochs"))
-    ]
-    return f"Test error in the recalled regime: {', '.join(parts)}."
+    rows = [r for r in results["rows"] if r["name"].endswith(("652 epochs", "1500 epochs"))]
+    return f"Test error in the recalled regime: {in_words(rows, digits=1)}."
 
 
 EXPERIMENT = Experiment(

@@ -25,16 +25,16 @@ ROWS = {
 def sentence(results: Results) -> str:
     """Say what the method leaves, in each of its forms, and at which error; and its controls."""
     dense = find_row(results, "dense")["ours"]["error_mean"]
-    forms, others = [], []
+    forms, controls = [], []
     for row in results["rows"]:
         if row["name"] in (UNSPECIFIC, SPECIFIC):
             error, ratio = row["ours"]["error_mean"], row["ours"]["compression_mean"]
             forms.append(f"{ratio:.0f}x at {error:.2f} % test error ({row['name']})")
         elif row["name"] != "dense":
-            others.append(in_words(row, digits=0))
+            controls.append(row)
     return (
         f"Sensitivity-driven regularization compresses LeNet-5 {' and '.join(forms)}; "
-        f"without pruning the error is {dense:.2f} %. Controls: {', '.join(others)}."
+        f"without pruning the error is {dense:.2f} %. Controls: {in_words(controls, digits=0)}."
     )
 
 
