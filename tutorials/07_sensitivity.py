@@ -33,7 +33,7 @@ import numpy as np
 
 from minisparse import book, data, gradcheck, nn, optim
 from minisparse.autodiff import Tensor, cross_entropy, gradients, relu
-from minisparse.experiments import intervals, plots_dose, tables
+from minisparse.experiments import intervals, plots_dose
 from minisparse.optim import schedules
 from minisparse.prune import insensitivity, lobster, magnitude, plateau, sensitivity, serene
 from minisparse.prune.insensitivity import InsensitivityPruning
@@ -1181,7 +1181,7 @@ def compare(found):
                 f"{ours['train_error_mean']:.2f}",
                 shares(told),
                 shares(ours),
-                tables.passes_text(row),
+                book.passes_text(row),
             ]
         )
     head = ["", "ratio, published", "ratio, ours", "error, published", "error, ours"]

@@ -28,7 +28,6 @@ import numpy as np
 
 from minisparse import book, data, gradcheck, nn, optim
 from minisparse.autodiff import linear
-from minisparse.experiments import tables
 from minisparse.prune import gate_counts, hard_concrete, l0
 from minisparse.prune.hard_concrete import Law
 from minisparse.train import evaluate, train
@@ -781,7 +780,7 @@ def architectures(found):
                 f"{ours['train_error_mean']:.2f}",
                 f"{published['compression']:.3g}x" if published else "-",
                 f"{ours['compression_mean']:.3g}x",
-                tables.passes_text(row),
+                book.passes_text(row),
             ]
         )
     head = ["", "published (error)", "ours, by seed", "error, ours", "training error, %"]

@@ -17,6 +17,8 @@ program for Python.  The names below are for chapters, and do the sensible thing
 | `command.py` | ``minisparse book`` |
 """
 
+from minisparse.experiments.results import passes_text
+
 from .chapters import contents, results
 from .display import (
     checks,
@@ -42,6 +44,7 @@ __all__ = [
     "markdown",
     "new_figure",
     "outcomes",
+    "passes_text",
     "quick",
     "results",
     "show",

@@ -25,6 +25,11 @@ def in_words(rows: Iterable[dict[str, Any]], *, digits: int) -> str:
     )
 
 
+def passes_text(row: dict[str, Any]) -> str:
+    """Answer whether the control passes: "yes", "no", or "-" where that is not asked."""
+    return {True: "yes", False: "no", None: "-"}[row["control_passes"]]
+
+
 def title(results: Results) -> str:
     """Return what stands above a figure."""
     quick = " (QUICK RUN: reduced training)" if results["settings"]["quick"] else ""

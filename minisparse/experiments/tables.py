@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import Any
 
 from minisparse.experiments.comparison import RECALLED
-from minisparse.experiments.results import Results, seeds_of_rows, seeds_text
+from minisparse.experiments.results import Results, passes_text, seeds_of_rows, seeds_text
 
 _HEAD = (
     "",
@@ -194,11 +194,6 @@ def training_text(ours: dict[str, Any]) -> str:
 def ratio_text(compression: float) -> str:
     """Write a compression with three digits."""
     return f"{compression:.1f}x" if compression < 99.95 else f"{compression:.0f}x"
-
-
-def passes_text(row: dict[str, Any]) -> str:
-    """Answer whether the control passes: "yes", "no", or "-" where that is not asked."""
-    return {True: "yes", False: "no", None: "-"}[row["control_passes"]]
 
 
 def duration_text(seconds: float) -> str:
