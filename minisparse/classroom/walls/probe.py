@@ -77,10 +77,10 @@ def processes():
 def become(program):
     os.execv(program, [program])  # where that is possible, nobody returns from here
 
-def others():
+def others(priority):  # the one that the grader has: what is possible must not slow it down
     return _possible({
         "a signal to the grader": lambda: os.kill(os.getppid(), 0),
-        "its priority": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+        "its priority": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), priority),
     })
 
 def memory(size):
@@ -149,7 +149,7 @@ def probe(
             "files": _tried(lambda: inside.files(name, attributes)),
             "network": _tried(lambda: inside.network()),
             "processes": _tried(lambda: inside.processes()),
-            "others": _tried(lambda: inside.others()),
+            "others": _tried(lambda: inside.others(os.getpriority(os.PRIO_PROCESS, 0))),
             "memory": _tried(lambda: inside.memory(limits.memory << 20)),
             "time": "" if inside.walls.get("limits") is True else "no limit of processor time",
         }

@@ -47,11 +47,16 @@ def setting(rng, geometry, level):
 
 
 def convolved(x, w, geometry):
-    """Return the convolution as one sum over all windows, from a view of them."""
+    """Return the convolution as a sum over the places of the kernel, each a product for all windows."""
     (sy, sx), (py, px) = geometry
-    padded = np.pad(x, ((0, 0), (py, py), (px, px), (0, 0)))
-    seen = np.lib.stride_tricks.sliding_window_view(padded, w.shape[:2], axis=(1, 2))
-    return np.einsum("nijcrs,rsco->nijo", seen[:, ::sy, ::sx], w)
+    n, height, width, c = x.shape
+    padded = np.zeros((n, height + 2 * py, width + 2 * px, c), x.dtype)
+    padded[:, py : py + height, px : px + width] = x
+    ho, wo = windows((height, width), w.shape[:2], *geometry)
+    return sum(
+        padded[:, r : r + sy * ho : sy, s : s + sx * wo : sx] @ w[r, s]
+        for r, s in np.ndindex(w.shape[:2])
+    )
 
 
 # ---- 4.1 ----------------------------------------------------------------------------------------
