@@ -215,13 +215,14 @@ def test_what_the_controls_of_the_gates_leave():
     assert f"new weights on {by_name['from scratch']}, and random widths on" in text
     assert f"random widths on {by_name['at random']}." in text
     assert [claim["verdict"] for claim in committed("l0-controls", "claims")] == ["open"] * 4
-    new, *_ = committed("l0-controls-lenet5", "claims")
+    new, magnitude, _ = committed("l0-controls-lenet5", "claims")
     half = (new["interval"][1] - new["interval"][0]) / 2
-    assert new["verdict"] == "open"
+    assert (new["verdict"], magnitude["verdict"]) == ("open", "not admitted")
+    assert "widths by magnitude leave too few weights to be compared (not admitted)" in text
     assert f"new weights ends {-new['difference']:.2f} points above them (± {half:.2f}, open)" in text
     (unpruned,) = (r for r in committed("l0-controls-lenet5") if r["name"] == "lambda = 0")
     assert len(unpruned["ours"]["errors"]) == 1
-    assert f"(lambda = 0, one seed) at {unpruned['ours']['error_mean']:.2f} %" in text
+    assert f"(lambda = 0, one seed) err on {unpruned['ours']['error_mean']:.2f} %" in text
 
 
 def test_what_the_shares_of_the_layers_explain():

@@ -156,7 +156,7 @@ def test_a_class_may_be_graded_with_any_seed(name):
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_class_may_be_graded_with_any_of_many_seeds(name):
-    found = {seed: trouble(name, seed) for seed in range(1000, 1200)}
+    found = {seed: trouble(name, seed) for seed in (3, 431, *range(1000, 1200))}
     assert {seed: what for seed, what in found.items() if what} == {}
 
 
