@@ -31,6 +31,7 @@ MODULES = {
     "large-weights-cifar10": "minisparse.experiments.entries.large_weights_cifar10",
     "large-weights-fair": "minisparse.experiments.entries.large_weights_fair",
     "large-weights-fair-fashion": "minisparse.experiments.entries.large_weights_fair_fashion",
+    "large-weights-units": "minisparse.experiments.entries.large_weights_units",
     "large-weights-why": "minisparse.experiments.entries.large_weights_why",
     "large-weights-rates": "minisparse.experiments.entries.large_weights_rates",
     "second-order": "minisparse.experiments.entries.second_order",

@@ -10,7 +10,8 @@ n events keeps after event i
 
 so event i takes as many as are still too many, those of the targets' choice among what is left:
 
-* largest, smallest: by the L2 norm of the filter (single weights: by |w|);
+* largest, smallest: by the L2 norm of the filter (single weights: by |w|), or by E[BN], what its batch
+  norm and a relu send on in the mean;
 * random: uniformly, the control.
 
 Each event is followed by a measurement of its instability (instability.py).  A filter goes with its
@@ -32,6 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,7 @@ from .scope import top_k
 TARGETS = ("largest", "smallest", "random")
 KINDS = ("remove", "zero", "noise")
 GRANULARITIES = ("weight", "unit")
+MEASURES = ("weights", "E[BN]")
 _PARTS = ("weight", "bias", "running_mean", "running_var")  # of a layer or a batch norm
 
 ABOUT = (
@@ -160,6 +163,43 @@ def rms(w: np.ndarray) -> np.ndarray:
     return found
 
 
+def mean_sent(beta: np.ndarray, gamma: np.ndarray) -> np.ndarray:
+    r"""Return E[BN], the mean of relu(z) for z ~ N(beta, gamma^2), of each unit.
+
+    Behind a batch norm the weights' norm says nothing of how much a unit counts: the norm divides by
+    it.  What it sends has the mean beta and the standard deviation abs(gamma) over a batch; if it is
+    normal, then with u = beta / abs(gamma)
+
+        E[relu(z)] = beta Phi(u) + abs(gamma) phi(u) .
+
+    (Bartoldson et al. 2020, as the authors' code measures the size of a filter.)
+
+    Parameters
+    ----------
+    beta, gamma : array, [out]
+        Shift and factor of the batch norm.
+
+    Returns
+    -------
+    array of float64, [out]
+
+    Examples
+    --------
+    >>> mean_sent(np.array([0.0, 2.0, -2.0]), np.array([1.0, 0.0, 1.0])).round(4)
+    array([0.3989, 2.    , 0.0085])
+    """
+    normal = NormalDist()
+
+    def mean(b: float, spread: float) -> float:
+        if spread == 0:
+            return max(b, 0.0)
+        u = b / spread
+        return max(b * normal.cdf(u) + spread * normal.pdf(u), 0.0)  # rounding, far below zero
+
+    pairs = zip(beta.tolist(), np.abs(gamma).tolist(), strict=True)
+    return np.array([mean(b, spread) for b, spread in pairs])
+
+
 def choose(
     scores: np.ndarray,
     count: int,
@@ -227,6 +267,8 @@ class LargeWeightPruning(MaskedTraining):
         Single weights, or hidden nodes and filters.
     relative : bool
         Single weights are measured by what is usual for their unit; see `sizes`.
+    measure : {"weights", "E[BN]"}
+        What the size of a unit is: the norm of its weights, or `mean_sent` by the batch norm behind.
     kind : {"remove", "zero", "noise"}
     duration : int
         For how many batches an event zeroes or disturbs.  The next event ends it in any case.
@@ -247,7 +289,8 @@ class LargeWeightPruning(MaskedTraining):
     ------
     ValueError
         An unknown option, a fraction outside of [0, 1], times that do not increase or lie behind
-        the end of the run, a layer without units to remove, options that do not go together.
+        the end of the run, a layer without units to remove, or without a batch norm where that is
+        asked, options that do not go together.
     """
 
     def __init__(
@@ -259,13 +302,19 @@ class LargeWeightPruning(MaskedTraining):
         target: str = "largest",
         granularity: str = "weight",
         relative: bool = False,
+        measure: str = "weights",
         kind: str = "remove",
         duration: int = 1,
         restore: bool = False,
         normalize: Normalization = "unit",
         names: list[str] | None = None,
     ) -> None:
-        options = ((target, TARGETS), (granularity, GRANULARITIES), (kind, KINDS))
+        options = (
+            (target, TARGETS),
+            (granularity, GRANULARITIES),
+            (kind, KINDS),
+            (measure, MEASURES),
+        )
         for value, known in options:
             if value not in known:
                 raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
@@ -277,6 +326,8 @@ class LargeWeightPruning(MaskedTraining):
             raise ValueError(f'restore belongs to the kind "zero", not to "{kind}"')
         if relative and granularity != "weight":
             raise ValueError("relative sizes are those of single weights, not of units")
+        if measure == "E[BN]" and granularity != "unit":
+            raise ValueError("E[BN] is the size of a unit, not of a single weight")
         for given in (fraction, at):
             if isinstance(given, Mapping):
                 if names is not None and set(names) != set(given):
@@ -292,7 +343,7 @@ class LargeWeightPruning(MaskedTraining):
             _check_times(times, kind)
         self.split, self.target, self.granularity, self.kind = split, target, granularity, kind
         self.duration, self.restore, self.normalize = duration, restore, normalize
-        self.relative = relative
+        self.relative, self.measure = relative, measure
         self.events: list[dict[str, Any]] = []
 
     # ---- layers -------------------------------------------------------------------------------
@@ -335,13 +386,17 @@ class LargeWeightPruning(MaskedTraining):
         home = self.model.parameters()[0]
         image, _ = next(batches(self.split, 1, normalize=self.normalize, dtype=home.dtype))
         hidden = hidden_units(self.model, array_module(home.array).asarray(image))
-        found = {}
+        found: dict[str, list[str]] = {}
+        self._norms = {f"{u.layer}.weight": u.norms[0] for u in hidden if u.norms}
         for u in hidden:
             parts = [f"{m}.{part}" for m in (u.layer, *u.norms) for part in _PARTS]
             found[parts[0]] = [part for part in parts if part in self.model.state_dict()]
         if wrong := [n for n in self.names or () if n not in found]:
             raise ValueError(f"only hidden layers have units to remove, {list(found)}; not {wrong}")
-        return {n: found[n] for n in self.names or found}
+        chosen = {n: found[n] for n in self.names or found}
+        if self.measure == "E[BN]" and (without := [n for n in chosen if n not in self._norms]):
+            raise ValueError(f"E[BN] is that of a batch norm, and behind {without} there is none")
+        return chosen
 
     def _times(self, name: str) -> list[float]:
         return self.at[name] if isinstance(self.at, dict) else self.at
@@ -386,8 +441,7 @@ class LargeWeightPruning(MaskedTraining):
     def _begin(self, due: dict[str, int], rng: np.random.Generator) -> None:
         """Choose the targets; remove, zero or disturb them."""
         for name, count in due.items():
-            w = to_numpy(self._weights[name].array)
-            scores = sizes(w, self.granularity, self.relative)
+            scores = self._scores(name)
             self._latest[name] = choose(scores, count, self.target, ~self._chosen[name], rng)
             self._chosen[name] |= self._latest[name]
         if self.restore:
@@ -407,6 +461,13 @@ class LargeWeightPruning(MaskedTraining):
             self._latest = {}
         else:
             self._batches_left = self.duration
+
+    def _scores(self, name: str) -> np.ndarray:
+        if self.measure == "weights":
+            w = to_numpy(self._weights[name].array)
+            return sizes(w, self.granularity, self.relative)
+        state = self.model.state_dict()
+        return mean_sent(*(state[f"{self._norms[name]}.{part}"] for part in ("bias", "weight")))
 
     def _disturb(self, rng: np.random.Generator) -> None:
         """Add noise to the targets, as wide as the weights that were never chosen are spread."""
@@ -483,5 +544,15 @@ def _check_times(times: list[float], kind: str) -> None:
         )
 
 
-__no_gradient__ = ("choose", "kept_after", "rms", "sizes")
-__all__ = ["KINDS", "TARGETS", "LargeWeightPruning", "choose", "kept_after", "rms", "sizes"]
+__no_gradient__ = ("choose", "kept_after", "mean_sent", "rms", "sizes")
+__all__ = [
+    "KINDS",
+    "MEASURES",
+    "TARGETS",
+    "LargeWeightPruning",
+    "choose",
+    "kept_after",
+    "mean_sent",
+    "rms",
+    "sizes",
+]

@@ -41,6 +41,7 @@ EXTRAS = {
     "large-weights-cifar10": {"stability": 90.0},
     "large-weights-fair": {"stability": 90.0, "train_error": 0.1},
     "large-weights-fair-fashion": {"stability": 90.0, "train_error": 0.1},
+    "large-weights-units": {"stability": 90.0, "train_error": 0.1},
     "large-weights-why": {"stability": 90.0, "train_error": 0.1},
     "large-weights-rates": {"stability": 90.0, "train_error": 0.1},
 }

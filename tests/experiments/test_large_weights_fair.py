@@ -10,6 +10,7 @@ from minisparse import checkpoint
 from minisparse.experiments import catalogue
 from minisparse.experiments.entries import large_weights_fair as entry
 from minisparse.experiments.entries import large_weights_fair_fashion as fashion
+from minisparse.experiments.entries import large_weights_units as units
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.large_weights_fair import LAYERS, LargeWeightsFair
 from minisparse.nn import NormCNN, num_parameters
@@ -42,6 +43,22 @@ def test_the_share_of_all_parameters_goes_in_equal_shares_of_the_layers(run, tar
     assert [event["epoch"] for event in found.extra["events"]] == [1, 2]
     mean = np.mean([event["instability"] for event in found.extra["events"]])
     assert found.extra["stability"] == pytest.approx(100 * (1 - mean))
+
+
+@pytest.mark.parametrize("target", ["smallest", "random", "largest"])
+def test_the_share_of_all_parameters_goes_in_whole_units(run, target):
+    found = run(replace(FEW, target=target, fraction=0.75, granularity="unit"))
+    gone = 1 - sum(found.kept.values()) / sum(found.total.values())
+    assert 0.74 < gone < 0.8  # by units of a small network; a few weights are 0 by themselves
+    whole = NormCNN((28, 28, 1), widths=FEW.widths, rng=np.random.default_rng(0))
+    for layer, norm in LAYERS.items():
+        width = len(whole.state_dict()[f"{norm}.bias"])
+        left = found.kept[f"{norm}.bias"]
+        assert 0.3 < left / width < 0.7
+        assert found.kept[f"{layer}.bias"] <= left
+        inputs = {"conv2": 4, "conv3": found.kept["norm2.bias"], "fc1": 9 * found.kept["norm3.bias"]}
+        taps = 1 if layer == "fc1" else 9
+        assert found.kept[f"{layer}.weight"] == pytest.approx(taps * inputs[layer] * left, rel=0.02)
 
 
 def test_until_the_first_event_all_targets_are_one_network(run):
@@ -79,6 +96,10 @@ def test_an_interrupted_run_goes_on_to_the_same_end(run, tmp_path, monkeypatch):
 def test_settings_that_do_not_fit(run):
     with pytest.raises(ValueError, match=r"target 'none' with the fraction 0\.5"):
         run(replace(FEW, fraction=0.5))
+    with pytest.raises(ValueError, match="own_scale is a control of single weights"):
+        run(replace(FEW, target="largest", fraction=0.5, granularity="unit", own_scale=True))
+    with pytest.raises(ValueError, match="hold less than 100%"):
+        run(replace(FEW, target="largest", fraction=1.0, granularity="unit"))
     with pytest.raises(ValueError, match="100 images that are not trained on"):
         run(replace(FEW, target="largest", fraction=0.5, images=None, hold_out=0))
 
@@ -96,7 +117,7 @@ FITS = {  # of large, random and small weights, candidate by candidate; and whic
 }
 
 
-@pytest.mark.parametrize("module", [entry, fashion])
+@pytest.mark.parametrize("module", [entry, fashion, units])
 @pytest.mark.parametrize(("fits", "best"), FITS.values(), ids=FITS)
 def test_settings_are_the_first_with_which_all_fit_and_held_out_errors_have_no_say(
     module, fits, best
@@ -112,15 +133,19 @@ def test_settings_are_the_first_with_which_all_fit_and_held_out_errors_have_no_s
             assert replace(recipe, target="none", fraction=0.0, hold_out=0) == candidate
             answer = [outcome(90.0, fit)]
     trials = choosing.send(answer)
-    base = module.CANDIDATES[best]
+    base = entry.keeping_all(module.CANDIDATES[best])
     for (recipe, seed), rate in zip(trials, entry.RATES, strict=True):
         assert (recipe, seed) == (replace(base, dropout=rate, hold_out=entry.HELD_OUT), 0)
     with pytest.raises(StopIteration) as end:
         choosing.send([outcome(error, 0.0) for error in (3.0, 2.0, 2.5)])
     found = end.value.value
     assert (found["candidate"], found["rate"]) == (best, entry.RATES[1])
-    rows = entry.arms(module.CANDIDATES, {"settings": found})
-    assert [*rows] == ["none", "dropout", "small weights", "random weights", "large weights"]
+    what = "units" if module is units else "weights"
+    rows = entry.arms(module.CANDIDATES, {"settings": found}, what)
+    arms = [f"{target} {what}" for target in ("small", "random", "large")]
+    assert [*rows] == ["none", "dropout", *arms]
+    if best == 0 and module is units:  # the arms that keep all parameters are those of single weights
+        assert rows["none"].recipe == fashion.CANDIDATES[0]
     assert rows["dropout"].recipe == replace(base, dropout=entry.RATES[1])
     assert {row.recipe.target for row in rows.values()} == {"none", "smallest", "random", "largest"}
 

@@ -21,7 +21,13 @@ from minisparse.nn import (
 )
 from minisparse.optim import SGD, Adam
 from minisparse.prune.instability import accuracy, instability, mean_stability
-from minisparse.prune.large_weights import LargeWeightPruning, choose, kept_after, sizes
+from minisparse.prune.large_weights import (
+    LargeWeightPruning,
+    choose,
+    kept_after,
+    mean_sent,
+    sizes,
+)
 from minisparse.prune.method import Method
 from minisparse.prune.nodes import remove_dead_nodes
 from minisparse.train import evaluate, train
@@ -72,6 +78,23 @@ def test_relative_sizes_do_not_see_how_many_weights_a_unit_has_left(rng):
     assert np.mean(few**2) == pytest.approx(1)  # by its norm each would be four times as large
     w[:, 1] = 0
     assert not sizes(w, "weight", relative=True)[:, 1].any()
+
+
+def test_the_mean_that_is_sent_against_quadrature(rng):
+    beta, gamma = 3 * rng.standard_normal(40), 2 * rng.standard_normal(40)
+    gamma[:3] = 0
+    # Simpson's rule between the corner of relu and ten standard deviations above the mean
+    want = []
+    for b, g in zip(beta, np.abs(gamma), strict=True):
+        if g == 0:
+            want.append(max(b, 0))
+            continue
+        z = np.linspace(max(0, b - 10 * g), max(b + 10 * g, 1e-9), 20_001)
+        density = np.exp(-(((z - b) / g) ** 2) / 2) / (g * math.sqrt(2 * math.pi))
+        factors = np.full(z.size, 2.0)
+        factors[1::2], factors[[0, -1]] = 4, 1
+        want.append((z[1] - z[0]) / 3 * np.sum(factors * z * density))
+    np.testing.assert_allclose(mean_sent(beta, gamma), want, rtol=1e-9, atol=1e-12)
 
 
 def test_targets_are_exactly_as_many_as_asked_and_the_right_ones(rng):
@@ -305,6 +328,25 @@ def test_a_filter_goes_with_its_bias_and_its_batch_norm():
     before = run.model.eval()(x).numpy()
     assert remove_dead_nodes(run.model, x[:1]) == {"0": 4, "5": 6}
     np.testing.assert_allclose(run.model(x).numpy(), before, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["largest", "smallest"])
+def test_filters_by_what_their_batch_norm_sends(target):
+    class Marked(Watch):
+        def attach(self, model, optimizer, rng):
+            super().attach(model, optimizer, rng)
+            gamma, beta = (dict(model.named_parameters())[f"1.{p}"] for p in ("weight", "bias"))
+            with gamma.writing() as g, beta.writing() as b:
+                g[:] = [1, -4, 1, 0.1, 3, 1, 0.1, 1]  # the sign of gamma is of no consequence
+                b[:] = [0, 0, 2, -9, 0, -1, 3, -0.5]
+
+    method = LargeWeightPruning(
+        {"0.weight": 0.5}, [1], DATA, target=target, granularity="unit", measure="E[BN]"
+    )
+    run, _ = fit(method, 1, Marked(), build=convnet)
+    gone = (run.model.state_dict()["0.weight"] == 0).all(axis=(0, 1, 2))
+    large = [False, True, True, False, True, False, True, False]
+    assert np.array_equal(gone, large if target == "largest" else np.logical_not(large))
 
 
 def test_vgg11_ends_with_the_published_number_of_parameters(rng):
@@ -558,6 +600,8 @@ def test_on_a_device(kind, device):
         ({"at": [1, math.nan]}, "come after 0 epochs or more"),
         ({"at": [0, 2], "kind": "zero"}, "come after more than 0 epochs"),
         ({"granularity": "unit", "relative": True}, "relative sizes are those of single weights"),
+        ({"measure": "E[BN]"}, "the size of a unit, not of a single weight"),
+        ({"measure": "norm", "granularity": "unit"}, "expected one of weights, E"),
         ({"target": "large"}, "expected one of largest, smallest, random"),
         ({"kind": "prune"}, "expected one of remove, zero, noise"),
         ({"granularity": "kernel"}, "expected one of weight, unit"),
@@ -585,6 +629,8 @@ def test_settings_that_do_not_fit_the_model(rng):
         attach({"fc9.weight": 0.5}, [1])
     with pytest.raises(ValueError, match=r"only hidden layers have units .* not \['fc3.weight'\]"):
         attach(0.5, [1], granularity="unit", names=["fc3.weight"])
+    with pytest.raises(ValueError, match=r"behind \['fc1.weight', 'fc2.weight'\] there is none"):
+        attach(0.5, [1], granularity="unit", measure="E[BN]")
     with pytest.raises(ValueError, match=r"'fc1.weight' would lose all its units"):
         attach({"fc1.weight": 1.0}, [1], granularity="unit")
     with pytest.raises(ValueError, match="an event is due after epoch 9, the run ends with 2"):

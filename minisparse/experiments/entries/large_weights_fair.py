@@ -1,6 +1,8 @@
 """Bartoldson et al. 2018 as a fair test: every network can fit its images, and is asked whether it did.
 
-Registered on 2026-11-28, before the runs on the test images.  The abstract says that pruning generalizes
+Registered on 2026-11-28, before the runs on the test images.  (The errors of seed 0 on CIFAR-10 were seen on
+2026-11-30, with 32 of the 40 runs to come; nothing was changed after that, and eight seeds are run whatever
+they show.)  The abstract says that pruning generalizes
 better where it targets large weights than where it targets small ones, and better than dropout.  So the
 primary claim is that "large weights" has a lower error than "small weights"; three secondary ones compare
 it with dropout, with no pruning and with random weights, and are tested together by Holm's rule.  Each is
@@ -10,8 +12,9 @@ prunes nothing, and of at most 1 %; and if their events disturb differently.
 Network, schedule and images are ours: they are not known of the paper.  They are the first of a short
 list with which all three arms that prune get at most 0.3 % of their training images wrong, on one seed,
 with 5,000 images held out: their errors on these have no say.  If there is none, the last of the list is
-taken, and the admission will tell.  Then the rate of dropout is that of the lowest held-out error.  What
-is left out: filters by the mean that their batch norm sends, weights that are zeroed for a while, noise.
+taken, and the admission will tell.  Then the rate of dropout is that of the lowest held-out error.  Filters
+by the mean that their batch norm sends are asked for in large_weights_units.py.  What is left out: weights
+that are zeroed for a while, noise.
 """
 
 from collections.abc import Sequence
@@ -48,7 +51,8 @@ def choose(candidates: Sequence[LargeWeightsFair]) -> Choosing:
         if len(own) == len(TARGETS) and max(own.values()) <= ENOUGH:
             best = i
             break
-    trials = [(replace(candidates[best], dropout=r, hold_out=HELD_OUT), 0) for r in RATES]
+    base = keeping_all(candidates[best])
+    trials = [(replace(base, dropout=r, hold_out=HELD_OUT), 0) for r in RATES]
     errors = [outcome.error for outcome in (yield trials)]
     return {
         "candidate": best,
@@ -70,16 +74,24 @@ def _fits(base: LargeWeightsFair) -> Choosing:
     return found
 
 
-def arms(candidates: Sequence[LargeWeightsFair], found: dict[str, Any]) -> dict[str, Row]:
+def keeping_all(candidate: LargeWeightsFair) -> LargeWeightsFair:
+    """Return the settings of the arms that keep all parameters: they prune neither this nor that."""
+    return replace(candidate, granularity="weight")
+
+
+def arms(
+    candidates: Sequence[LargeWeightsFair], found: dict[str, Any], what: str = "weights"
+) -> dict[str, Row]:
     """Return the five arms with the settings that were chosen; before that without dropout."""
     settings = found.get("settings", {"candidate": 0})
     base = candidates[settings["candidate"]]
-    rows = {"none": Row(base, series="none")}
+    plain = keeping_all(base)
+    rows = {"none": Row(plain, series="none")}
     if "rate" in settings:
-        rows["dropout"] = Row(replace(base, dropout=settings["rate"]), series="dropout")
+        rows["dropout"] = Row(replace(plain, dropout=settings["rate"]), series="dropout")
     for name, target in TARGETS.items():
         recipe = replace(base, target=target, fraction=FRACTION)
-        rows[f"{name} weights"] = Row(recipe, series=f"{name} weights")
+        rows[f"{name} {what}"] = Row(recipe, series=f"{name} {what}")
     return rows
 
 
@@ -135,26 +147,26 @@ def check(one: Any, other: Any, rows: Any) -> str | None:
     return None
 
 
-def claims(id: str) -> list[Claim]:
+def claims(id: str, what: str = "weights", registered: str = "2026-11-28") -> list[Claim]:
     """Return the primary claim, and the three secondary ones."""
     return [
         Claim(
             id=f"{id}-large-{other.partition(' ')[0]}",
-            statement=f"{what}: the error is lower with large weights pruned than with {other}",
-            one="large weights",
+            statement=f"{whose}: the error is lower with large {what} pruned than with {other}",
+            one=f"large {what}",
             other=other,
             direction="below",
-            registered="2026-11-28",
+            registered=registered,
             control=control,
             check=check,
             check_text=f"{FITTED}; the stability of their events differs by {UNLIKE:g} points",
             family=family,
         )
-        for other, control, what, family in (
-            ("small weights", "which weights go", "primary claim (abstract of 2018)", ""),
+        for other, control, whose, family in (
+            (f"small {what}", f"which {what} go", "primary claim (abstract of 2018)", ""),
             ("dropout", "pruning", "secondary claim (abstract of 2018)", "secondary"),
             ("none", "pruning", "secondary claim", "secondary"),
-            ("random weights", "which weights go", "secondary claim", "secondary"),
+            (f"random {what}", f"which {what} go", "secondary claim", "secondary"),
         )
     ]
 

@@ -12,8 +12,10 @@ import numpy as np
 from minisparse.experiments.recipe import Outcome, Progress
 from minisparse.experiments.recipes.own_scale import OwnScale, Turning
 from minisparse.experiments.recipes.session import Classifier, Session
+from minisparse.nn import NormCNN, num_parameters
 from minisparse.optim import schedules
-from minisparse.prune.large_weights import LargeWeightPruning
+from minisparse.prune.large_weights import LargeWeightPruning, kept_after
+from minisparse.prune.nodes import remove_dead_nodes
 from minisparse.train import evaluate
 
 # Layer -> the batch norm behind it; conv1 and the last layer hold less than a hundredth.
@@ -25,7 +27,8 @@ class LargeWeightsFair(Classifier):
     """One arm of a comparison in which batch norm and time let every network fit.
 
     Single weights of conv2, conv3 and fc1 go, the same share of each, measured by |w| over what is
-    usual for their unit (`minisparse.prune.large_weights.sizes`).
+    usual for their unit (`minisparse.prune.large_weights.sizes`); or filters of conv2 and conv3 and
+    nodes of fc1, measured by what their batch norm sends (`large_weights.mean_sent`).
 
     Parameters
     ----------
@@ -33,8 +36,10 @@ class LargeWeightsFair(Classifier):
         Of the hidden units of fc1, for the rival that keeps all parameters.
     target : {"none", "largest", "smallest", "random"}
         What goes; none for the arms that keep all parameters.
+    granularity : {"weight", "unit"}
     fraction : float
-        Share of all parameters that is gone at the end.
+        Share of all parameters that is gone at the end; of units, those that nobody reads any more
+        included.
     epochs : int
     first, every : float
     events : int
@@ -67,6 +72,7 @@ class LargeWeightsFair(Classifier):
     final_lr: float = 0.03
     watch: int = 2000
     own_scale: bool = False
+    granularity: str = "weight"
 
     def total_epochs(self) -> int:
         """Return the number of epochs."""
@@ -93,6 +99,8 @@ class LargeWeightsFair(Classifier):
         extra: dict[str, Any] = {"train_error": fitted.error_percent}
         if method is not None and method.events:  # none before training are measured
             extra |= {"stability": method.stability(), "events": method.events}
+        if self.granularity == "unit":  # nobody receives from a unit that is gone
+            remove_dead_nodes(session.model, session.training.images[:1].astype("float32"))
         mask = method.mask() if method else None
         outcome = session.outcome(mask, history=session.history, extra=extra)
         session.close()
@@ -109,15 +117,39 @@ class LargeWeightsFair(Classifier):
                 f"instability is measured on {self.watch} images that are not trained on: let "
                 "`images` leave so many over"
             )
-        sizes = {name: p.size for name, p in session.model.named_parameters()}
         layers = [f"{layer}.weight" for layer in LAYERS]
+        whole = self.granularity == "unit"
+        if self.own_scale and whole:
+            raise ValueError("own_scale is a control of single weights")
         kind = partial(OwnScale, norms=LAYERS) if self.own_scale else LargeWeightPruning
         return kind(
-            self.fraction * sum(sizes.values()) / sum(sizes[name] for name in layers),
+            self._share_of_units(session) if whole else self._share_of_weights(session),
             [self.first + self.every * i for i in range(self.events)],
             apart.subset(np.arange(self.watch)),
             target=self.target,
-            relative=True,
+            granularity=self.granularity,
+            relative=not whole,
+            measure="E[BN]" if whole else "weights",
             normalize=session.normalize,
             names=layers,
         )
+
+    def _share_of_weights(self, session: Session) -> float:
+        """Return the share of the layers' weights that is the fraction of all parameters."""
+        sizes = {name: p.size for name, p in session.model.named_parameters()}
+        return self.fraction * sum(sizes.values()) / sum(sizes[f"{layer}.weight"] for layer in LAYERS)
+
+    def _share_of_units(self, session: Session) -> float:
+        """Return the smallest share of the layers' units, in thousandths, that is enough."""
+        shape, rng = session.training.images.shape[1:], np.random.default_rng(0)
+        first, *widths = (len(session.model.state_dict()[f"norm{i}.bias"]) for i in range(1, 5))
+        aim = (1 - self.fraction) * num_parameters(session.model)
+
+        def left(share: float) -> int:
+            kept = [kept_after(width, share, 1)[0] for width in widths]
+            return num_parameters(NormCNN(shape, widths=(first, *kept), rng=rng))
+
+        for share in (k / 1000 for k in range(1000)):
+            if left(share) <= aim:
+                return share
+        raise ValueError(f"the units of {', '.join(LAYERS)} hold less than {self.fraction:.0%}")
