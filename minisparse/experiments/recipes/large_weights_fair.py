@@ -146,8 +146,9 @@ class LargeWeightsFair(Classifier):
         aim = (1 - self.fraction) * num_parameters(session.model)
 
         def left(share: float) -> int:
-            kept = [kept_after(width, share, 1)[0] for width in widths]
-            return num_parameters(NormCNN(shape, widths=(first, *kept), rng=rng))
+            second, third, hidden = (kept_after(width, share, 1)[0] for width in widths)
+            net = NormCNN(shape, widths=(first, second, third, hidden), rng=rng)
+            return num_parameters(net)
 
         for share in (k / 1000 for k in range(1000)):
             if left(share) <= aim:
