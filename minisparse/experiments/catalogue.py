@@ -16,6 +16,7 @@ MODULES = {
     "sensitivity-table2": "minisparse.experiments.entries.sensitivity_table2",
     "sensitivity-table3": "minisparse.experiments.entries.sensitivity_table3",
     "sensitivity-dose": "minisparse.experiments.entries.sensitivity_dose",
+    "sensitivity-dose-again": "minisparse.experiments.entries.sensitivity_dose_again",
     "sensitivity-recalled": "minisparse.experiments.entries.sensitivity_recalled",
     "controls-lenet300": "minisparse.experiments.entries.controls_lenet300",
     "controls-lenet5": "minisparse.experiments.entries.controls_lenet5",

@@ -157,6 +157,24 @@ class Claim:
         return "contradicted" if low > self.margin else "open"
 
 
+def in_words(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return the differences and verdicts of claims that were judged; no difference, none is told.
+
+    Examples
+    --------
+    >>> claim = {"one": "real", "other": "none", "difference": -0.126, "verdict": "holds"}
+    >>> in_words([claim, {**claim, "verdict": "not admitted"}])
+    'real - none -0.13 (holds); real - none (not admitted)'
+    """
+
+    def told(c: Mapping[str, Any]) -> str:
+        number = c["difference"] is not None and c["verdict"] != "not admitted"
+        difference = f" {c['difference']:+.2f}" if number else ""
+        return f"{c['one']} - {c['other']}{difference} ({c['verdict']})"
+
+    return "; ".join(map(told, found))
+
+
 def judge_all(claims: Sequence[Claim], rows: Mapping[str, Row]) -> list[dict[str, Any]]:
     """Return the claims with their verdicts; those of a family are tested together.
 

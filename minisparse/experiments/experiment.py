@@ -63,7 +63,9 @@ class Experiment:
     figure : callable, optional
         (results, path) draws a PNG; if there is none, `plots.draw` does, error over compression.
     seeds : int
-        How many by default: 0, 1, ...; a row may say otherwise.
+        How many by default; a row may say otherwise.
+    first_seed : int
+        Where they begin: at 0, or behind those of the runs that led to the question.
     quick_minutes : float
         What one seed of the reduced version takes.
     details : callable, optional
@@ -94,6 +96,7 @@ class Experiment:
     sentence: Callable[[Results], str]
     figure: Callable[[Results, Path], None] | None = None
     seeds: int = 1
+    first_seed: int = 0
     quick_minutes: float = 1.0
     details: Callable[[Sequence[Outcome]], dict[str, Any]] | None = None
     columns: Mapping[str, Callable[[dict[str, Any]], str]] = field(default_factory=dict)
@@ -122,7 +125,8 @@ class Experiment:
 
     def seeds_of(self, row: str, asked: int | None = None) -> range:
         """Return the seeds of a row, as many as are asked for, or else the default."""
-        return range(asked or self.rows[row].seeds or self.seeds)
+        count = asked or self.rows[row].seeds or self.seeds
+        return range(self.first_seed, self.first_seed + count)
 
     def seeds_by_recipe(self, *, quick: bool, asked: int | None = None) -> dict[Recipe, range]:
         """Return the seeds that each recipe is needed for; of its rows the one with most decides."""

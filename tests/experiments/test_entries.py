@@ -70,8 +70,8 @@ def pretend(experiment, *, quick):
             if r.point
         }
         recipe = experiment.recipe(name, quick=quick)
-        for seed in range(2):
-            error = 1.5 + 0.1 * seed + 0.1 * i
+        for nth, seed in enumerate(experiment.seeds_of(name, 2)):
+            error = 1.5 + 0.1 * nth + 0.1 * i
             outcome = Outcome(error, 0.1, kept, LENET, history, extra, points)
             runs.setdefault(
                 (recipe, seed), StoredRun(recipe.key(seed), outcome, {}, 1.0, resumed=False)

@@ -24,7 +24,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from minisparse.experiments.choosing import Choosing, chosen
-from minisparse.experiments.claims import Claim
+from minisparse.experiments.claims import Claim, in_words
 from minisparse.experiments.entries.large_weights_fashion import FITS, TARGETS, UNLIKE
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome
@@ -187,13 +187,8 @@ def sentence(results: Results) -> str:
 
 def judged(results: Results) -> str:
     """Say what became of the claims, with a space behind it; nothing if there is none yet."""
-    verdicts = [
-        f"{c['one']} - {c['other']} {c['difference']:+.2f} ({c['verdict']})"
-        if c["verdict"] != "not admitted" and c["difference"] is not None
-        else f"{c['one']} - {c['other']} ({c['verdict']})"
-        for c in results["claims"]
-    ]
-    return f"The claims, primary one first: {'; '.join(verdicts)}. " if verdicts else ""
+    verdicts = in_words(results["claims"])
+    return f"The claims, primary one first: {verdicts}. " if verdicts else ""
 
 
 def figure(results: Results, path: Path) -> None:
