@@ -701,8 +701,9 @@ book.table(
 
 # %% [markdown]
 # *How to read it.* On the left only the proximal steps make zeros, more with each strength; the
-# other two lie on the axis. On the right the two ways of L1 learn equally well: their lines lie on
-# each other. It is not the accuracy that the proximal step improves, it is the zeros. The fourth
+# other two lie on the axis. On the right three seeds cannot tell the two ways of L1 apart, though the
+# mean of the subgradient is the higher one at each strength. If the proximal step improves the
+# accuracy at all, it is by little; what it makes is zeros. The fourth
 # line is the proximal one after the penalty was taken away: it has the same zeros, and part of what
 # was lost has come back. The numbers of the table are means and standard deviations of three seeds.
 #

@@ -10,6 +10,9 @@ difference has its 95 % interval (`intervals.paired`):
     open          it holds the margin, or there are not two seeds
     not admitted  the manipulation check fails: what is to be compared did not take place
 
+Every claim has such a check: a lower error at fewer weights, or a gain that is there without the method,
+says nothing about it.
+
 Of several claims that ask one question in other words, one will hold by luck.  Those of a `family` are
 tested together, by Holm's rule: one whose adjusted probability is 0.05 or more is open.
 """
@@ -28,8 +31,41 @@ LEVEL = 0.05  # of a family, and of the interval of one claim
 Verdict = Literal["holds", "open", "contradicted", "not admitted"]
 
 
+def asking(text: str, check: Check) -> dict[str, Any]:
+    """Return a check and what it asks, as a claim takes them."""
+    return {"check": check, "check_text": text}
+
+
+def both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the check that two checks pass.
+
+    Examples
+    --------
+    >>> asks = both(compress_alike(0.06), err_alike(0.1))
+    >>> asks["check_text"]
+    'the two arms compress alike, within 6 %, and they err alike, within 0.1 points'
+    """
+
+    def check(one: Row, other: Row, rows: Mapping[str, Row]) -> str | None:
+        found = (asks["check"](one, other, rows) for asks in (first, second))
+        return "; ".join(wrong for wrong in found if wrong) or None
+
+    then = second["check_text"].replace("the two arms", "they")
+    return asking(f"{first['check_text']}, and {then}", check)
+
+
+def err_alike(points: float) -> dict[str, Any]:
+    """Return the check that two rows err alike: for claims about anything but the error."""
+
+    def check(one: Row, other: Row, rows: Mapping[str, Row]) -> str | None:  # noqa: ARG001
+        a, b = (row["ours"]["error_mean"] for row in (one, other))
+        return None if abs(a - b) <= points else f"{a:.2f} % against {b:.2f} %"
+
+    return asking(f"the two arms err alike, within {points:g} points", check)
+
+
 def compress_alike(share: float) -> dict[str, Any]:
-    """Return the check that two rows compress alike, within a share, as a claim takes it.
+    """Return the check that two rows compress alike, within a share.
 
     Examples
     --------
@@ -45,10 +81,7 @@ def compress_alike(share: float) -> dict[str, Any]:
         a, b = (row["ours"]["compression_mean"] for row in (one, other))
         return None if abs(a / b - 1) <= share else f"{a:.1f}x against {b:.1f}x"
 
-    return {
-        "check": check,
-        "check_text": f"the two arms compress alike, within {share:.0%}".replace("%", " %"),
-    }
+    return asking(f"the two arms compress alike, within {100 * share:g} %", check)
 
 
 @dataclass(frozen=True)
@@ -68,15 +101,15 @@ class Claim:
         The date, "2026-11-28"; None if the runs were known when the claim was written down.
     control : str
         What the other row takes away.
-    margin : float
-        In units of the quantity.
-    quantity : str
-        "error", "compression", or the name of a list by seed in the rows' details.
-    check : callable, optional
+    check : callable
         (row one, row other, all rows by name) -> None if the manipulation took place, or else what
         is wrong.
     check_text : str
         What the manipulation check asks, in words.
+    margin : float
+        In units of the quantity.
+    quantity : str
+        "error", "compression", or the name of a list by seed in the rows' details.
     family : str
         Of the claims that are tested together with it; empty for one that is tested alone.
     """
@@ -88,10 +121,10 @@ class Claim:
     direction: Literal["below", "above"]
     registered: str | None
     control: str
+    check: Check
+    check_text: str
     margin: float = 0.0
     quantity: str = "error"
-    check: Check | None = None
-    check_text: str = ""
     family: str = ""
 
     def judge(self, rows: Mapping[str, Row]) -> dict[str, Any]:
@@ -120,13 +153,12 @@ class Claim:
         if self.one not in rows or self.other not in rows:
             return found
         one, other = rows[self.one], rows[self.other]
-        if self.check is not None:
-            wrong = self.check(one, other, rows)
-            found["manipulation_check"] = {
-                "asks": self.check_text,
-                "passed": wrong is None,
-                "found": wrong or "",
-            }
+        wrong = self.check(one, other, rows)
+        found["manipulation_check"] = {
+            "asks": self.check_text,
+            "passed": wrong is None,
+            "found": wrong or "",
+        }
         a, b = (dict(zip(r["ours"]["seeds"], self._values(r), strict=True)) for r in (one, other))
         seeds = sorted(a.keys() & b.keys())
         values = [a[s] for s in seeds], [b[s] for s in seeds]
@@ -136,7 +168,7 @@ class Claim:
         found["verdict"] = self._verdict(interval)
         if self.family:
             found["p"] = paired_p(*values, self.margin)
-        if self.check is not None and not found["manipulation_check"]["passed"]:
+        if wrong is not None:
             found["verdict"] = "not admitted"
         return found
 

@@ -24,7 +24,7 @@ def test_a_quick_run_gets_the_reduced_value(monkeypatch):
     assert book.quick(10, 1) == 1
 
 
-def judged(check=None, family=""):
+def judged(check=lambda *_: None, family=""):
     row = {"ours": {"seeds": [0, 1, 2], "errors": [2.0, 2.1, 2.2]}, "details": {}, "name": "one"}
     other = {
         "ours": {"seeds": [0, 1, 2], "errors": [2.5, 2.6, 2.8]},
@@ -40,6 +40,7 @@ def judged(check=None, family=""):
         registered="2026-11-29",
         control="idea",
         check=check,
+        check_text="one fits",
         family=family,
     )
     return judge_all([claim], {"one": row, "other": other})

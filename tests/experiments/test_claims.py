@@ -9,8 +9,12 @@ import pytest
 
 import minisparse
 from minisparse.experiments import catalogue, noise, tables
-from minisparse.experiments.claims import Claim, judge_all
-from minisparse.experiments.entries import large_weights_fair, large_weights_fashion
+from minisparse.experiments.claims import Claim, both, compress_alike, err_alike, judge_all
+from minisparse.experiments.entries import (
+    large_weights_fair,
+    large_weights_fashion,
+    stochastic_nodes,
+)
 
 RESULTS = Path(minisparse.__file__).parents[1] / "tutorials" / "results"
 
@@ -31,6 +35,8 @@ def claim(direction="below", **settings):
             "direction": direction,
             "registered": "2026-11-28",
             "control": "nothing",
+            "check": lambda *_: None,
+            "check_text": "nothing",
             **settings,
         }
     )
@@ -110,9 +116,36 @@ def test_where_the_manipulation_did_not_take_place_nothing_is_claimed():
     assert text.startswith("NOT ADMITTED: the one is better")
     assert "it errs on half" in text
     assert "-0.50" not in text  # a difference that cannot be interpreted is not shown
-    passed = judge(a, b, check=lambda *_: None)
+    passed = judge(a, b)
     assert passed["verdict"] == "holds"
     assert passed["manipulation_check"]["passed"] is True
+
+
+def arms(error, compression):
+    return {"ours": {"error_mean": error, "compression_mean": compression}}
+
+
+def test_checks_of_two_kinds_and_both_of_them():
+    one, like, other = arms(1.5, 20.0), arms(1.58, 20.9), arms(1.7, 25.0)
+    compress, err = compress_alike(0.05)["check"], err_alike(0.1)["check"]
+    assert compress(one, like, {}) is err(one, like, {}) is None
+    assert compress(one, other, {}) == "20.0x against 25.0x"
+    assert err(one, other, {}) == "1.50 % against 1.70 %"
+    asks = both(compress_alike(0.05), err_alike(0.1))["check"]
+    assert asks(one, like, {}) is None
+    assert asks(one, other, {}) == "20.0x against 25.0x; 1.50 % against 1.70 %"
+    assert asks(one, arms(1.5, 25.0), {}) == "20.0x against 25.0x"
+
+
+def test_more_nodes_than_without_zeroing():
+    def row(name, removed):
+        return {"name": name, "details": {"removed": removed}}
+
+    check = stochastic_nodes.MORE["check"]
+    method, without = row("L1", 52.0), {"L1, no zeroing": row("L1, no zeroing", 54.0)}
+    assert check(method, {}, without) == "without zeroing 54 % of the nodes go as well"
+    assert check(row("L1", 60.0), {}, without) is None
+    assert check(row("L2", 52.0), {}, without) is None  # not run without it
 
 
 def test_claims_of_a_family_are_tested_together():
@@ -244,6 +277,21 @@ def test_other_layer_shares_are_not_called_reproduced():
         "profile": "other",
     }
     assert rows["unspecific, high compression"]["verdict"] == "reached"
+
+
+@pytest.mark.parametrize("id", FINISHED)
+def test_nothing_holds_without_a_manipulation_check(id):
+    for claim in committed(id).get("claims", []):
+        check = claim["manipulation_check"]
+        assert check["asks"]
+        assert check["passed"] == (claim["verdict"] != "not admitted")
+
+
+def test_half_of_the_nodes_beside_l1_is_not_the_doing_of_the_zeroing():
+    claims = {c["id"]: c for c in committed("stochastic-nodes")["claims"]}
+    for name in ("L1", "L1-and-L2"):
+        assert claims[f"stochastic-nodes-{name}"]["verdict"] == "not admitted"
+        assert claims[f"stochastic-nodes-{name}-zeroing"]["verdict"] == "contradicted"
 
 
 def test_large_weights_are_not_admitted():

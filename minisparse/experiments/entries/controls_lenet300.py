@@ -7,7 +7,7 @@ expect: magnitude has the error of the rows of the method, random masks have not
 
 from dataclasses import replace
 
-from minisparse.experiments.claims import Claim
+from minisparse.experiments.claims import Claim, compress_alike
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.gradual import Gradual
 from minisparse.experiments.results import Results, in_words
@@ -38,6 +38,7 @@ CLAIMS = [
         direction="below",
         registered="2026-11-28",
         control="which weights of a layer are kept",
+        **compress_alike(0.02),
     )
     for row in KEPT
 ]

@@ -10,7 +10,7 @@ the two.  All of these runs are also rows of sensitivity-table2 and sensitivity-
 
 from dataclasses import replace
 
-from minisparse.experiments.claims import Claim
+from minisparse.experiments.claims import Claim, compress_alike
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.gradual import Gradual
 from minisparse.experiments.recipes.sensitivity import Sensitivity
@@ -71,6 +71,7 @@ CLAIMS = [
         direction="below",
         registered="2026-11-28",
         control="which weights of a layer are kept",
+        **compress_alike(0.02),
     )
     for data in KEPT
 ] + [
@@ -82,6 +83,7 @@ CLAIMS = [
         direction="below",
         registered="2026-11-29",
         control=control,
+        **compress_alike(0.06),
     )
     for data in KEPT
     for control, other in (("sensitivity", "S = 0"), ("schedule", "magnitude"))

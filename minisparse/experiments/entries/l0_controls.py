@@ -92,7 +92,7 @@ CLAIMS = [
         direction="below",
         registered="2026-11-28",
         control=control,
-        **(compress_alike(0.1) if control == "gates" else {}),
+        **compress_alike(0.1),
     )
     for name, end, those_of_widths in (
         ("0.1/N", "0.1/N, 300 epochs", "0.1/N, 200 epochs"),

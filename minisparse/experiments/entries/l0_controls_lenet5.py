@@ -46,7 +46,7 @@ CLAIMS = [
         direction="below",
         registered="2026-11-29",
         control=control,
-        **(compress_alike(0.1) if control != "inherited weights" else {}),
+        **compress_alike(0.1),
     )
     for control, other, how in (
         ("inherited weights", "from scratch", "trained from new weights"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minisparse.experiments.choosing import HELD_OUT, Choosing, chosen
-from minisparse.experiments.claims import Claim
+from minisparse.experiments.claims import Claim, compress_alike
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.one_shot import ALONE, ARMS, DENSE, OneShot
@@ -59,12 +59,6 @@ def details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {"recovered": [o.extra.get("at_once", o.error) - o.error for o in outcomes]}
 
 
-def check(one: Any, other: Any, rows: Any) -> str | None:  # noqa: ARG001
-    """Ask whether the two arms compress alike."""
-    a, b = (row["ours"]["compression_mean"] for row in (one, other))
-    return None if abs(a / b - 1) <= 0.02 else f"{a:.1f}x against {b:.1f}x"
-
-
 def _lower(one: str, other: str, time: str, control: str) -> Claim:
     slug = f"{one}-{other}-{time}".lower().replace(", ", "-").replace(" ", "-")
     return Claim(
@@ -75,8 +69,7 @@ def _lower(one: str, other: str, time: str, control: str) -> Claim:
         direction="below",
         registered="2026-11-28",
         control=control,
-        check=check,
-        check_text="the two arms compress alike, within 2 %",
+        **compress_alike(0.02),
     )
 
 
@@ -95,8 +88,7 @@ def _claims() -> list[Claim]:
                 registered="2026-11-28",
                 control="the change of the weights that stay",
                 quantity="recovered",
-                check=check,
-                check_text="the two arms compress alike, within 2 %",
+                **compress_alike(0.02),
             )
         )
     which = "which weights of a layer stay"

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from minisparse.experiments.claims import Claim
+from minisparse.experiments.claims import Claim, compress_alike, err_alike
 from minisparse.experiments.entries import controls_lenet300
 from minisparse.experiments.experiment import Experiment, Row
 from minisparse.experiments.recipes.dense import Dense
@@ -60,6 +60,7 @@ CLAIMS = [
             direction="below",
             registered=None,
             control="sensitivity",
+            **compress_alike(0.06),
         ),
         Claim(
             id=f"sensitivity-table1-ratio-{at}",
@@ -71,6 +72,7 @@ CLAIMS = [
             registered=None,
             control="sensitivity",
             quantity="compression",
+            **err_alike(0.1),
         ),
     )
 ]

@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from minisparse.experiments.choosing import HELD_OUT
+from minisparse.experiments.claims import asking
 from minisparse.experiments.recipe import Outcome
 from minisparse.experiments.recipes.dense import Dense
 from minisparse.experiments.recipes.stochastic import Stochastic
@@ -70,10 +71,11 @@ def details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 ENOUGH = 50.0  # percent of the hidden nodes, as the abstract has it
 
 
-def check(one: Any, other: Any, rows: Any) -> str | None:  # noqa: ARG001
-    """Ask of a claim whether its first row has lost enough of its hidden nodes."""
+def _check(one: Any, other: Any, rows: Any) -> str | None:  # noqa: ARG001
     found = one["details"]["removed"]
     return None if found >= ENOUGH else f"{found:.0f} % of the hidden nodes are removed"
 
+
+REMOVED = asking(f"at least {ENOUGH:.0f} % of the hidden nodes are removed", _check)
 
 COLUMNS = {"removed": lambda found: f"{found['removed']:.0f} %"}
