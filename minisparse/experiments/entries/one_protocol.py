@@ -12,6 +12,9 @@ more than the method: Adam and averaged weights, as their paper has them, and ga
 epoch on that take whole inputs of a layer.
 
 Cut on 2026-11-29, before any run: a third of the points of each curve, and all but one seed.
+
+Added on 2026-11-30, before their runs: one more point at the end of each curve, since but for random masks
+none had collapsed.  What we expect: all err on more than a tenth there, gates and L1 at far lower ratios.
 """
 
 from dataclasses import replace
@@ -27,14 +30,14 @@ from minisparse.experiments.recipes.stochastic import Stochastic
 from minisparse.experiments.results import Results
 
 ID = "one-protocol"
-COMPRESSIONS = (2, 10, 50, 100, 200, 500)
+COMPRESSIONS = (2, 10, 50, 100, 200, 500, 2000)
 MAGNITUDE = Gradual(lr=0.2, weight_decay=5e-4)
 DECAY = Sensitivity(lr=0.2, variant="none", regrow=True)
-THRESHOLDS = (0.005, 0.03, 0.08, 0.14, 0.22, 0.4)
+THRESHOLDS = (0.005, 0.03, 0.08, 0.14, 0.22, 0.4, 0.6)
 L1 = Stochastic(
     lr=0.2, penalty="L1", sigma=(0.0,), prune_epochs=70, finetune_epochs=20, finetune_decay=5e-4
 )
-STRENGTHS = (1e-5, 1e-4, 3e-4, 8e-4, 1.6e-3)
+STRENGTHS = (1e-5, 1e-4, 3e-4, 8e-4, 1.6e-3, 6.4e-3)
 ZEROING = Stochastic(
     lr=0.2,
     penalty="L2",
@@ -45,8 +48,8 @@ ZEROING = Stochastic(
     finetune_epochs=20,
 )
 GATES = L0(epochs=90, decay_epochs=20)
-LAMBDAS = (0.1, 0.5, 2.0)
-SIGMAS = (0.001, 0.01, 0.03, 0.05, 0.08)
+LAMBDAS = (0.1, 0.5, 2.0, 8.0)
+SIGMAS = (0.001, 0.01, 0.03, 0.05, 0.08, 0.15)
 _CHOSEN = chosen(__file__, ID)
 
 
