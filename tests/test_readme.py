@@ -178,7 +178,7 @@ def test_what_the_recalled_regime_leaves():
     real, none = (rows[f"{arm}, 1500 epochs"] for arm in ("unspecific", "S = 0"))
     text = running_text()
     assert real["n_seeds"] == none["n_seeds"] == 1
-    assert "plain SGD; one seed)" in text
+    assert "plain SGD; one seed of three planned)" in text
     assert f"{real['compression_mean']:.1f} times fewer weights are left after 1,500 epochs" in text
     assert f"it is {none['compression_mean']:.1f} times, at errors of" in text
     assert f"{real['error_mean']:.2f} and {none['error_mean']:.2f} %: what is recalled" in text
@@ -196,7 +196,16 @@ def test_what_the_controls_of_lenet5_leave():
     random = "random, the method's shares"
     assert f"plain decay ends at {of('S = 0', True)}, equal to the method's" in text
     assert f"method's {of('sensitivity', True)} within 0.1 points (a margin set afterwards)" in text
-    assert f"magnitude has {of('magnitude')} and random masks {of(random)}." in text
+    (schedule,) = (
+        claim
+        for claim in committed("controls-lenet5", "claims")
+        if claim["id"] == "controls-lenet5-mnist-schedule"
+    )
+    difference, (low, high) = schedule["difference"], schedule["interval"]
+    assert schedule["verdict"] == "holds"
+    assert f"magnitude has {of('magnitude')} (a registered claim that holds, {difference:.2f}" in text
+    assert f"{difference:.2f} ± {(high - low) / 2:.2f}: so it is the schedule that gains" in text
+    assert f"not the sensitivity) and random masks {of(random)}." in text
     pairs = (rows[f"mnist, {name}"]["errors"] for name in ("S = 0", "sensitivity"))
     assert intervals.equivalent(*pairs, 0.1)
     clothes = {row["name"]: row for row in committed("sensitivity-table3")}
