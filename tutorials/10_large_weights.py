@@ -408,7 +408,7 @@ book.table(["difference in test accuracy, points", "mean", "95 % interval"], row
 # intervals that exclude 0 (against random ones the interval just touches it). Is it the opposite of the
 # claim? Look at the training accuracy first: at the end "large" gets 7 % of its *training* images wrong, "random"
 # 2 % and "small" 1 %; without dropout, where nothing is removed for good, none. The claim is about generalization, and a
-# network that is still recovering says nothing about that. So the question is open here, and exercise 10.7 asks it again with more epochs. And
+# network that is still recovering says nothing about that. So the question is open here, and exercise 10.13 asks it again with more epochs. And
 # look at the arm in which the largest weights were set to zero **for a while**: it ends even above
 # no pruning. One such interval in seven is a hint and no more; but it points to the loss for good as what
 # hurts here, and not to the disturbance. The next section explains why it does not prove that.
@@ -434,7 +434,7 @@ book.table(["difference in test accuracy, points", "mean", "95 % interval"], row
 # among those that none has chosen before: at a later event the weights that came back from zero have grown
 # again and do the work, and the new targets matter less. And noise of this size disturbs large weights little.
 # That is a hint of how difficult such experiments are: the disturbance itself must be made equal too.
-# Exercise 10.5 asks for it.
+# Exercise 10.11 asks for it.
 #
 # ## 10.9 The full experiments
 #
@@ -941,33 +941,53 @@ book.claims(own["claims"])
 #
 # ## Exercises
 #
-# **10.1** (pencil) Which share of the squared norm do the largest weights carry if weights are uniformly
+# Those with a title ask for code and have tests: `minisparse classroom new a10 --out a10` writes the
+# task to a folder.
+#
+# **10.1 How many an event keeps.** Write the schedule of section 10.2, rounded where floating point
+# makes a little more of a whole number.
+#
+# **10.2 How large is a weight?** Write the size of a weight, of a unit, and of a weight relative to
+# those that its unit has left.
+#
+# **10.3 What a batch norm sends on.** Write the mean of relu($z$) for a normal $z$, whose standard
+# deviation is a factor that may be negative or 0. What is left of the formula far below 0?
+#
+# **10.4 Targets.** Choose exactly so many candidates: the largest, the smallest, or random ones, where
+# every set has the same chance.
+#
+# **10.5 Instability.** Write what an event costs at once, and the mean over the events of a run.
+#
+# **10.6 An honest interval.** Write the interval of section 10.7 for the difference of two arms, and
+# Holm's rule for several of them.
+#
+# **10.7** (pencil) Which share of the squared norm do the largest weights carry if weights are uniformly
 # distributed between -1 and 1? And if they follow a Laplace law?
 #
-# **10.2** (pencil) Derive the expected loss of section 10.5 for noise that is added,
+# **10.8** (pencil) Derive the expected loss of section 10.5 for noise that is added,
 # $w_i + \delta_i$ with variance $\sigma^2$, in place of a mask. Which penalty is it? Why does it not
 # depend on the weights, and what follows for their size?
 #
-# **10.3** (pencil) Two arms have the same variance, and the correlation $\rho$ between seeds. By which
+# **10.9** (pencil) Two arms have the same variance, and the correlation $\rho$ between seeds. By which
 # factor does pairing shorten the interval? What if $\rho$ is negative?
 #
-# **10.4** In section 10.6, end the events at epoch 5 or at epoch 15. How do small and large change? Is it
+# **10.10** In section 10.6, end the events at epoch 5 or at epoch 15. How do small and large change? Is it
 # the removal or the time to recover?
 #
-# **10.5** Give "large, for a while" the stability of "large", by longer events or by more targets in each.
+# **10.11** Give "large, for a while" the stability of "large", by longer events or by more targets in each.
 # Does it still lose nothing?
 #
-# **10.6** Draw accuracy against stability for many runs of *one* arm with different seeds. Is there a
+# **10.12** Draw accuracy against stability for many runs of *one* arm with different seeds. Is there a
 # correlation within the arm?
 #
-# **10.7** Train the arms "small" and "large" of section 10.6 for 60 epochs, with the same ten events. Write
+# **10.13** Train the arms "small" and "large" of section 10.6 for 60 epochs, with the same ten events. Write
 # down first what should happen to their training accuracies, and to the difference of the test accuracies.
 #
-# **10.8** In the fair test, let the large weights of each event come back after one epoch, with the values that they had, so
+# **10.14** In the fair test, let the large weights of each event come back after one epoch, with the values that they had, so
 # that only the disturbance is left. Which arm is its control at equal turning? Write down what you expect, and
 # measure the turning too.
 #
-# **10.9** Behind a batch norm, how far does a step of SGD turn a unit whose weights have the norm $\lVert w \rVert$? (The
+# **10.15** Behind a batch norm, how far does a step of SGD turn a unit whose weights have the norm $\lVert w \rVert$? (The
 # gradient is orthogonal to $w$, and shrinks as $1 / \lVert w \rVert$: why?) What does an event do to it, for each
 # target?
 #

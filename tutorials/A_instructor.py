@@ -341,27 +341,27 @@ terminal.run(
 # that the command sees what you change. Nothing is marked in the library itself; you write a manifest,
 #
 # ```text
-# minisparse/classroom/assignments/a10/
+# minisparse/classroom/assignments/a13/
 #     assignment.toml      what is asked for
 #     properties.py        what must hold
-#     wrong/absolute.py    wrong solutions, at least one for each mistake that you expect
+#     wrong/of_all.py      wrong solutions, at least one for each mistake that you expect
 # ```
 #
-# such as this one for a small function of chapter 10:
+# such as this one for a small function that would suit chapter 13, the sparsity of pruning in rounds:
 
 # %%
 MANIFEST = """
-id = "a10"
-title = "Instability"
-chapter = 10
+id = "a13"
+title = "In rounds"
+chapter = 13
 minutes = 10
 introduction = "One line that is easily written the wrong way."
 
 [[exercises]]
-number = "10.1"
-title = "Instability"
-functions = ["minisparse.prune.instability.instability"]
-hints = ["Relative to what?"]
+number = "13.1"
+title = "In rounds"
+functions = ["minisparse.prune.schedule.iterative_sparsity"]
+hints = ["The same share of what?"]
 """
 
 # %% [markdown]
@@ -380,15 +380,18 @@ PROPERTIES = """
 from minisparse.classroom.properties import close, prop, refuses
 
 
-@prop("10.1", "forward", points=2, name="the share of the accuracy that is lost")
-def share(student, reference, rng, level):
-    before, lost = rng.uniform(0.2, 1, 2)
-    close(student.instability(before, before * (1 - lost)), lost, rtol=1e-9, what="instability")
+@prop("13.1", "forward", points=2, name="each round takes the same share")
+def same_share(student, reference, rng, level):
+    left, share = 1.0, rng.uniform(0.2, 0.8)
+    for k in range(4):
+        got = student.iterative_sparsity(k, 3, 1 - (1 - share) ** 3)
+        close(got, 1 - left, rtol=1e-9, what=f"the sparsity after {k} of 3 rounds")
+        left -= share * left
 
 
-@prop("10.1", "edge", points=1, name="without accuracy there is none to lose")
+@prop("13.1", "edge", points=1, name="without rounds there is no schedule")
 def nothing(student, reference, rng, level):
-    refuses(student.instability, 0.0, 0.0, because="an accuracy of 0 before")"""
+    refuses(student.iterative_sparsity, 0, 0, 0.5, because="0 rounds")"""
 
 # %% [markdown]
 # An error that you grade with `refuses` belongs into the section *Raises* of the function's docstring:
@@ -398,10 +401,10 @@ def nothing(student, reference, rng, level):
 
 # %%
 WRONG = """
-def instability(before, after):
-    if before <= 0:
-        raise ValueError("no accuracy")
-    return before - after
+def iterative_sparsity(k, n, final):
+    if n < 1:
+        raise ValueError("no rounds")
+    return final * k / n
 """
 
 # %% [markdown]
@@ -412,16 +415,16 @@ def instability(before, after):
 # %% tags=["hide-input"]
 source, copy = Path(minisparse.__file__).parent, terminal.folder / "copy"
 shutil.copytree(
-    source, copy / "minisparse", ignore=shutil.ignore_patterns("mnist", "__pycache__", "a10")
+    source, copy / "minisparse", ignore=shutil.ignore_patterns("mnist", "__pycache__", "a13")
 )
-mine = copy / "minisparse" / "classroom" / "assignments" / "a10"
+mine = copy / "minisparse" / "classroom" / "assignments" / "a13"
 (mine / "wrong").mkdir(parents=True)
-files = {"assignment.toml": MANIFEST, "properties.py": PROPERTIES, "wrong/absolute.py": WRONG}
+files = {"assignment.toml": MANIFEST, "properties.py": PROPERTIES, "wrong/of_all.py": WRONG}
 for name, text in files.items():
     (mine / name).write_text(text)
 
 # %% tags=["remove-input", "varies"]
-terminal.run("minisparse classroom selftest a10", at="copy", hide=VERSION)
+terminal.run("minisparse classroom selftest a13", at="copy", hide=VERSION)
 
 # %% [markdown]
 # And so it refuses. The second property only asks for an error, and a function that always raises one
@@ -429,14 +432,14 @@ terminal.run("minisparse classroom selftest a10", at="copy", hide=VERSION)
 
 # %%
 MENDED = f"""{PROPERTIES}
-    nothing_lost = student.instability(0.5, 0.5)
-    close(nothing_lost, 0.0, what="the instability of an event without loss")
+    after_all = student.iterative_sparsity(3, 3, 0.5)
+    close(after_all, 0.5, what="the sparsity after the last of 3 rounds")
 """
 
 # %% tags=["remove-input", "varies"]
 (mine / "properties.py").write_text(MENDED)
-terminal.run("minisparse classroom selftest a10", at="copy", hide=VERSION)
-terminal.run("minisparse classroom new a10 --out ../a10", at="copy")
+terminal.run("minisparse classroom selftest a13", at="copy", hide=VERSION)
+terminal.run("minisparse classroom new a13 --out ../a13", at="copy")
 
 # %% [markdown]
 # From here on everything is as with the others: `list`, `new`, `check`, `grade`. The keys of a manifest

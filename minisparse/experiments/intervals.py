@@ -103,6 +103,11 @@ def paired(a: Sequence[float], b: Sequence[float]) -> tuple[float, float | None]
     half : float or None
         None for a single pair.
 
+    Raises
+    ------
+    ValueError
+        Sequences of different lengths, or without a number.
+
     Examples
     --------
     >>> mean, half = paired([3.0, 5.0, 4.0], [2.0, 3.0, 1.0])
@@ -156,6 +161,11 @@ def holm(p: Sequence[float]) -> list[float]:
     ----------
     p : sequence of float
         In [0, 1], one of each test.
+
+    Raises
+    ------
+    ValueError
+        A number outside of [0, 1].
 
     Examples
     --------

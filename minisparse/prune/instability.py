@@ -25,6 +25,11 @@ def instability(before: float, after: float) -> float:
     before, after : float
         Accuracy just before and just after the event, both as fractions or both in percent.
 
+    Raises
+    ------
+    ValueError
+        An accuracy before that is not above 0, or one after that is below 0.
+
     Examples
     --------
     >>> instability(80.0, 60.0)
@@ -40,6 +45,13 @@ def instability(before: float, after: float) -> float:
 def mean_stability(instabilities: Sequence[float]) -> float:
     """Return the mean of 100 (1 - instability), in percent.
 
+    Raises
+    ------
+    ValueError
+        There was no event.
+
+    Examples
+    --------
     >>> mean_stability([0.25, 0.0])
     87.5
     """

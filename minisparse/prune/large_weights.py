@@ -91,6 +91,11 @@ def kept_after(n_units: int, fraction: float, events: int) -> list[int]:
     events : int
         n.
 
+    Raises
+    ------
+    ValueError
+        No units, a fraction outside of [0, 1], no events.
+
     Examples
     --------
     >>> kept_after(20, 0.85, 5)
@@ -223,6 +228,11 @@ def choose(
     Returns
     -------
     bool array of the same shape
+
+    Raises
+    ------
+    ValueError
+        Another target, more targets than candidates, random targets without a generator.
 
     Examples
     --------

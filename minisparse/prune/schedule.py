@@ -76,6 +76,11 @@ def iterative_sparsity(k: int, n: int, final: float) -> float:
 
     Each of them removes the same share, 1 - (1 - final)^(1/n), of what is left.
 
+    Raises
+    ------
+    ValueError
+        n < 1, k outside of 0 to n, or a sparsity outside of 0 to 1.
+
     Examples
     --------
     >>> [round(iterative_sparsity(k, 3, 0.992), 3) for k in range(4)]  # a fifth of what is left stays

@@ -1,0 +1,12 @@
+"""Forgets the root of n: the spread of a difference, not of the mean."""
+
+import math
+
+LOSES = ("interval", "in_common", "few_seeds")
+
+_right_paired = paired
+
+
+def paired(a, b):
+    mean, half = _right_paired(a, b)
+    return mean, half and half * math.sqrt(len(a))
