@@ -204,8 +204,8 @@ def test_what_the_controls_of_lenet5_leave():
     difference, (low, high) = schedule["difference"], schedule["interval"]
     assert schedule["verdict"] == "holds"
     assert f"magnitude has {of('magnitude')} (a registered claim that holds, {difference:.2f}" in text
-    assert f"{difference:.2f} ± {(high - low) / 2:.2f}: so it is the schedule that gains" in text
-    assert f"not the sensitivity) and random masks {of(random)}." in text
+    assert f"{difference:.2f} ± {(high - low) / 2:.2f}: but plain decay has the method's schedule" in text
+    assert f"schedule, too) and random masks {of(random)}." in text
     pairs = (rows[f"mnist, {name}"]["errors"] for name in ("S = 0", "sensitivity"))
     assert intervals.equivalent(*pairs, 0.1)
     clothes = {row["name"]: row for row in committed("sensitivity-table3")}

@@ -2,8 +2,7 @@
 
 Registered on 2026-11-28, before the runs on the test images.  (The errors of seed 0 on CIFAR-10 were seen on
 2026-11-30, with 32 of the 40 runs to come; nothing was changed after that, and eight seeds are run whatever
-they show.)  The abstract says that pruning generalizes
-better where it targets large weights than where it targets small ones, and better than dropout.  So the
+they show.)  The abstract says that pruning generalizes better where it targets large weights than where it targets small ones, and better than dropout.  So the
 primary claim is that "large weights" has a lower error than "small weights"; three secondary ones compare
 it with dropout, with no pruning and with random weights, and are tested together by Holm's rule.  Each is
 admitted only if both arms end with a training error of at most 0.5 points above that of the arm that

@@ -16,26 +16,16 @@ from dataclasses import replace
 from minisparse.experiments.choosing import chosen
 from minisparse.experiments.entries import large_weights_fair as fair
 from minisparse.experiments.entries import large_weights_fair_fashion as fashion
-from minisparse.experiments.experiment import Experiment
 
 ID = "large-weights-units"
 CANDIDATES = tuple(replace(each, granularity="unit") for each in fashion.CANDIDATES)
 
-EXPERIMENT = Experiment(
+EXPERIMENT = replace(
+    fashion.EXPERIMENT,
     id=ID,
     title="Pruning large units by E[BN] where all networks fit, 10,000 images of Fashion-MNIST",
-    paper="Bartoldson et al. 2018",
-    where="the claims of the abstract",
     home=__file__,
-    minutes=5,
     rows=fair.arms(CANDIDATES, chosen(__file__, ID), "units"),
-    sentence=fair.sentence,
-    figure=fair.figure,
-    seeds=8,
-    quick_minutes=0.2,
-    details=fair.details,
-    columns=fair.COLUMNS,
-    training_error=fair.TRAINING_ERROR,
     claims=fair.claims(ID, "units", "2026-11-30"),
     choose={"settings": lambda: fair.choose(CANDIDATES)},
 )

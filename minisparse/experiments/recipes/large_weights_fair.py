@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -150,7 +151,7 @@ class LargeWeightsFair(Classifier):
             net = NormCNN(shape, widths=(first, second, third, hidden), rng=rng)
             return num_parameters(net)
 
-        for share in (k / 1000 for k in range(1000)):
-            if left(share) <= aim:
-                return share
-        raise ValueError(f"the units of {', '.join(LAYERS)} hold less than {self.fraction:.0%}")
+        enough = bisect_left(range(1000), True, key=lambda k: left(k / 1000) <= aim)
+        if enough == 1000:
+            raise ValueError(f"the units of {', '.join(LAYERS)} hold less than {self.fraction:.0%}")
+        return enough / 1000
