@@ -24,7 +24,7 @@ import queue
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +42,7 @@ from minisparse.progress import PlanProgress
 LOCAL = "local"
 SLICE = 60.0  # seconds
 _PATIENCE = 20.0  # seconds to wait for a scheduler
+_TRIES = 10  # to start a thread
 _OFTEN = 0.5  # seconds between two looks at what has come
 
 _GONE = (
@@ -247,7 +248,8 @@ def _client(address: str, at_once: int) -> Iterator[Any]:
         if address == LOCAL:
             share = max(1, threads.get_num_threads() // at_once)
             where = stack.enter_context(
-                dask.LocalCluster(
+                _started(
+                    dask.LocalCluster,
                     n_workers=at_once,
                     threads_per_worker=1,
                     memory_limit=0,  # a run that is paused half-way helps nobody
@@ -257,13 +259,24 @@ def _client(address: str, at_once: int) -> Iterator[Any]:
                 )
             )
         try:
-            client = stack.enter_context(dask.Client(where, timeout=_PATIENCE))
+            client = stack.enter_context(_started(dask.Client, where, timeout=_PATIENCE))
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(
                 f"no Dask scheduler answers at {address} ({_first_line(error)}). Start one with `dask "
                 "scheduler`, and workers with `dask worker ADDRESS`; --cluster local starts both"
             ) from error
         yield client
+
+
+def _started(make: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
+    """Make a client or a cluster, of which each starts a thread: a machine that stalls needs several tries.
+
+    distributed waits ten seconds for that thread; after them it fails with a bare AssertionError.
+    """
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(AssertionError):
+            return make(*arguments, **settings)
+    return make(*arguments, **settings)
 
 
 def _require_equal_workers(client: Any) -> int:

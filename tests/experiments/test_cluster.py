@@ -244,9 +244,26 @@ def test_nobody_at_the_address(plan, monkeypatch):
         list(plan.do(1, "gopher://here"))
 
 
+def test_a_machine_that_stalls(dask, plan, monkeypatch):
+    tries, client = [], distributed.Client
+
+    def slow(*arguments, **settings):
+        tries.append(arguments)
+        assert len(tries) == 3, "the thread of the event loop did not start within ten seconds"
+        return client(*arguments, **settings)
+
+    monkeypatch.setattr(distributed, "Client", slow)
+    dask.worker("ada")
+    assert len(list(plan.do(1, dask.address))) == 1
+    tries.clear()
+    monkeypatch.setattr(cluster, "_TRIES", 2)
+    with pytest.raises(AssertionError, match="did not start"):
+        list(plan.do(1, dask.address))
+
+
 def test_a_worker_of_another_version(dask, plan):
     dask.worker_of_another_version()
-    with distributed.Client(dask.address) as client:
+    with cluster._client(dask.address, 1) as client:
         client.wait_for_workers(1, timeout=600)
     with pytest.raises(ClusterError, match=r"has another minisparse, .*; here it is .*Install"):
         list(plan.do(1, dask.address))
