@@ -4,6 +4,7 @@ import doctest
 import json
 import re
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -129,15 +130,16 @@ def test_the_stochastic_rows_too(name, told):
 
 
 @pytest.mark.parametrize(
-    "arm", ["none", "dropout", "small weights", "random weights", "large weights"]
+    "arm", ["none", "dropout", "small", "random", "large"]
 )
 def test_the_tests_of_large_weights_in_which_all_fit(arm):
     told = {"none": "nothing", "dropout": "nothing, dropout"}.get(arm, arm)
-    scale = arm if arm == "none" else f"{arm}, own scale"
+    weights, units = (arm, arm) if told != arm else (f"{arm} weights", f"{arm} units")
     asked = {
-        "large-weights-fair-fashion": arm,
-        "large-weights-why": scale,
-        "large-weights-rates": arm,
+        "large-weights-fair-fashion": weights,
+        "large-weights-why": arm if arm == "none" else f"{weights}, own scale",
+        "large-weights-rates": weights,
+        "large-weights-units": units,
     }
     found = [
         [error_of(row["ours"]) for row in committed(experiment) if row["name"] == name]
@@ -145,6 +147,21 @@ def test_the_tests_of_large_weights_in_which_all_fit(arm):
     ]
     cells = "|".join(f" {''.join(each)} " if each else " " for each in found)
     assert f"| {told} |{cells}|\n" in README.read_text()
+
+
+def test_what_whole_units_cost():
+    claims = committed("large-weights-units", "claims")
+    assert {claim["verdict"] for claim in claims} == {"contradicted"}
+    steps = [
+        fmean(row["details"]["turned_between"])
+        for row in committed("large-weights-units")
+        if row["name"] in ("small units", "random units", "large units")
+    ]
+    assert max(steps) < 1.05 * min(steps)
+    difference, (low, high) = claims[0]["difference"], claims[0]["interval"]
+    text = running_text()
+    assert "contradict all four claims, at steps that are equal within 5 %" in text
+    assert f"large - small {difference:+.2f} ± {(high - low) / 2:.2f}. On CIFAR-10" in text
 
 
 def test_what_zeroing_beside_weight_decay_leaves():

@@ -16,6 +16,7 @@ from dataclasses import replace
 from minisparse.experiments.choosing import chosen
 from minisparse.experiments.entries import large_weights_fair as fair
 from minisparse.experiments.entries import large_weights_fair_fashion as fashion
+from minisparse.experiments.entries import large_weights_why as why
 
 ID = "large-weights-units"
 CANDIDATES = tuple(replace(each, granularity="unit") for each in fashion.CANDIDATES)
@@ -27,5 +28,7 @@ EXPERIMENT = replace(
     home=__file__,
     rows=fair.arms(CANDIDATES, chosen(__file__, ID), "units"),
     claims=fair.claims(ID, "units", "2026-11-30"),
+    details=why.details,
+    columns={**fair.COLUMNS, "a step turns units by": why.turned_column("turned_between")},
     choose={"settings": lambda: fair.choose(CANDIDATES)},
 )
