@@ -190,6 +190,14 @@ def test_what_zeroing_beside_weight_decay_leaves():
     assert f"errs {told} points more than the dense network" in text
 
 
+def test_what_new_seeds_leave_of_a_gain():
+    shuffled, *others = committed("sensitivity-dose-again", "claims")
+    assert shuffled["verdict"] == "open"
+    assert "holds" not in {claim["verdict"] for claim in others}
+    difference, (low, high) = shuffled["difference"], shuffled["interval"]
+    assert f"(real - shuffled {difference:+.2f} ± {(high - low) / 2:.2f}, " in running_text()
+
+
 def test_what_the_recalled_regime_leaves():
     rows = {row["name"]: row["ours"] for row in committed("sensitivity-recalled")}
     real, none = (rows[f"{arm}, 1500 epochs"] for arm in ("unspecific", "S = 0"))
