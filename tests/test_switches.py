@@ -124,12 +124,12 @@ def test_one_thread_computes_without_recording_while_another_records():
     def silent():
         with no_grad():
             inside.set()
-            left.wait(10)
+            left.wait(600)
             return (x * x).requires_grad
 
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(silent)
-        inside.wait(10)
+        inside.wait(600)
         y = (x * x).sum()
         assert y.requires_grad
         np.testing.assert_array_equal(gradients(y, [x])[0].numpy(), [2, 4])
@@ -229,7 +229,7 @@ def test_threads_that_share_an_array_share_its_book():
                 array, start = np.ones(3), threading.Barrier(4)
 
                 def make(_, array=array, start=start):
-                    start.wait(10)
+                    start.wait(600)
                     return Tensor(array, requires_grad=True)
 
                 tensors = list(pool.map(make, range(4)))

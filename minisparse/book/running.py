@@ -13,7 +13,7 @@ from minisparse.machine import unrestricted
 
 from .chapters import BookError
 
-TIMEOUT = 600  # seconds for a cell
+TIMEOUT = 600  # seconds for a cell, and for the kernel to start
 
 
 def tools(*names: str) -> list[Any]:
@@ -61,7 +61,11 @@ def run_chapter(text: str, where: Path, name: str) -> Any:
         if os.name != "nt":  # no network, not even that of one machine
             kernel.transport, kernel.ip = "ipc", str(Path(sockets, "kernel"))
         client = nbclient.NotebookClient(
-            notebook, km=kernel, timeout=TIMEOUT, resources={"metadata": {"path": where}}
+            notebook,
+            km=kernel,
+            timeout=TIMEOUT,
+            startup_timeout=TIMEOUT,
+            resources={"metadata": {"path": where}},
         )
         client.log.setLevel(logging.WARNING)
         try:

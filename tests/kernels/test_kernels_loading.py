@@ -111,12 +111,12 @@ def test_the_choice_holds_for_all_threads_and_a_block_by_definition_for_its_own(
         with by_definition():
             found["inside"] = kernel("conv2d", np.zeros(1))
             entered.set()
-            left.wait(10)
+            left.wait(600)
             found["still inside"] = kernel("conv2d", np.zeros(1))
 
     thread = threading.Thread(target=inside)
     thread.start()
-    entered.wait(10)
+    entered.wait(600)
     found["beside"] = kernel("conv2d", np.zeros(1))
     with by_definition():
         left.set()
