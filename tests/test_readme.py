@@ -112,6 +112,16 @@ def test_the_rows_of_hard_concrete_gates_too(network):
             assert f"{line}\n" in table
 
 
+def test_the_row_with_the_lambdas_of_others():
+    _, row = committed("l0-reimplementations")
+    published, ours = row["published"], row["ours"]
+    assert ours["n_seeds"] == 1
+    told = f"{published['error']:.1f} % at {published['compression']:.3g}x{known(published)}"
+    mine = f"{ours['error_mean']:.2f} % at {tables.ratio_text(ours['compression_mean'])}, one seed"
+    named = "the same with the lambdas of a re-implementation, no L2"
+    assert f"| {named} | {told} | {mine} |{verdict_of(row)}|\n" in README.read_text()
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [

@@ -747,8 +747,7 @@ book.table(["FLOPs for an image", "each layer by itself (authors)", "as it is"],
 # We depart from the protocol in three places. Of the separate $\lambda$ we know
 # only some, as recalled; ours are 0.17, 0.42 and 6 for the perceptron, 12, 0.66, 0.12 and 9.6 for
 # LeNet-5. They were chosen on held-out images so that about the published number of weights is left: that this ratio is
-# reached says nothing, only the error at it does. (The $\lambda$ of two re-implementations of the paper are run by
-# `minisparse reproduce l0-reimplementations`.) In these two rows our learning rate falls during the last 50 or 60 epochs. And LeNet-5 gets a small L2
+# reached says nothing, only the error at it does. (Those of two re-implementations of the paper are asked for below.) In these two rows our learning rate falls during the last 50 or 60 epochs. And LeNet-5 gets a small L2
 # penalty, $\mu = 0.0003$ (section 8.8). A third row of LeNet-5, "no L2", is
 # the protocol as it was published.
 #
@@ -772,12 +771,13 @@ def architectures(found):
     rows = []
     for row in found["rows"]:
         ours, published = row["ours"], row["published"]
+        spread = f" ± {ours['error_sd']:.2f}" if ours["n_seeds"] > 1 else ""
         rows.append(
             [
                 row["name"],
                 told(published),
                 "; ".join(row["details"].get("architectures", "-")),
-                f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f} %",
+                f"{ours['error_mean']:.2f}{spread} %",
                 f"{ours['train_error_mean']:.2f}",
                 f"{published['compression']:.3g}x" if published else "-",
                 f"{ours['compression_mean']:.3g}x",
@@ -879,6 +879,20 @@ architectures(table1)
 #
 # With separate $\lambda$ one weight in 74 is left, a few less than in the paper's 9-18-65-25, at an error that
 # is no larger (-0.137, within 0.137 by a hair: with the noise of fewer rows it was called better). Without L2 the difference to the published error is -0.11, within 0.14.
+#
+# **The $\lambda$ of others.** Two re-implementations of the paper have 10 and 0.5 for the convolutions and 0.1 for `fc1`; for `fc2` one
+# has 0.1 and the other 10. So here is "sep." with theirs, without L2 as the paper has it (`minisparse reproduce
+# l0-reimplementations`; one seed, and nothing in it was chosen by us). We expected fewer filters and more units than the paper's.
+
+# %% tags=["remove-input"]
+architectures(book.results("l0-reimplementations"))
+
+# %% [markdown]
+# With 0.1 nearly all inputs of `fc2` stay, and 13x is far from the paper. With 10 the network ends beside the published one: as many
+# filters in `conv1`, 22 for 18 in `conv2`, two inputs of `fc1` and eight of `fc2` fewer, 67x for 70x, at the published error. So
+# the published protocol, without L2 and with $\lambda$ that we did not choose, leads nearly to the published row. (How their authors
+# found them we do not know.) Of our expectation fewer filters came true with 0.1, and more inputs of `fc2`; nothing of it did with 10.
+# The error is higher than that of our "sep.", which has L2; with one seed that is no comparison.
 #
 # That such networks exist does not say that gates are needed to find them. The last rows of the table have as many inputs of each layer, those
 # with the largest weights or random ones (for LeNet-5 in 88 epochs): a control passes if it would be "reached" in the place of the gates.
