@@ -3,6 +3,7 @@
 import doctest
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from statistics import fmean
 
@@ -198,6 +199,15 @@ def test_what_zeroing_beside_weight_decay_leaves():
     new = [paired(*(each[n]["ours"]["errors"] for n in names)) for each in (rows, wide)]
     told = " and ".join(f"{mean:.2f} ± {half:.2f}" for mean, half in new)
     assert f"errs {told} points more than the dense network" in text
+
+
+def test_what_became_of_the_claims_about_the_dose():
+    found = {claim["id"]: claim["verdict"] for claim in committed("sensitivity-dose", "claims")}
+    told = "none of eight registered claims holds: five are open, one not admitted, since compression"
+    assert f"{told} differed, and two are contradicted (ten times" in running_text()
+    assert Counter(found.values()) == {"open": 5, "not admitted": 1, "contradicted": 2}
+    wrong = [id for id, verdict in found.items() if verdict == "contradicted"]
+    assert all("30x" in id and "10" in id for id in wrong), wrong
 
 
 def test_what_new_seeds_leave_of_a_gain():

@@ -6,6 +6,8 @@ whole ("mean"); see recipes/dose.py.  T of each arm is chosen on held-out images
 times fewer weights are left.  Sensitivity matters where the real one beats the shuffled one and
 c = 0.  What we expect: no difference at c = 1, for S is about 0.06 where it counts; at c = 10 and
 more the weights that are protected are protected from what would do them good, whoever they are.
+
+(Seeds 3 and 4 were run on 2026-11-30, when the first three had been looked at and published.)
 """
 
 from collections.abc import Sequence
