@@ -43,6 +43,11 @@ def error_of(ours):
     return f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f} %"
 
 
+def half_of(claim):
+    low, high = claim["interval"]
+    return f"{(high - low) / 2:.2f}"
+
+
 def running_text():
     """The README in one line, for sentences that run over several."""
     return " ".join(README.read_text().split())
@@ -142,9 +147,7 @@ def test_the_stochastic_rows_too(name, told):
     assert f"| {error_of(row['ours'])} with {removed} |" in line
 
 
-@pytest.mark.parametrize(
-    "arm", ["none", "dropout", "small", "random", "large"]
-)
+@pytest.mark.parametrize("arm", ["none", "dropout", "small", "random", "large"])
 def test_the_tests_of_large_weights_in_which_all_fit(arm):
     told = {"none": "nothing", "dropout": "nothing, dropout"}.get(arm, arm)
     weights, units = (arm, arm) if told != arm else (f"{arm} weights", f"{arm} units")
@@ -174,9 +177,8 @@ def test_what_whole_units_cost():
     text = running_text()
     assert "all four claims are contradicted at once, at steps that are equal within 5 %" in text
     for other, claim in (("small", claims[0]), ("random", claims[-1])):
-        difference, (low, high) = claim["difference"], claim["interval"]
         assert claim["other"] == f"{other} units"
-        assert f"large - {other} {difference:+.2f} ± {(high - low) / 2:.2f}" in text
+        assert f"large - {other} {claim['difference']:+.2f} ± {half_of(claim)}" in text
 
 
 def test_what_zeroing_beside_weight_decay_leaves():
@@ -218,8 +220,8 @@ def test_what_new_seeds_leave_of_a_gain():
     shuffled, *others = committed("sensitivity-dose-again", "claims")
     assert shuffled["verdict"] == "open"
     assert "holds" not in {claim["verdict"] for claim in others}
-    difference, (low, high) = shuffled["difference"], shuffled["interval"]
-    assert f"(real - shuffled {difference:+.2f} ± {(high - low) / 2:.2f}, " in running_text()
+    told = f"(real - shuffled {shuffled['difference']:+.2f} ± {half_of(shuffled)}, "
+    assert told in running_text()
 
 
 def test_what_the_recalled_regime_leaves():
@@ -250,10 +252,10 @@ def test_what_the_controls_of_lenet5_leave():
         for claim in committed("controls-lenet5", "claims")
         if claim["id"] == "controls-lenet5-mnist-schedule"
     )
-    difference, (low, high) = schedule["difference"], schedule["interval"]
+    difference = schedule["difference"]
     assert schedule["verdict"] == "holds"
     assert f"magnitude has {of('magnitude')} (a registered claim that holds, {difference:.2f}" in text
-    assert f"{difference:.2f} ± {(high - low) / 2:.2f}; but the schedule alone, plain" in text
+    assert f"{difference:.2f} ± {half_of(schedule)}; but the schedule alone, plain" in text
     assert f"decay, does as well) and random masks {of(random)}." in text
     pairs = (rows[f"mnist, {name}"]["errors"] for name in ("S = 0", "sensitivity"))
     assert intervals.equivalent(*pairs, 0.1)
@@ -274,13 +276,11 @@ def test_what_the_controls_of_the_gates_leave():
     assert f"random widths on {by_name['at random']}." in text
     assert [claim["verdict"] for claim in committed("l0-controls", "claims")] == ["open"] * 4
     new, magnitude, chance = committed("l0-controls-lenet5", "claims")
-    low, high = chance["interval"]
-    told = f"within {abs(chance['difference']):.2f} points of the gates (± {(high - low) / 2:.2f}, "
+    told = f"within {abs(chance['difference']):.2f} points of the gates (± {half_of(chance)}, "
     assert f"random widths end {told}{chance['verdict']})" in text
-    half = (new["interval"][1] - new["interval"][0]) / 2
     assert (new["verdict"], magnitude["verdict"]) == ("open", "not admitted")
     assert "widths by magnitude leave too few weights to be compared (not admitted)" in text
-    assert f"new weights ends {-new['difference']:.2f} points above them (± {half:.2f}, open)" in text
+    assert f"new weights ends {-new['difference']:.2f} points above them (± {half_of(new)}, open)" in text
     (unpruned,) = (r for r in committed("l0-controls-lenet5") if r["name"] == "lambda = 0")
     assert len(unpruned["ours"]["errors"]) == 1
     assert f"(lambda = 0, one seed) err on {unpruned['ours']['error_mean']:.2f} %" in text

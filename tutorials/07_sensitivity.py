@@ -904,11 +904,11 @@ book.table(["", *columns, *columns], rows)
 # With the real one the training error falls further than with the layer's mean, from $c = 3$ on, and so it does at 30x where both
 # withhold as much in the end ($c = 10$ real, 0.05 %; $c = 30$ mean, 0.13 %). But a lower training error is no lower test
 # error. Why $c = 10$ is worse at 30x we do not know (with $c = 30$ more decay is withheld, and less harm is seen). At 100x,
-# where so few weights are left that fitting is the problem, one would expect a gain; and the lowest means there, of networks with
-# the same inputs, has the layer's *mean*, which knows no weight at all: with $c = 10$ it ends 0.14 ± 0.06 below none, little more than
-# the softmax does, and with $c = 30$ 0.20 ± 0.16, but with more weights left (94x against 105x). (Nobody had registered these comparisons, and real and
-# shuffled do not end with as much protection: whoever is protected in truth stays.) More than any $S$ does what nobody asked
-# about: with normalized inputs, without $S$, the error at 100x is 0.21 ± 0.05 lower.
+# where so few weights are left that fitting is the problem, one would expect a gain; and the lowest errors there, of networks with
+# the same inputs, are those of the layer's *mean*, which knows no weight at all: with $c = 10$ it ends 0.14 ± 0.06 below none, little
+# more than the softmax does, and with $c = 30$ 0.20 ± 0.16, but with more weights left (94x against 105x). (Nobody had registered
+# these comparisons, and real and shuffled do not end with as much protection: whoever is protected in truth stays.) Normalized inputs,
+# about which nobody had asked, do more than any $S$: without $S$ the error at 100x is 0.21 ± 0.05 lower.
 #
 # ### Once more, with new seeds
 #

@@ -893,20 +893,21 @@ book.show(figure, "Held-out error of four arms against the learning rate, and ag
 # With the rates that were chosen, on the test images, with eight seeds:
 
 # %% tags=["hide-input", "varies"]
+def fit_steps_and_errors(found, what, tell):
+    rows = []
+    for r in found["rows"]:
+        ours, turned = r["ours"], r["details"]["turned_between"]
+        row = [r["name"], tell(r), f"{ours['train_error_mean']:.2f}"]
+        row += [f"{np.mean(turned):.1f}" if turned else "-"]
+        rows.append([*row, f"{ours['error_mean']:.2f} ± {ours['error_sd']:.2f}"])
+    columns = ["arm", what, "training error, %", "a step turns units by, mrad", "test error, %"]
+    book.table(columns, rows)
+    book.claims(found["claims"])
+
+
 own = book.results("large-weights-rates")
-rows = [
-    [
-        r["name"],
-        f"{own['settings']['rows'][r['name']]['lr']:g}",
-        f"{r['ours']['train_error_mean']:.2f}",
-        f"{np.mean(r['details']['turned_between']):.1f}" if r["details"]["turned_between"] else "-",
-        f"{r['ours']['error_mean']:.2f} ± {r['ours']['error_sd']:.2f}",
-    ]
-    for r in own["rows"]
-]
-columns = ["arm", "learning rate", "training error, %", "a step turns units by, mrad"]
-book.table([*columns, "test error, %"], rows)
-book.claims(own["claims"])
+rates = {name: f"{recipe['lr']:g}" for name, recipe in own["settings"]["rows"].items()}
+fit_steps_and_errors(own, "learning rate", lambda r: rates[r["name"]])
 
 # %% [markdown]
 # The expectation holds, and more than that: the order of the arms has turned round. With a learning rate of its own each arm
@@ -942,20 +943,12 @@ book.claims(own["claims"])
 # will disturb far more than the others, and that we doubt that its error is lower.
 
 # %% tags=["hide-input", "varies"]
+def stability(r):
+    return f"{np.mean(r['details']['stabilities']):.0f} %" if "units" in r["name"] else "-"
+
+
 units = book.results("large-weights-units")
-rows = [
-    [
-        r["name"],
-        f"{r['ours']['train_error_mean']:.2f}",
-        f"{np.mean(r['details']['stabilities']):.0f} %" if "units" in r["name"] else "-",
-        f"{np.mean(r['details']['turned_between']):.1f}" if r["details"]["turned_between"] else "-",
-        f"{r['ours']['error_mean']:.2f} ± {r['ours']['error_sd']:.2f}",
-    ]
-    for r in units["rows"]
-]
-columns = ["arm", "training error, %", "stability of the events", "a step turns units by, mrad"]
-book.table([*columns, "test error, %"], rows)
-book.claims(units["claims"])
+fit_steps_and_errors(units, "stability of the events", stability)
 
 # %% tags=["hide-input"]
 figure, axes = book.new_figure(10, 3.4, ncols=2)
