@@ -6,7 +6,8 @@ the parent reads the result back from the store.
 
 A process that works must not outlive the command.  It hears Ctrl-C only from the parent, which
 passes it on once, so that the run can save its state; and when the parent is gone, whatever the
-reason, the pipe between them closes, and the run saves its state and ends as well.
+reason, the pipe between them closes, and the run saves its state and ends as well.  Until the run
+has begun there is nothing to save and nobody to catch an interrupt, so it waits until then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -28,6 +30,7 @@ from minisparse.errors import is_for_people, message
 
 _GRACE = 60  # seconds for saving the state before a process is ended by force
 _STARTING = threading.Lock()  # the environment is that of all threads
+_DONE = ("done",)
 
 Work = Callable[[Any, Callable[[float, str], None]], None]  # (job, progress)
 
@@ -107,7 +110,8 @@ def _start(work: Work, job: Any, share: int) -> _Running:
     context = mp.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_child, args=(work, job, theirs), daemon=False)
-    with _STARTING, _environment({threads.VARIABLE: str(share), "NUMBA_NUM_THREADS": str(share)}):
+    shares = {threads.VARIABLE: str(share), "NUMBA_NUM_THREADS": str(share)}
+    with _STARTING, _environment(shares), _interrupts_wait():
         process.start()
     theirs.close()
     return _Running(job, process, ours)
@@ -126,6 +130,17 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Block SIGINT; a process that is started inside inherits that, and ends it when it can."""
+    resource_tracker.ensure_running()  # starting it, as the first process would, ends the blocking
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive(one: _Running) -> tuple[Any, ...]:
@@ -155,7 +170,21 @@ def _stop(running: Sequence[_Running]) -> None:
 def _child(work: Work, job: Any, pipe: Connection) -> None:
     os.setpgid(0, 0)  # Ctrl-C at the terminal goes to the parent alone
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
+    try:
+        # A thread's start is no place for an interrupt, and the parent may be gone already.
+        threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        end = _end_of(work, job, pipe)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be saved
+    except KeyboardInterrupt:
+        sys.exit(130)
+    with contextlib.suppress(OSError):
+        pipe.send(end)
+    sys.exit(0 if end == _DONE else 1)
+
+
+def _end_of(work: Work, job: Any, pipe: Connection) -> tuple[str, ...]:
+    """Do the job; what the parent is to hear of how it ended."""
 
     def tell(fraction: float, note: str) -> None:
         with contextlib.suppress(OSError):  # the parent is gone: the run is about to be stopped
@@ -163,16 +192,12 @@ def _child(work: Work, job: Any, pipe: Connection) -> None:
 
     try:
         work(job, tell)
-        pipe.send(("done",))
     except KeyboardInterrupt:
-        sys.exit(130)
+        raise
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it may be ending all of us just now
         trace = "".join(traceback.format_exception(error))
-        text = message(error) if is_for_people(error) else trace
-        with contextlib.suppress(OSError):
-            pipe.send(("error", text, trace))
-        sys.exit(1)
+        return "error", message(error) if is_for_people(error) else trace, trace
+    return _DONE
 
 
 def _end_with_parent(pipe: Connection) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import minisparse
 from minisparse import threads
+from minisparse.experiments import parallel
 from minisparse.experiments.parallel import RunError, in_parallel
 from minisparse.experiments.recipes.dense import Dense
 
@@ -128,6 +129,23 @@ def wait_for(condition, process=None):
         assert time.monotonic() < end
         assert process is None or process.poll() is None
         time.sleep(0.02)
+
+
+def test_a_process_whose_parent_is_gone_at_once_ends_in_silence(tmp_path, capfd):
+    jobs = [Job(f"job{i}", tmp_path, do="wait") for i in range(4)]
+    running = [parallel._start(work, job, 1) for job in jobs]
+    parallel._stop(running)  # before they have begun
+    assert capfd.readouterr().err == ""
+    assert [one.process.exitcode for one in running] == [130] * 4
+
+
+def test_an_interrupt_waits_until_the_run_has_begun(tmp_path, capfd):
+    running = parallel._start(work, Job("waits", tmp_path, do="wait"), 1)
+    os.kill(running.process.pid, signal.SIGINT)  # while it loads what it needs
+    running.process.join(600)
+    parallel._stop([running])
+    assert capfd.readouterr().err == ""
+    assert running.process.exitcode == 130
 
 
 @pytest.mark.slow
