@@ -152,6 +152,7 @@ def test_the_tests_of_large_weights_in_which_all_fit(arm):
     told = {"none": "nothing", "dropout": "nothing, dropout"}.get(arm, arm)
     weights, units = (arm, arm) if told != arm else (f"{arm} weights", f"{arm} units")
     asked = {
+        "large-weights-fair": weights,
         "large-weights-fair-fashion": weights,
         "large-weights-why": arm if arm == "none" else f"{weights}, own scale",
         "large-weights-rates": weights,
@@ -163,6 +164,25 @@ def test_the_tests_of_large_weights_in_which_all_fit(arm):
     ]
     cells = "|".join(f" {''.join(each)} " if each else " " for each in found)
     assert f"| {told} |{cells}|\n" in README.read_text()
+
+
+def test_what_the_fair_tests_say_of_large_weights():
+    cifar, fashion = (
+        {claim["other"].split()[0]: claim for claim in committed(experiment, "claims")}
+        for experiment in ("large-weights-fair", "large-weights-fair-fashion")
+    )
+
+    def of(claim):
+        return f"{claim['difference']:+.2f} ± {half_of(claim)}"
+
+    text = running_text()
+    small = f"large - small is {of(cifar['small'])} (95 %) on CIFAR-10 and {of(fashion['small'])}"
+    assert f"{small} on Fashion-MNIST, large - random {of(cifar['random'])} and " in text
+    assert f" and {of(fashion['random'])}. (Against none, {of(cifar['none'])}, and" in text
+    assert f"and dropout, {of(cifar['dropout'])}, CIFAR-10 leaves it open" in text
+    assert {cifar[other]["verdict"] for other in ("none", "dropout")} == {"open"}
+    assert {fashion[other]["verdict"] for other in fashion} == {"holds"}
+    assert {cifar[other]["verdict"] for other in ("small", "random")} == {"holds"}
 
 
 def test_what_whole_units_cost():
