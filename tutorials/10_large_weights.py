@@ -720,12 +720,13 @@ book.table(["data", "difference of test errors", "mean and 95 % interval"], rows
 #    $\eta / \lVert w \rVert^2$, so whatever goes raises it, and large weights raise it most.)
 # 2. **Half of the primary difference is harm**, and on CIFAR-10 three quarters: against "none", the removal of *small* weights
 #    costs as much as that of large ones gains, and on CIFAR-10 nearly three times as much. The events begin within the first
-#    epoch or right after it, when sizes are nearly those of the start. In chapter 5, small weights went when training had given their sizes a meaning.
+#    epoch or right after it, when sizes are nearly those of the start. In chapter 5, small weights went when training had
+#    given their sizes a meaning.
 # 3. **Dropout does nothing here**, so "better than dropout" says no more than "better than none". And its rate on Fashion-MNIST,
 #    0.25, was badly chosen, by one seed for each. When it was chosen again with the same settings, on another machine,
-#    for the units of section 10.11, 0.5 came out; with that dropout ends 0.40 ± 0.36 below "none", and the gain of "large" beside it would be 0.37 ± 0.23
-#    and not 0.68 ± 0.34. On CIFAR-10, 0.1, 0.25 and 0.5 had held-out errors of 22.8, 23.3 and 22.8 %, one seed each. A
-#    rival needs more than one seed, too.
+#    for the units of section 10.11, 0.5 came out; with that dropout ends 0.40 ± 0.36 below "none", and the gain of "large"
+#    beside it would be 0.37 ± 0.23 and not 0.68 ± 0.34. On CIFAR-10, 0.1, 0.25 and 0.5 had held-out errors of 22.8, 23.3
+#    and 22.8 %, one seed each. A rival needs more than one seed, too.
 # 4. **"Large" is nearly a restart.** After its last event it guesses, with all eight seeds, on both data sets. On Fashion-MNIST
 #    it fits its images only in the last ten epochs, and "none" has done so since the tenth. On CIFAR-10 the events end in the
 #    seventh of 17 epochs, in which "large" gets 35 % of its training images wrong and "none" 4 %. (How much of the guessing
